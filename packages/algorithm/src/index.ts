@@ -1,0 +1,1 @@
+export type { LayerContext, Method, Rewrite, Solved, Solver, Transform, TransformContext } from './types.js';

@@ -1,0 +1,56 @@
+import type { Measured, Statistic } from '@fewbit/calibration';
+import type { Matrix, TensorName } from '@fewbit/core';
+import type { NumericFormat, QuantizedMatrix } from '@fewbit/formats';
+import type { Algebra } from '@fewbit/kernels';
+import type { BlockPlan } from '@fewbit/models';
+
+/** An exact change of the model, as data: the function computed stays the same. */
+export type Rewrite =
+  /** producer's output channel i ÷ by[i], every consumer's input channel i × by[i]. */
+  { readonly op: 'scale'; readonly producer: TensorName; readonly consumers: readonly TensorName[]; readonly by: Float32Array };
+
+export interface TransformContext {
+  readonly block: BlockPlan;
+  weight(name: TensorName): Matrix;
+  format(name: TensorName): NumericFormat | undefined;
+  input(site: string): Measured;
+}
+
+/** Plans exact rewrites of a block before it is rounded (AWQ's scaling, SmoothQuant). */
+export interface Transform {
+  readonly id: string;
+  readonly needs: readonly Statistic<unknown>[];
+  plan(context: TransformContext): Rewrite[] | Promise<Rewrite[]>;
+}
+
+/** One linear layer to round. */
+export interface LayerContext {
+  readonly name: TensorName;
+  /** [out, in]; the solver must not change it. */
+  readonly weight: Matrix;
+  readonly format: NumericFormat;
+  /** Statistics of the layer's input. */
+  readonly input: Measured;
+  readonly algebra: Algebra;
+  readonly seed: number;
+}
+
+export interface Solved {
+  readonly matrix: QuantizedMatrix;
+  /** What a reader of the report must know: raised damping, a fall back to RTN, dead columns. */
+  readonly notes: readonly string[];
+}
+
+/** Rounds one matrix: the only lossy step. */
+export interface Solver {
+  readonly id: string;
+  readonly needs: readonly Statistic<unknown>[];
+  solve(layer: LayerContext): Solved | Promise<Solved>;
+}
+
+/** A quantization method: exact rewrites, then one rounding of each matrix. */
+export interface Method {
+  readonly id: string;
+  readonly transforms: readonly Transform[];
+  readonly solver: Solver;
+}

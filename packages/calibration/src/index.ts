@@ -1,0 +1,1 @@
+export type { Accumulator, CalibrationSet, Measured, SiteSample, Statistic } from './types.js';

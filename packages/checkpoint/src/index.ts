@@ -1,0 +1,1 @@
+export type { ByteSource, CheckpointReader, CheckpointWriter, ModelDirectory, TensorInfo } from './types.js';

@@ -1,0 +1,48 @@
+import type { DType, Tensor, TensorName } from '@fewbit/core';
+
+/** Random access to bytes: a file, memory, an HTTP range. */
+export interface ByteSource {
+  readonly name: string;
+  readonly size: number;
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface TensorInfo {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Bytes in the file. */
+  readonly bytes: number;
+}
+
+/** A checkpoint's tensors, read one at a time by range: one file or many shards. */
+export interface CheckpointReader {
+  readonly tensors: ReadonlyMap<TensorName, TensorInfo>;
+  /** Throws `checkpoint` when there is no such tensor (names near ones). */
+  read(name: TensorName): Promise<Tensor>;
+  close(): Promise<void>;
+}
+
+/** Writes shards as tensors arrive; nothing is at the final path before `commit`, and nothing at all after an abort. */
+export interface CheckpointWriter {
+  write(name: TensorName, tensor: Tensor): Promise<void>;
+  /** A side file of the output directory: config.json, tokenizer.json. */
+  file(name: string, content: Uint8Array | string): Promise<void>;
+  /** Finishes the last shard, the index, and moves the directory to its place in one rename. */
+  commit(): Promise<{ readonly bytes: number; readonly files: readonly string[] }>;
+  /** Removes everything written; harmless after commit. */
+  abort(): Promise<void>;
+}
+
+/** A Hugging Face model directory, opened. */
+export interface ModelDirectory {
+  readonly path: string;
+  /** config.json, parsed. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly checkpoint: CheckpointReader;
+  /** Text of a side file, or undefined. */
+  text(name: string): Promise<string | undefined>;
+  /** Names of files that go along with a model and hold no weights: tokenizer*, generation_config.json, chat_template*, special_tokens_map.json, vocab, merges, LICENSE. */
+  readonly companions: readonly string[];
+  close(): Promise<void>;
+}

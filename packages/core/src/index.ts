@@ -1,0 +1,19 @@
+export { type ErrorCode, errorCodes, FewbitError } from './error.js';
+export { fromBf16, fromF16, toBf16, toF16 } from './float16.js';
+export { firstNonFinite, type Matrix, matrix, transpose } from './matrix.js';
+export { type Random, random } from './random.js';
+export { roundHalfEven } from './round.js';
+export {
+  type DType,
+  dtypeBytes,
+  elementCount,
+  type FloatDType,
+  floatDTypes,
+  fromFloat32,
+  fromIntegers,
+  isFloat,
+  roundTo,
+  type Tensor,
+  type TensorName,
+  toFloat32,
+} from './tensor.js';

@@ -1,0 +1,31 @@
+import { FewbitError } from './error.js';
+
+/** A dense row-major matrix; weights are [out, in], activations [tokens, features]. */
+export interface Matrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Float32Array;
+}
+
+/** A zero matrix, or one over `data` (length rows × cols, not copied). */
+export function matrix(rows: number, cols: number, data = new Float32Array(rows * cols)): Matrix {
+  if (data.length !== rows * cols) {
+    throw new FewbitError('usage', `A ${rows} × ${cols} matrix needs ${rows * cols} values, got ${data.length}.`);
+  }
+  return { rows, cols, data };
+}
+
+/** Row-major [rows, cols] → [cols, rows]. */
+export function transpose({ rows, cols, data }: Matrix): Matrix {
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) out[j * rows + i] = data[i * cols + j]!;
+  }
+  return { rows: cols, cols: rows, data: out };
+}
+
+/** Index of the first NaN or Inf in `data`, or -1. */
+export function firstNonFinite(data: Float32Array | Float64Array): number {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i]!)) return i;
+  return -1;
+}

@@ -1,0 +1,91 @@
+import type { Tensor } from '@fewbit/core';
+
+/** What shares one set of parameters: the whole matrix, an output row, `size` inputs of a row, or a 2-D block. The last group or block may be ragged. */
+export type Granularity =
+  | { readonly kind: 'tensor' }
+  | { readonly kind: 'channel' }
+  | { readonly kind: 'group'; readonly size: number }
+  | { readonly kind: 'block'; readonly rows: number; readonly cols: number };
+
+/**
+ * The five uniform conventions in use; they give different codes for the same weights, so each has a name.
+ *
+ * Codes are unsigned, 0 … 2^b − 1.
+ * - `symmetric-full`: scale = 2·absmax/(2^b − 1), zero 2^(b−1): all 2^b levels, +absmax clipped by half a step (GPTQ, compressed-tensors).
+ * - `symmetric-restricted`: scale = absmax/(2^(b−1) − 1), zero 2^(b−1): −absmax … +absmax, the lowest level unused (AWQ sym, SmoothQuant).
+ * - `symmetric-signed`: scale = (value of largest magnitude, signed)/−2^(b−1), zero 2^(b−1): the extreme lies on the lowest level; scale may be negative (llama.cpp Q4_0).
+ * - `asymmetric`: the range always holds 0; integer zero point round(−min/scale) (GPTQ, compressed-tensors).
+ * - `asymmetric-free`: the range need not hold 0; the zero point is clamped into the codes (AWQ).
+ */
+export type IntScheme = 'symmetric-full' | 'symmetric-restricted' | 'symmetric-signed' | 'asymmetric' | 'asymmetric-free';
+
+/** Uniform integers of 2–8 bits. Scales are rounded to `scaleType` when they are fitted, so that storing them loses nothing. */
+export interface IntSpec {
+  readonly kind: 'int';
+  readonly bits: 2 | 3 | 4 | 5 | 6 | 7 | 8;
+  readonly scheme: IntScheme;
+  readonly granularity: Granularity;
+  readonly scaleType: 'F32' | 'F16' | 'BF16';
+}
+
+/** The JSON name of a numeric format. A union: later families join it. */
+export type FormatSpec = IntSpec;
+
+/** A tile's values, row-major rows × cols. */
+export interface Tile {
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Float32Array | Float64Array;
+}
+
+/**
+ * Numbers ↔ codes for one format. Stateless. `P` is what one tile shares (a scale and a zero point, say).
+ * A solver calls `fit` once per tile and then `encode`/`decode` per element, in any order.
+ */
+export interface NumericFormat<P = unknown> {
+  readonly spec: FormatSpec;
+  /** Number of codes; every code is in 0 … levels − 1. */
+  readonly levels: number;
+  /** The size of a full tile in a rows × cols matrix. */
+  tile(rows: number, cols: number): { readonly rows: number; readonly cols: number };
+  /** Parameters for a tile. `shrink` in (0, 1] narrows the fitted range, for clip search. Never NaN; an all-zero tile has usable parameters. */
+  fit(tile: Tile, shrink?: number): P;
+  /** Nearest level's code for `value`; `offset` is the row-major place in the tile. */
+  encode(value: number, params: P, offset: number): number;
+  /** Exact in double precision from the stored parameters, then as the reader computes it in float32. */
+  decode(code: number, params: P, offset: number): number;
+  /** Bits that a rows × cols matrix takes on disk, parameters counted. */
+  storedBits(rows: number, cols: number): number;
+}
+
+/** What every solver returns and every layout packs. One code per element, row-major; one params per tile, row-major by tile. */
+export interface QuantizedMatrix<P = unknown> {
+  readonly rows: number;
+  readonly cols: number;
+  readonly spec: FormatSpec;
+  readonly codes: Uint8Array;
+  readonly params: readonly P[];
+  /** Group of each input column where it is not column ÷ size (act-order without static groups, `g_idx`). */
+  readonly columnGroup?: Uint32Array;
+}
+
+/** Bytes on disk in somebody's format, for one linear layer. Tensor names are local: `weight_packed`, not the full path. */
+export interface Layout {
+  readonly id: string;
+  /** Why this layout cannot hold such a matrix, or undefined. */
+  rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
+  pack(matrix: QuantizedMatrix): ReadonlyMap<string, Tensor>;
+  /** The inverse of pack: exact. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
+  unpack(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): QuantizedMatrix;
+  /** `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float. */
+  describe(modules: ReadonlyMap<string, FormatSpec>, ignored: readonly string[]): Record<string, unknown>;
+  /** The reverse: undefined when the config is not this layout's. */
+  recognise(quantizationConfig: unknown): LayoutReading | undefined;
+}
+
+/** How to read the modules of a checkpoint that a layout recognised. */
+export interface LayoutReading {
+  readonly layout: Layout;
+  /** The format of a module (`model.layers.0.mlp.up_proj`), or undefined when it is stored in float. */
+  format(module: string): FormatSpec | undefined;
+}

@@ -1,0 +1,1 @@
+export type { Activation, Algebra, AttentionOptions, Backend, BackendProbe, DeviceTensor, Ops, Rotary } from './types.js';

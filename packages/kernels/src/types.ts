@@ -1,0 +1,113 @@
+import type { Matrix } from '@fewbit/core';
+
+/** A float32 tensor in a backend's memory; row-major. Opaque: only its backend can read it. */
+export interface DeviceTensor {
+  readonly shape: readonly number[];
+}
+
+export type Activation = 'silu' | 'gelu' | 'gelu-tanh' | 'relu';
+
+/** Rotary frequencies for one head; `frequencies[i]` turns the pair (i, i + length) of the first 2·length features (half-split order), radians per position. */
+export interface Rotary {
+  readonly frequencies: Float32Array;
+  /** Multiplies cos and sin (YaRN, LongRoPE); 1 otherwise. */
+  readonly amplitude: number;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+  /** Multiplies q·k. */
+  readonly scale: number;
+  /** Position of the first query row: row i sees keys 0 … start + i. */
+  readonly start: number;
+  /** Only the last `window` positions are seen (sliding window). */
+  readonly window?: number;
+  /** Scores become softcap·tanh(score/softcap) (Gemma 2). */
+  readonly softcap?: number;
+}
+
+/**
+ * What a forward pass is made of. Each op returns a new tensor; the backend owns its memory and `step` frees it.
+ * m is the number of tokens. Every op gives the same bits for any number of threads.
+ */
+export interface Ops {
+  /** Rows `tokens` of table [vocabulary, n] → [m, n]. */
+  embed(table: DeviceTensor, tokens: Uint32Array): DeviceTensor;
+  /** x [m, k] · wᵀ, w [n, k], plus bias [n] → [m, n]. */
+  matmul(x: DeviceTensor, w: DeviceTensor, bias?: DeviceTensor): DeviceTensor;
+  /** Elementwise a + b; b may be one row [n] or [1, n]. */
+  add(a: DeviceTensor, b: DeviceTensor): DeviceTensor;
+  scale(x: DeviceTensor, by: number): DeviceTensor;
+  /** x / rms(x) · (gain + gainOffset) over segments of gain.length: a gain as long as one head normalises each head by itself. */
+  rmsNorm(x: DeviceTensor, gain: DeviceTensor, epsilon: number, gainOffset: number): DeviceTensor;
+  layerNorm(x: DeviceTensor, gain: DeviceTensor, bias: DeviceTensor, epsilon: number): DeviceTensor;
+  /** Turns the heads of x [m, heads·headSize]; row i is at position start + i. */
+  rotate(x: DeviceTensor, headSize: number, rotary: Rotary, start: number): DeviceTensor;
+  /** Causal attention: q [m, heads·headSize], k and v [≥ start + m, keyValueHeads·headSize] → [m, heads·headSize]. */
+  attention(q: DeviceTensor, k: DeviceTensor, v: DeviceTensor, options: AttentionOptions): DeviceTensor;
+  /** activation(gate) · up. */
+  gated(gate: DeviceTensor, up: DeviceTensor, activation: Activation): DeviceTensor;
+  activate(x: DeviceTensor, activation: Activation): DeviceTensor;
+  /** cap·tanh(x/cap). */
+  softcap(x: DeviceTensor, cap: number): DeviceTensor;
+  /** Columns [start, start + count) of x [m, n]. */
+  columns(x: DeviceTensor, start: number, count: number): DeviceTensor;
+  /** Rows [start, start + count) of x. */
+  rows(x: DeviceTensor, start: number, count: number): DeviceTensor;
+  /** Writes `rows` [m, n] into `cache` [capacity, n] at row `start`, in place: the KV cache. */
+  store(cache: DeviceTensor, rows: DeviceTensor, start: number): void;
+  /** −log softmax(logits [m, vocabulary])[target] per row → [m], nats. */
+  crossEntropy(logits: DeviceTensor, targets: Uint32Array): DeviceTensor;
+}
+
+/**
+ * Dense algebra for the solvers, on host arrays. Symmetric matrices are full, row-major n × n.
+ * Every function gives the same bits for any number of threads.
+ */
+export interface Algebra {
+  /** into += xᵀ·y for x [m, a], y [m, b], into [a, b]; with y === x the result is exactly symmetric. Products in float32, sums across calls in double. */
+  gram(x: Matrix, y: Matrix, into: Float64Array): void;
+  /** Upper triangular U (zeros below) with h⁻¹ = Uᵀ·U, or undefined when h [n, n] is not positive definite. `h` is kept. Reference: GPTQ (Frantar et al. 2022), section 3.3. */
+  inverseCholesky(h: Float64Array, n: number): Float64Array | undefined;
+  /** x with x·h = b, for symmetric positive definite h [n, n] and b [rows, n] → [rows, n]; undefined when h is not positive definite. */
+  solve(h: Float64Array, n: number, b: Float64Array, rows: number): Float64Array | undefined;
+  /**
+   * c[:, cStart …] −= a·b: a [rows, k], b rows bRow … bRow + k − 1 of a row-major [·, n], columns from cStart to n; c [rows, n].
+   * The lazy block update of the sweep.
+   */
+  subtractProduct(
+    c: Float64Array,
+    a: Float64Array,
+    b: Float64Array,
+    shape: { rows: number; k: number; n: number; bRow: number; cStart: number },
+  ): void;
+  /** a·b for a [rows, k], b [k, n] → [rows, n], in double. */
+  product(a: Float64Array, b: Float64Array, rows: number, k: number, n: number): Float64Array;
+}
+
+/** A device with memory and a full op table. */
+export interface Backend {
+  readonly id: string;
+  /** One line for people: instruction set, threads. */
+  readonly description: string;
+  readonly threads: number;
+  readonly ops: Ops;
+  readonly algebra: Algebra;
+  /** Which backend serves each op, by name: for reports and `fewbit doctor`. */
+  readonly chosen: Readonly<Record<string, string>>;
+  /** A copy of `data` in the backend's memory; lives until `free`, also when made inside a step. */
+  upload(data: Float32Array, shape: readonly number[]): DeviceTensor;
+  /** A copy on the host. */
+  download(tensor: DeviceTensor): Promise<Float32Array>;
+  free(tensor: DeviceTensor): void;
+  /** Runs `body`, then frees every tensor that ops made in it, but for those it returns (one tensor, an array or a record of them), which pass to the step around it or live until `free`. */
+  step<R>(body: () => R): R;
+  /** Bytes in use. */
+  readonly bytes: number;
+  close(): Promise<void>;
+}
+
+/** Tries a backend; never throws, never logs. */
+export type BackendProbe = (options: { threads: number }) => Promise<Backend | { readonly unavailable: string }>;

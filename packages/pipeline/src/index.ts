@@ -1,0 +1,1 @@
+export type { LayerReport, Progress, QuantizeOptions, QuantizeReport } from './types.js';

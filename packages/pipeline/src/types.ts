@@ -1,0 +1,64 @@
+import type { Method } from '@fewbit/algorithm';
+import type { CalibrationSet } from '@fewbit/calibration';
+import type { FormatSpec, Layout } from '@fewbit/formats';
+import type { Backend } from '@fewbit/kernels';
+
+export interface QuantizeOptions {
+  /** A Hugging Face model directory. */
+  readonly model: string;
+  /** Must not exist. */
+  readonly output: string;
+  readonly method: Method;
+  /** The format of every linear layer of the blocks; embeddings, norms and head stay in float. */
+  readonly format: FormatSpec;
+  readonly layout: Layout;
+  readonly backend: Backend;
+  /** Required when the method needs statistics; also fills `outputError`. */
+  readonly calibration?: CalibrationSet;
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Progress {
+  /** What is being done: `calibrate`, `solve`, `write`, `verify`. */
+  readonly phase: 'load' | 'calibrate' | 'solve' | 'write' | 'verify';
+  /** The layer or block at work. */
+  readonly at: string;
+  /** 0 … 1 of the whole run. */
+  readonly fraction: number;
+}
+
+export interface LayerReport {
+  readonly name: string;
+  readonly format: string;
+  readonly bitsPerWeight: number;
+  readonly bytes: number;
+  /** ‖W−Ŵ‖²/‖W‖² */
+  readonly weightError: number;
+  /** ‖(W−Ŵ)X‖²/‖WX‖² over the calibration inputs. */
+  readonly outputError?: number;
+  readonly notes: readonly string[];
+}
+
+/** The `--json` document of `fewbit quantize`. */
+export interface QuantizeReport {
+  readonly output: string;
+  readonly method: string;
+  readonly layout: string;
+  readonly bytes: { readonly before: number; readonly after: number };
+  /** Over the quantized layers, scales and zero points counted. */
+  readonly bitsPerWeight: number;
+  readonly seconds: number;
+  /** Bytes: the largest resident set of the process. */
+  readonly peakMemory: number;
+  readonly calibration?: { readonly source: string; readonly sequences: number; readonly length: number; readonly tokens: number };
+  readonly layers: readonly LayerReport[];
+  /** Seconds by phase. */
+  readonly phases: Readonly<Record<string, number>>;
+  /** Kernel backend that served each op. */
+  readonly kernels: Readonly<Record<string, string>>;
+  /** Relative L2 difference of the logits of the written checkpoint, read back, to those of the model in memory. */
+  readonly readBack: number;
+  readonly notes: readonly string[];
+}

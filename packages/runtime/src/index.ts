@@ -1,0 +1,1 @@
+export type { BlockCache, BlockStages, BlockWeights, Stage, StageContext, StageState, WeightSource } from './types.js';

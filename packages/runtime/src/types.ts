@@ -1,0 +1,55 @@
+import type { Matrix } from '@fewbit/core';
+import type { QuantizedMatrix } from '@fewbit/formats';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { BlockPlan, ModelPlan, Site } from '@fewbit/models';
+
+/** Where weights come from, decoded: a float checkpoint, a quantized one, or memory. Names are checkpoint names. */
+export interface WeightSource {
+  readonly plan: ModelPlan;
+  /** A linear's weight as [out, in] (transposed and dequantized where the file is not so), by module path. */
+  linear(module: string): Promise<Matrix>;
+  /** The codes of a quantized linear, or undefined where it is stored in float. */
+  quantized(module: string): Promise<QuantizedMatrix | undefined>;
+  /** Any other float tensor by its full name. */
+  vector(name: string): Promise<{ readonly shape: readonly number[]; readonly data: Float32Array }>;
+  close(): Promise<void>;
+}
+
+/** A block's weights in a backend's memory, by tensor name (`….weight`, `….bias`). */
+export type BlockWeights = ReadonlyMap<string, DeviceTensor>;
+
+/**
+ * The live tensors of one sequence between two stages of a block: `input` is what the next site's linears
+ * take, `residual` the stream they will join. Before the first stage only `residual` exists.
+ */
+export interface StageState {
+  readonly residual: DeviceTensor;
+  readonly input?: DeviceTensor;
+}
+
+export interface StageContext {
+  readonly backend: Backend;
+  readonly weights: BlockWeights;
+  /** Position of the first row. */
+  readonly start: number;
+  /** Keys and values of earlier positions; absent for a whole sequence at once. */
+  readonly cache?: BlockCache;
+}
+
+/** Rows 0 … start − 1 hold earlier positions. */
+export interface BlockCache {
+  readonly keys: DeviceTensor;
+  readonly values: DeviceTensor;
+}
+
+/**
+ * A block's forward pass, cut where a site's input is ready. `stages[i]` leaves `input` ready for `site`;
+ * the last stage has no site and leaves the block's output as `residual`. Running them in order is the forward
+ * pass; calibration runs stage i for every sequence, solves that site's linears, puts the rounded
+ * weights in place, and goes on: true-sequential order for the price of one pass.
+ */
+export interface Stage {
+  readonly site?: Site;
+  run(state: StageState, context: StageContext): StageState;
+}
+export type BlockStages = (block: BlockPlan) => readonly Stage[];

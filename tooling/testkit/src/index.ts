@@ -1,0 +1,1 @@
+export { embeddedModel, shared } from './shared.js';
