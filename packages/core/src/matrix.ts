@@ -8,7 +8,7 @@ export interface Matrix {
 }
 
 /** A zero matrix, or one over `data` (length rows × cols, not copied). */
-export function matrix(rows: number, cols: number, data = new Float32Array(rows * cols)): Matrix {
+export function matrix(rows: number, cols: number, data: Float32Array = new Float32Array(rows * cols)): Matrix {
   if (data.length !== rows * cols) {
     throw new FewbitError('usage', `A ${rows} × ${cols} matrix needs ${rows * cols} values, got ${data.length}.`);
   }

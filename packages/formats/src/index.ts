@@ -1,1 +1,10 @@
+export { compressedTensors } from './compressed-tensors/layout.js';
+export { createFormat } from './create-format.js';
+export { decodeMatrix } from './decode-matrix.js';
+export { type EncodeMatrixOptions, encodeMatrix } from './encode-matrix.js';
+export { type FitSearchedOptions, fitSearched } from './fit-searched.js';
+export { formatName } from './format-name.js';
+export { type IntParams, intFormat } from './int-format.js';
+export { type TileGrid, tileGrid, tileIndex } from './tile-grid.js';
 export type { FormatSpec, Granularity, IntScheme, IntSpec, Layout, LayoutReading, NumericFormat, QuantizedMatrix, Tile } from './types.js';
+export { validateSpec } from './validate-spec.js';

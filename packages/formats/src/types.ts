@@ -74,11 +74,20 @@ export interface Layout {
   readonly id: string;
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
+  /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */
+  caution?(spec: FormatSpec, rows: number, cols: number): string | undefined;
   pack(matrix: QuantizedMatrix): ReadonlyMap<string, Tensor>;
-  /** The inverse of pack: exact. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
+  /** The inverse of pack: exact; `scaleType` is that of the stored scales. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
   unpack(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): QuantizedMatrix;
-  /** `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float. */
-  describe(modules: ReadonlyMap<string, FormatSpec>, ignored: readonly string[]): Record<string, unknown>;
+  /**
+   * `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float,
+   * `columnGrouped` those modules whose matrix has a `columnGroup`.
+   */
+  describe(
+    modules: ReadonlyMap<string, FormatSpec>,
+    ignored: readonly string[],
+    columnGrouped?: ReadonlySet<string>,
+  ): Record<string, unknown>;
   /** The reverse: undefined when the config is not this layout's. */
   recognise(quantizationConfig: unknown): LayoutReading | undefined;
 }

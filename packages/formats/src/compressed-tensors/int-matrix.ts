@@ -1,0 +1,55 @@
+import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import { type IntParams, intFormat, isSymmetric } from '../int-format.js';
+import { type TileGrid, tileGrid } from '../tile-grid.js';
+import type { IntSpec, QuantizedMatrix } from '../types.js';
+import { expectTensor } from './expect-tensor.js';
+
+/** `matrix` as integers. Throws `usage` where codes, params or columns are not what its spec says, so that no damaged file is written. */
+export function checkMatrix(matrix: QuantizedMatrix): QuantizedMatrix<IntParams> {
+  const { rows, cols, spec, codes, columnGroup } = matrix;
+  const grid = gridOf(spec, rows, cols);
+  const params = matrix.params as readonly IntParams[];
+  const expect = (held: boolean, message: string) => {
+    if (!held) throw new FewbitError('usage', `A quantized ${rows} × ${cols} matrix ${message}.`);
+  };
+  expect(codes.length === rows * cols, `needs ${rows * cols} codes, got ${codes.length}`);
+  expect(params.length === grid.count, `has ${grid.count} tiles, got ${params.length} params`);
+  const levels = 2 ** spec.bits;
+  const high = codes.findIndex((code) => code >= levels);
+  expect(high === -1, `of ${spec.bits} bits holds code ${codes[high]} at ${high}`);
+  for (const { scale, zero } of params) {
+    expect(Number.isFinite(scale) && roundTo(spec.scaleType, scale) === scale, `has scale ${scale}, which is no finite ${spec.scaleType}`);
+    const fits = isSymmetric(spec.scheme) ? zero === levels / 2 : Number.isInteger(zero) && zero >= 0 && zero < levels;
+    expect(fits, `of ${spec.bits} bits, ${spec.scheme}, has zero point ${zero}`);
+  }
+  if (columnGroup) {
+    expect(spec.granularity.kind === 'group', `with ${spec.granularity.kind} granularity cannot have a columnGroup`);
+    expect(columnGroup.length === cols, `needs ${cols} column groups, got ${columnGroup.length}`);
+    expect(
+      columnGroup.every((group) => group < grid.across),
+      `has ${grid.across} groups, but columnGroup names one beyond`,
+    );
+  }
+  return { ...matrix, params };
+}
+
+export function gridOf(spec: IntSpec, rows: number, cols: number): TileGrid {
+  return tileGrid(intFormat(spec), rows, cols);
+}
+
+export function packScales(params: readonly IntParams[], type: IntSpec['scaleType'], shape: readonly number[]): Tensor {
+  return fromFloat32(
+    Float32Array.from(params, ({ scale }) => scale),
+    type,
+    shape,
+  );
+}
+
+/** `weight_scale` and the spec with the type that it is stored in. */
+export function unpackScales(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, shape: readonly number[]) {
+  const tensor = expectTensor(tensors, 'weight_scale', ['F32', 'F16', 'BF16'], shape);
+  const scales = toFloat32(tensor);
+  const bad = scales.findIndex((scale) => !Number.isFinite(scale));
+  if (bad !== -1) throw new FewbitError('checkpoint', `Tensor weight_scale holds ${scales[bad]} at ${bad}: expected finite numbers.`);
+  return { scales, stored: { ...spec, scaleType: tensor.dtype } };
+}

@@ -1,0 +1,88 @@
+import { FewbitError } from '@fewbit/core';
+import type { NumericFormat, Tile } from './types.js';
+
+type Importance = Float32Array | Float64Array;
+
+export interface FitSearchedOptions {
+  /** Weight of each column's error (length `tile.cols`), such as the mean square of that input. Default: all 1. */
+  readonly importance?: Importance;
+  /** How many shrink factors are tried, 1 the first of them. Default 80. */
+  readonly candidates?: number;
+  /** The factors go evenly from 1 down to this one, which is not tried itself. Default 0.2. */
+  readonly minShrink?: number;
+  /** Power of the error |x − x̂|. Default 2.4, the published choice of GPTQ's `mse` option; 2 when `importance` is given, for then the error estimates the output's square. */
+  readonly norm?: number;
+}
+
+/**
+ * Parameters for `tile` with the least Σ importance·|x − x̂|^norm among `format.fit(tile, shrink)`; of equals the least shrunk. Deterministic.
+ * With the defaults these are the candidates of GPTQ's `mse` option: 1 − i/100 for i < 80. Throws `usage` for options out of range.
+ */
+export function fitSearched<P>(format: NumericFormat<P>, tile: Tile, options: FitSearchedOptions = {}): P {
+  const { importance, candidates = 80, minShrink = 0.2, norm = importance ? 2 : 2.4 } = options;
+  validate(tile, importance, candidates, minShrink, norm);
+  const measure = { order: extremesFirst(tile), importance, norm };
+  let best = format.fit(tile);
+  let least = error(format, tile, best, measure, Number.POSITIVE_INFINITY);
+  for (let i = 1; i < candidates && least > 0; i++) {
+    const params = format.fit(tile, 1 - (i * (1 - minShrink)) / candidates);
+    const sum = error(format, tile, params, measure, least);
+    if (sum < least) {
+      least = sum;
+      best = params;
+    }
+  }
+  return best;
+}
+
+/** The places of `tile` with values near its extremes before all others: clipping hurts those most, so that a bad candidate ends early. */
+function extremesFirst({ rows, cols, data }: Tile): Uint32Array {
+  const count = rows * cols;
+  let largest = 0;
+  for (let i = 0; i < count; i++) largest = Math.max(largest, Math.abs(data[i]!));
+  const order = new Uint32Array(count);
+  let front = 0;
+  let back = count;
+  for (let i = count - 1; i >= 0; i--) {
+    if (Math.abs(data[i]!) > nearExtreme * largest) order[front++] = i;
+    else order[--back] = i;
+  }
+  return order;
+}
+
+const nearExtreme = 0.7;
+
+/** Σ importance·|x − x̂|^norm, or some number ≥ `limit` as soon as the sum is: terms are never negative. */
+function error<P>(format: NumericFormat<P>, tile: Tile, params: P, measure: Measure, limit: number): number {
+  const { cols, data } = tile;
+  const { order, importance, norm } = measure;
+  let sum = 0;
+  for (let i = 0; i < order.length; i++) {
+    const at = order[i]!;
+    const x = data[at]!;
+    const d = x - format.decode(format.encode(x, params, at), params, at);
+    const term = norm === 2 ? d * d : Math.abs(d) ** norm;
+    sum += importance ? importance[at < cols ? at : at % cols]! * term : term;
+    if (sum >= limit) break;
+  }
+  return sum;
+}
+
+interface Measure {
+  readonly order: Uint32Array;
+  readonly importance: Importance | undefined;
+  readonly norm: number;
+}
+
+function validate(tile: Tile, importance: Importance | undefined, candidates: number, minShrink: number, norm: number): void {
+  if (importance && importance.length !== tile.cols) {
+    throw new FewbitError(
+      'usage',
+      `The tile has ${tile.cols} columns, but importance has ${importance.length} values; give one per column.`,
+    );
+  }
+  if (!Number.isSafeInteger(candidates) || candidates < 1)
+    throw new FewbitError('usage', `Clip search candidates is ${candidates}; use a whole number of at least 1.`);
+  if (!(minShrink > 0 && minShrink <= 1)) throw new FewbitError('usage', `Clip search minShrink is ${minShrink}; use a number in (0, 1].`);
+  if (!(norm > 0)) throw new FewbitError('usage', `Clip search norm is ${norm}; use a positive number.`);
+}

@@ -1,0 +1,51 @@
+import { checkedOps } from './checked-ops.js';
+import { type Heap, type HostMemory, hostMemory } from './host-memory.js';
+import { referenceAlgebra } from './reference-algebra.js';
+import { referenceOps } from './reference-ops.js';
+import type { Algebra, Backend, Ops } from './types.js';
+
+/** A partial op table, with the reason for each op that it leaves to the next table. */
+export interface HostTable {
+  readonly id: string;
+  readonly ops: Partial<Ops>;
+  readonly algebra: Partial<Algebra>;
+  readonly rejects: Readonly<Partial<Record<keyof Ops | keyof Algebra, string>>>;
+}
+
+/** A backend over memory that the host can address: `tables` are tried in order, and the reference serves what is left. */
+export function hostBackend(options: {
+  id: string;
+  description: string;
+  threads: number;
+  heap: Heap;
+  tables: (memory: HostMemory) => readonly HostTable[];
+  close(): Promise<void>;
+}): Backend {
+  const { id, description, threads, heap, close } = options;
+  const memory = hostMemory(heap);
+  const tables = [...options.tables(memory), { id: 'reference', ops: referenceOps(memory), algebra: referenceAlgebra, rejects: {} }];
+  const served = tables.map((table) => ({ id: table.id, entries: { ...table.ops, ...table.algebra } }));
+  const names = Object.keys(served.at(-1)!.entries);
+  return {
+    id,
+    description,
+    threads,
+    ops: checkedOps(layered(tables.map((table) => table.ops)) as Ops),
+    algebra: layered(tables.map((table) => table.algebra)) as Algebra,
+    chosen: Object.fromEntries(names.map((name) => [name, served.find(({ entries }) => name in entries)!.id])),
+    rejected: Object.assign({}, ...tables.map((table) => table.rejects).reverse()),
+    upload: memory.upload,
+    download: async (tensor) => memory.read(tensor).data.slice(),
+    free: memory.free,
+    step: memory.step,
+    get bytes() {
+      return memory.bytes;
+    },
+    close,
+  };
+}
+
+/** The first table that has an entry gives it. */
+function layered<T extends object>(tables: readonly T[]): T {
+  return Object.assign({}, ...tables.toReversed());
+}
