@@ -93,7 +93,7 @@ export interface ModelPlan {
   readonly embedding: {
     readonly tokens: TensorName;
     readonly positions?: TensorName;
-    /** Multiplies the embeddings (Gemma: √hidden, as the model's own dtype rounds it); 1 otherwise. */
+    /** Multiplies the embeddings (Gemma: √hidden, rounded to float32); 1 otherwise. */
     readonly scale: number;
   };
   readonly blocks: readonly BlockPlan[];
