@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { readSideFile } from './side-file.js';
+import type { CheckpointWriter, ModelDirectory } from './types.js';
+
+/** Files that a model needs beside its weights and config. A model card is left out: it speaks of the original. */
+const patterns = [
+  /^tokenizer.*\.(json|model|jinja)$/,
+  /^chat_template.*\.(json|jinja)$/,
+  /^(vocab|merges).*\.(json|txt|bpe)$/,
+  /^(special_tokens_map|added_tokens|generation_config|preprocessor_config)\.json$/,
+  /^(spiece|sentencepiece.*)\.model$/,
+  /\.tiktoken$/,
+  /^(LICENSE|LICENCE|NOTICE|USE_POLICY)(\.|-|_|$)/i,
+];
+
+export function isCompanion(name: string): boolean {
+  return patterns.some((pattern) => pattern.test(name));
+}
+
+/** Copies the companion files byte for byte. */
+export async function copyCompanions(from: ModelDirectory, writer: CheckpointWriter): Promise<void> {
+  for (const name of from.companions) await writer.file(name, await readSideFile(join(from.path, name)));
+}

@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { FewbitError } from '@fewbit/core';
+import { indexFile, singleFile } from './open-shards.js';
+import { outputError } from './output-error.js';
+import { quote } from './quote.js';
+import { createShard, type ShardWriter } from './shard-writer.js';
+import type { CheckpointWriter } from './types.js';
+import { writeAll } from './write-all.js';
+
+export interface ModelDirectoryOptions {
+  /** A shard is closed before it would grow larger; one tensor alone may be. Default 5e9, as transformers has it. */
+  readonly maxShardBytes?: number;
+}
+
+/**
+ * A model directory in the making: everything goes to a hidden directory beside `path`, which `commit` renames.
+ * Tensors are on disk as soon as they are written. Throws `output` when `path` exists or cannot be written,
+ * `usage` for a name given twice or a side file outside of the directory.
+ */
+export async function createModelDirectory(path: string, options: ModelDirectoryOptions = {}): Promise<CheckpointWriter> {
+  const { maxShardBytes = 5e9 } = options;
+  const target = resolve(path);
+  await refuseExisting(target, path);
+  const { partial, undo } = await makePartial(target);
+  const shards: ShardWriter[] = [];
+  const names = new Set<string>();
+  let current: ShardWriter | undefined;
+  let done = false;
+
+  const claim = (name: string) => {
+    if (done) throw new FewbitError('usage', `${path} is committed or given up: nothing more can be written to it.`);
+    if (names.has(name)) throw new FewbitError('usage', `${quote(name)} is written to ${path} twice.`);
+    names.add(name);
+  };
+  const shardFor = async (bytes: number): Promise<ShardWriter> => {
+    if (current && current.bytes > 0 && current.bytes + bytes > maxShardBytes) {
+      await current.finish();
+      current = undefined;
+    }
+    if (!current) {
+      current = await createShard(join(partial, `shard-${shards.length + 1}`));
+      shards.push(current);
+    }
+    return current;
+  };
+
+  return {
+    async write(name, tensor) {
+      claim(name);
+      try {
+        await (await shardFor(tensor.data.length)).write(name, tensor);
+      } catch (cause) {
+        throw await outputError(cause, path, tensor.data.length);
+      }
+    },
+    async file(name, content) {
+      if (basename(name) !== name || name.startsWith('.')) {
+        throw new FewbitError('usage', `${quote(name)} is not the plain name of a file in ${path}.`);
+      }
+      claim(name);
+      const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+      try {
+        await writeFile(join(partial, name), bytes);
+      } catch (cause) {
+        throw await outputError(cause, path, bytes.length);
+      }
+    },
+    async commit() {
+      claim(' commit');
+      try {
+        await current?.finish();
+        const files = await placeShards(partial, shards);
+        await refuseExisting(target, path);
+        await rename(partial, target);
+        done = true;
+        return { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
+      } catch (cause) {
+        throw await outputError(cause, path);
+      }
+    },
+    async abort() {
+      if (done) return;
+      done = true;
+      await current?.close();
+      await undo();
+    },
+  };
+}
+
+async function refuseExisting(target: string, path: string): Promise<void> {
+  const found = await lstat(target).catch(() => undefined);
+  if (found) throw new FewbitError('output', `${path} exists already: give another directory, or move it away.`);
+}
+
+/** The directory that is filled, on the file system of the target; `undo` removes it and the parents made for it. */
+async function makePartial(target: string): Promise<{ partial: string; undo: () => Promise<void> }> {
+  const parent = dirname(target);
+  const partial = join(parent, `.${basename(target)}.partial-${randomBytes(4).toString('hex')}`);
+  try {
+    const firstMade = await mkdir(parent, { recursive: true });
+    await mkdir(partial);
+    return {
+      partial,
+      async undo() {
+        await rm(partial, { recursive: true, force: true });
+        if (firstMade === undefined) return;
+        for (let folder = parent; folder.length >= firstMade.length; folder = dirname(folder)) {
+          // another run may have put something there meanwhile
+          if (
+            !(await rmdir(folder).then(
+              () => true,
+              () => false,
+            ))
+          )
+            return;
+        }
+      },
+    };
+  } catch (cause) {
+    throw await outputError(cause, target);
+  }
+}
+
+/** Gives the shards their names, and writes the index when there are several. */
+async function placeShards(partial: string, shards: readonly ShardWriter[]): Promise<string[]> {
+  if (shards.length <= 1) {
+    for (const { path } of shards) await rename(path, join(partial, singleFile));
+    return shards.map(() => singleFile);
+  }
+  const weightMap: Record<string, string> = {};
+  const files: string[] = [];
+  for (const [i, { path, names }] of shards.entries()) {
+    const number = (value: number) => String(value).padStart(5, '0');
+    const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+    await rename(path, join(partial, file));
+    files.push(file);
+    for (const name of names) weightMap[name] = file;
+  }
+  const sorted = Object.fromEntries(Object.entries(weightMap).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const metadata = { total_size: shards.reduce((sum, { bytes }) => sum + bytes, 0) };
+  await writeFile(join(partial, indexFile), new TextEncoder().encode(`${JSON.stringify({ metadata, weight_map: sorted }, null, 2)}\n`));
+  return [...files, indexFile];
+}
+
+async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    await writeAll(handle, bytes, 0);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,33 @@
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { FewbitError } from '@fewbit/core';
+
+const noSpace = new Set(['ENOSPC', 'EDQUOT']);
+const noPermission = new Set(['EACCES', 'EPERM', 'EROFS']);
+
+/** The `output` error for a failed write to `path`, of `bytes` bytes where known. */
+export async function outputError(cause: unknown, path: string, bytes?: number): Promise<FewbitError> {
+  if (FewbitError.is(cause)) return cause;
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  return new FewbitError('output', await describe(code, message, path, bytes), { cause });
+}
+
+async function describe(code: string, message: string, path: string, bytes?: number): Promise<string> {
+  if (noSpace.has(code)) {
+    const needed = bytes === undefined ? '' : `, ${bytes} bytes to write`;
+    const free = await freeBytes(dirname(path));
+    return `The disk is full at ${path} (${code})${needed}${free === undefined ? '' : `, ${free} free`}: free some space, or write elsewhere.`;
+  }
+  if (noPermission.has(code)) return `${path} may not be written (${code}): check the permissions of its folder, or write elsewhere.`;
+  return `${path} cannot be written: ${message}.`;
+}
+
+/** Of the nearest folder that exists; undefined where the system does not tell. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    return dirname(folder) === folder ? undefined : freeBytes(dirname(folder));
+  }
+}
