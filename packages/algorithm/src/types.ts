@@ -7,7 +7,15 @@ import type { BlockPlan } from '@fewbit/models';
 /** An exact change of the model, as data: the function computed stays the same. */
 export type Rewrite =
   /** producer's output channel i ÷ by[i], every consumer's input channel i × by[i]. */
-  { readonly op: 'scale'; readonly producer: TensorName; readonly consumers: readonly TensorName[]; readonly by: Float32Array };
+  {
+    readonly op: 'scale';
+    /** A norm gain or a linear weight, with its bias if it has one. */
+    readonly producer: TensorName;
+    readonly consumers: readonly TensorName[];
+    readonly by: Float32Array;
+    /** Where the producer is a gain: the file stores gain − gainOffset (Gemma: 1). Default 0. */
+    readonly gainOffset?: number;
+  };
 
 export interface TransformContext {
   readonly block: BlockPlan;

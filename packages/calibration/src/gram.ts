@@ -1,0 +1,82 @@
+import { FewbitError, type Matrix } from '@fewbit/core';
+import { requireFinite } from './require-finite.js';
+import type { SiteSample, Statistic } from './types.js';
+
+/**
+ * How much each token counts: all as they come (`none`), or `equal`: by 1/‖x‖² of its input x, so that a few tokens of
+ * massive activations do not own the sum. Tokens whose input is zero count nothing.
+ */
+export type TokenWeight = 'none' | 'equal';
+
+export interface GramOptions {
+  /** Default `none`. */
+  readonly tokenWeight?: TokenWeight;
+}
+
+/** H = E[w·x·xᵀ] over the tokens, [n, n] in double: the Hessian of ‖W·x − Ŵ·x‖² but for a factor. */
+export function gram({ tokenWeight = 'none' }: GramOptions = {}): Statistic<Float64Array> {
+  return moments(`gram:${tokenWeight}`, false, tokenWeight);
+}
+
+/**
+ * C = E[w·xf·xᵀ] over the tokens, [n, n] in double; xf is the untouched model's input, x the quantized stream's. w is that of `gram`
+ * (from x): with both, W·C·H⁻¹ is the weight that minimises E[w·‖W·xf − Ŵ·x‖²].
+ */
+export function crossGram({ tokenWeight = 'none' }: GramOptions = {}): Statistic<Float64Array> {
+  return moments(`cross-gram:${tokenWeight}`, true, tokenWeight);
+}
+
+function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Statistic<Float64Array> {
+  return {
+    id,
+    needsFloat,
+    start(columns, algebra) {
+      const sum = new Float64Array(columns * columns);
+      let tokens = 0;
+      return {
+        add(sample) {
+          const { input, left } = streams(sample, needsFloat);
+          tokens += input.rows;
+          if (tokenWeight === 'none') return algebra.gram(left, input, sum);
+          const scales = inverseNorms(input);
+          const scaled = scaleRows(input, scales);
+          algebra.gram(left === input ? scaled : scaleRows(left, scales), scaled, sum);
+        },
+        result: () => sum.map((value) => value / Math.max(tokens, 1)),
+      };
+    },
+  };
+}
+
+function streams({ input, floatInput }: SiteSample, needsFloat: boolean): { input: Matrix; left: Matrix } {
+  requireFinite(input);
+  if (!needsFloat) return { input, left: input };
+  if (floatInput?.rows !== input.rows || floatInput.cols !== input.cols) {
+    throw new FewbitError(
+      'usage',
+      `A cross gram needs the untouched model's input beside each sample, of the same shape ${input.rows} × ${input.cols}.`,
+    );
+  }
+  requireFinite(floatInput);
+  return { input, left: floatInput };
+}
+
+/** 1/‖row‖; 0 for a row of zeros. */
+function inverseNorms({ rows, cols, data }: Matrix): Float64Array {
+  const scales = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    let sum = 0;
+    for (let j = i * cols; j < (i + 1) * cols; j++) sum += data[j]! * data[j]!;
+    scales[i] = sum > 0 ? 1 / Math.sqrt(sum) : 0;
+  }
+  return scales;
+}
+
+function scaleRows({ rows, cols, data }: Matrix, scales: Float64Array): Matrix {
+  const scaled = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) {
+    const scale = scales[i]!;
+    for (let j = i * cols; j < (i + 1) * cols; j++) scaled[j] = data[j]! * scale;
+  }
+  return { rows, cols, data: scaled };
+}
