@@ -1,1 +1,1 @@
-export {};
+export { nearest, type RtnOptions, rtn } from './rtn.js';
