@@ -1,1 +1,1 @@
-export {};
+export { wasmProbe } from './wasm-probe.js';

@@ -1,0 +1,15 @@
+// The arguments of the running job, by their place after the scratch words.
+
+import { firstArgument, slots } from '../src/control';
+
+export function real(at: i32): f64 {
+  return load<f64>(slots + (firstArgument + at) * 8);
+}
+
+export function integer(at: i32): i32 {
+  return <i32>real(at);
+}
+
+export function pointer(at: i32): usize {
+  return <usize>real(at);
+}

@@ -1,0 +1,2 @@
+export { runJob, serve } from './schedule';
+export { choleskyDiagonal } from './triangular';

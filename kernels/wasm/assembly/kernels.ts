@@ -1,0 +1,78 @@
+import * as id from '../src/control';
+import { attention } from './attention';
+import { crossEntropy } from './cross-entropy';
+import { activate, add, gated, scale, softcap } from './elementwise';
+import { gram, mirror } from './gram';
+import { multiply, multiplyDouble, packLeftDoubleTask, packLeftTask, packRightTask } from './multiply';
+import { multiplyRows } from './multiply-rows';
+import { layerNorm, rmsNorm } from './norm';
+import { rotate } from './rotate';
+import { choleskyPanel, inverseLower } from './triangular';
+
+/** Runs one task of a kernel. */
+export function runKernel(kernel: i32, task: i32, scratch: usize): void {
+  switch (kernel) {
+    case id.packLeft:
+      packLeftTask(task);
+      break;
+    case id.packRight:
+      packRightTask(task);
+      break;
+    case id.multiply:
+      multiply(task, scratch);
+      break;
+    case id.multiplyRows:
+      multiplyRows(task);
+      break;
+    case id.gram:
+      gram(task, scratch);
+      break;
+    case id.mirror:
+      mirror(task);
+      break;
+    case id.packLeftDouble:
+      packLeftDoubleTask(task);
+      break;
+    case id.multiplyDouble:
+      multiplyDouble(task, scratch);
+      break;
+    case id.choleskyPanel:
+      choleskyPanel(task);
+      break;
+    case id.inverseLower:
+      inverseLower(task, scratch);
+      break;
+    case id.add:
+      add(task);
+      break;
+    case id.scale:
+      scale(task);
+      break;
+    case id.softcap:
+      softcap(task);
+      break;
+    case id.activate:
+      activate(task);
+      break;
+    case id.gated:
+      gated(task);
+      break;
+    case id.rmsNorm:
+      rmsNorm(task);
+      break;
+    case id.layerNorm:
+      layerNorm(task);
+      break;
+    case id.rotate:
+      rotate(task, scratch);
+      break;
+    case id.attention:
+      attention(task, scratch);
+      break;
+    case id.crossEntropy:
+      crossEntropy(task);
+      break;
+    default:
+      unreachable();
+  }
+}

@@ -1,0 +1,61 @@
+// Read by TypeScript and by AssemblyScript: addresses in the shared memory's first page. Counters that threads share have a cache line each.
+
+export const generation = 1024;
+export const remaining = 1088;
+export const finished = 1152;
+export const stopped = 1216;
+/** Set by a worker that trapped. */
+export const failed = 1224;
+export const kernel = 1220;
+/** The arguments of a job, one float64 each; the first two say where the threads' scratch memory lies. */
+export const slots = 1280;
+export const scratchBase = 0;
+export const scratchStride = 1;
+export const firstArgument = 2;
+/** Where tensors begin. */
+export const heapStart = 65536;
+
+export const packLeft = 0;
+export const packRight = 1;
+export const multiply = 2;
+export const multiplyRows = 3;
+export const gram = 4;
+export const mirror = 5;
+export const packLeftDouble = 6;
+export const multiplyDouble = 7;
+export const choleskyPanel = 8;
+export const inverseLower = 9;
+export const add = 10;
+export const scale = 11;
+export const softcap = 12;
+export const activate = 13;
+export const gated = 14;
+export const rmsNorm = 15;
+export const layerNorm = 16;
+export const rotate = 17;
+export const attention = 18;
+export const crossEntropy = 19;
+
+export const silu = 0;
+export const gelu = 1;
+export const geluTanh = 2;
+export const relu = 3;
+
+/** Register tile: `tileRows` × `tileColumns` float32, half as many columns in float64. */
+export const tileRows = 5;
+export const tileColumns = 8;
+export const tileColumnsDouble = 4;
+/** Most of k that one packed block holds: its right panel (16 KiB) stays in the first-level cache. */
+export const depth = 512;
+export const depthDouble = 256;
+/** Columns of the result per task. */
+export const taskColumns = 64;
+/** Side of the output square of one gram task: 32 × tileRows and 20 × tileColumns. */
+export const gramSide = 160;
+/** Rows and columns of a block in the triangular solvers: a multiple of tileRows and of tileColumnsDouble. */
+export const blockSize = 60;
+/** Elementwise: values per task. */
+export const taskValues = 16384;
+/** Attention: query rows per task, keys per step. */
+export const queryRows = 80;
+export const keyStep = 128;

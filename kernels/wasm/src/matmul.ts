@@ -1,0 +1,35 @@
+import type { HostTensor } from '@fewbit/kernels';
+import * as id from './control.js';
+import type { Engine } from './engine.js';
+
+/** Up to this many rows, weights are read as they lie. */
+const fewRows = 4;
+/** Rows of x per task: a multiple of tileRows, large enough to repay packing 64 columns of w. */
+const taskRows = 320;
+/** Bytes of w per task of a product with few rows. */
+const taskBytes = 65536;
+
+export function matmul(
+  engine: Engine,
+  allocate: (shape: readonly number[]) => HostTensor,
+  x: HostTensor,
+  w: HostTensor,
+  bias: HostTensor | undefined,
+): HostTensor {
+  const [m, k, n] = [x.shape[0]!, x.shape[1]!, w.shape[0]!];
+  const out = allocate([m, n]);
+  const rest = [w.data.byteOffset, out.data.byteOffset, bias ? bias.data.byteOffset : 0, m, k, n];
+  if (m <= fewRows) {
+    const share = Math.max(1, Math.ceil(taskBytes / (k * 4)));
+    engine.run(id.multiplyRows, Math.ceil(n / share), [x.data.byteOffset, ...rest, share]);
+    return out;
+  }
+  const left = engine.heap.allocate(Math.ceil(m / id.tileRows) * id.tileRows * k * 4);
+  engine.run(id.packLeft, Math.ceil(m / id.tileRows), [x.data.byteOffset, k * 4, 4, m, k, left]);
+  const rowBlocks = Math.ceil(m / taskRows);
+  const blockRows = Math.ceil(m / rowBlocks / id.tileRows) * id.tileRows;
+  const scratch = 256 + id.taskColumns * id.depth * 4;
+  engine.run(id.multiply, rowBlocks * Math.ceil(n / id.taskColumns), [left, ...rest, rowBlocks, blockRows], scratch);
+  engine.heap.free(left);
+  return out;
+}

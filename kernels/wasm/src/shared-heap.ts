@@ -1,0 +1,81 @@
+import { FewbitError } from '@fewbit/core';
+import { heapStart } from './control.js';
+
+const page = 65536;
+/** What 32-bit addresses reach. */
+const limit = 65536 * page;
+/** Blocks are whole cache lines, so that vector loops may run past a tensor's end. */
+const line = 64;
+
+/** Best-fit allocation in a growing shared WebAssembly memory; addresses are bytes. */
+export interface SharedHeap {
+  readonly memory: WebAssembly.Memory;
+  allocate(bytes: number): number;
+  free(address: number): void;
+}
+
+export function sharedHeap(): SharedHeap {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: limit / page, shared: true });
+  const used = new Map<number, number>();
+  /** Free blocks by address; neighbours are merged, so the list stays short. */
+  const holes: { start: number; end: number }[] = [];
+  let end = heapStart;
+
+  return {
+    memory,
+
+    allocate(bytes) {
+      const size = Math.max(line, Math.ceil(bytes / line) * line);
+      let best = -1;
+      for (const [i, hole] of holes.entries()) {
+        const room = hole.end - hole.start;
+        if (room >= size && (best < 0 || room < holes[best]!.end - holes[best]!.start)) best = i;
+      }
+      if (best < 0) best = grow(size);
+      const hole = holes[best]!;
+      const address = hole.start;
+      hole.start += size;
+      if (hole.start === hole.end) holes.splice(best, 1);
+      used.set(address, size);
+      return address;
+    },
+
+    free(address) {
+      const size = used.get(address)!;
+      used.delete(address);
+      addHole(address, address + size);
+    },
+  };
+
+  /** Adds pages until the last hole has `size` bytes; returns its index. */
+  function grow(size: number): number {
+    const last = holes.at(-1);
+    const spare = last?.end === end ? end - last.start : 0;
+    const pages = Math.ceil((size - spare) / page);
+    try {
+      if (end + pages * page > limit) throw new RangeError('past 4 GiB');
+      memory.grow(pages);
+    } catch (cause) {
+      const held = [...used.values()].reduce((sum, bytes) => sum + bytes, 0);
+      const message = `WebAssembly memory is full: ${size} bytes wanted, ${held} in use of at most ${limit}. Use a smaller model or shorter sequences.`;
+      throw new FewbitError('backend', message, { cause });
+    }
+    addHole(end, end + pages * page);
+    end += pages * page;
+    return holes.length - 1;
+  }
+
+  function addHole(start: number, stop: number): void {
+    let at = holes.findIndex((hole) => hole.start > start);
+    if (at < 0) at = holes.length;
+    holes.splice(at, 0, { start, end: stop });
+    if (holes[at + 1]?.start === stop) {
+      holes[at]!.end = holes[at + 1]!.end;
+      holes.splice(at + 1, 1);
+    }
+    if (at > 0 && holes[at - 1]!.end === start) {
+      holes[at - 1]!.end = holes[at]!.end;
+      holes.splice(at, 1);
+    }
+  }
+}

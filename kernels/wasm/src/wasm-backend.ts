@@ -1,0 +1,39 @@
+import { type Backend, type Heap, hostBackend } from '@fewbit/kernels';
+import { createEngine } from './engine.js';
+import type { Build } from './load-build.js';
+import type { SharedHeap } from './shared-heap.js';
+import { wasmAlgebra } from './wasm-algebra.js';
+import { wasmOps } from './wasm-ops.js';
+
+const copies = 'a plain copy, which the host does at the speed of memory';
+
+/** A backend over one build of the kernels. */
+export async function wasmBackend({ module, instructions }: Build, threads: number): Promise<Backend> {
+  const engine = await createEngine(module, threads);
+  const count = `${engine.threads} thread${engine.threads === 1 ? '' : 's'}`;
+  return hostBackend({
+    id: 'wasm',
+    description: [`WebAssembly ${instructions}, ${count}`, ...(engine.hindrance ? [engine.hindrance] : [])].join('; '),
+    threads: engine.threads,
+    heap: tensorHeap(engine.heap),
+    tables: (memory) => [
+      {
+        id: 'wasm',
+        ops: wasmOps(engine, memory),
+        algebra: wasmAlgebra(engine),
+        rejects: { embed: copies, columns: copies, rows: copies, store: copies },
+      },
+    ],
+    close: engine.close,
+  });
+}
+
+function tensorHeap(heap: SharedHeap): Heap {
+  return {
+    take: (length) => {
+      const address = heap.allocate(length * 4);
+      return new Float32Array(heap.memory.buffer, address, length);
+    },
+    release: (data) => heap.free(data.byteOffset),
+  };
+}

@@ -1,0 +1,99 @@
+import type { Activation, DeviceTensor, HostMemory, HostTensor, Ops } from '@fewbit/kernels';
+import * as id from './control.js';
+import type { Engine } from './engine.js';
+import { matmul } from './matmul.js';
+
+const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
+
+/** The ops that WebAssembly does faster than JavaScript; the copies (embed, columns, rows, store) are left out. */
+export function wasmOps(engine: Engine, { allocate, read }: HostMemory): Partial<Ops> {
+  const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
+    const x = read(tensor);
+    const out = allocate(x.shape);
+    const count = x.data.length;
+    engine.run(kernel, Math.ceil(count / id.taskValues), [at(x), at(out), count, value, other ? at(read(other)) : 0]);
+    return out;
+  };
+  /** Rows of `size` values in shares of about one task's worth: [rows, share, tasks]. */
+  const shares = (count: number, size: number) => {
+    const rows = count / size;
+    const share = Math.max(1, Math.floor(id.taskValues / size));
+    return { rows, share, tasks: Math.ceil(rows / share) };
+  };
+  return {
+    matmul: (x, w, bias) => matmul(engine, allocate, read(x), read(w), bias && read(bias)),
+
+    add(aTensor, bTensor) {
+      const [a, b] = [read(aTensor), read(bTensor)];
+      const out = allocate(a.shape);
+      const columns = a.shape.at(-1)!;
+      const { rows, share, tasks } = shares(a.data.length, columns);
+      const bRow = b.data.length === a.data.length ? columns * 4 : 0;
+      engine.run(id.add, tasks, [at(a), at(b), at(out), rows, columns, bRow, share]);
+      return out;
+    },
+
+    scale: (x, by) => flat(id.scale, x, by),
+    softcap: (x, cap) => flat(id.softcap, x, cap),
+    activate: (x, activation) => flat(id.activate, x, activationIds[activation]),
+    gated: (gate, up, activation) => flat(id.gated, gate, activationIds[activation], up),
+
+    rmsNorm(xTensor, gain, epsilon, gainOffset) {
+      const [x, g] = [read(xTensor), read(gain)];
+      const out = allocate(x.shape);
+      const { rows, share, tasks } = shares(x.data.length, g.data.length);
+      engine.run(id.rmsNorm, tasks, [at(x), at(g), at(out), rows, g.data.length, share, epsilon, gainOffset]);
+      return out;
+    },
+
+    layerNorm(xTensor, gain, bias, epsilon) {
+      const [x, g] = [read(xTensor), read(gain)];
+      const out = allocate(x.shape);
+      const { rows, share, tasks } = shares(x.data.length, g.data.length);
+      engine.run(id.layerNorm, tasks, [at(x), at(g), at(out), rows, g.data.length, share, epsilon, at(read(bias))]);
+      return out;
+    },
+
+    rotate(tensor, headSize, { frequencies, amplitude }, start) {
+      const x = read(tensor);
+      const [m, width] = [x.shape[0]!, x.shape[1]!];
+      const out = allocate(x.shape);
+      const pairs = frequencies.length;
+      const table = engine.heap.allocate(pairs * 4);
+      new Float32Array(engine.heap.memory.buffer, table, pairs).set(frequencies);
+      engine.run(id.rotate, m, [at(x), at(out), m, width, headSize, table, pairs, amplitude, start], pairs * 8 + 64);
+      engine.heap.free(table);
+      return out;
+    },
+
+    attention(qTensor, k, v, { heads, keyValueHeads, headSize, scale, start, window = 0, softcap = 0 }) {
+      const q = read(qTensor);
+      const m = q.shape[0]!;
+      const out = allocate(q.shape);
+      const values = [at(q), at(read(k)), at(read(v)), at(out), m, heads, keyValueHeads, headSize, scale, start, window, softcap];
+      const padded = Math.ceil(headSize / id.tileColumns) * id.tileColumns;
+      const { queryRows, keyStep } = id;
+      // In the order of the kernel: tile, state, scores, mixed, queries, weights, panels.
+      const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep) + keyStep * padded;
+      engine.run(id.attention, heads * Math.ceil(m / queryRows), values, floats * 4);
+      return out;
+    },
+
+    crossEntropy(tensor, targets) {
+      const logits = read(tensor);
+      const [m, n] = [logits.shape[0]!, logits.shape[1]!];
+      const out = allocate([m]);
+      const sums = engine.heap.allocate(m * 16);
+      engine.run(id.crossEntropy, m, [at(logits), sums, n]);
+      const pairs = new Float64Array(engine.heap.memory.buffer, sums, 2 * m);
+      for (const [i, target] of targets.entries()) out.data[i] = Math.log(pairs[2 * i + 1]!) + pairs[2 * i]! - logits.data[i * n + target]!;
+      engine.heap.free(sums);
+      return out;
+    },
+  };
+}
+
+/** A tensor's address. */
+function at(tensor: HostTensor): number {
+  return tensor.data.byteOffset;
+}
