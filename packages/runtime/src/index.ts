@@ -1,1 +1,11 @@
+export { blockStages } from './block-stages.js';
+export { endTokens } from './end-tokens.js';
+export { type GenerateOptions, type GenerateSummary, generate } from './generate.js';
+export { embedTokens, freeGlobals, type Globals, headLogits, loadGlobals } from './globals.js';
+export { createCache, type KeyValueCache } from './key-value-cache.js';
+export { freeBlock, loadBlock } from './load-block.js';
+export { memoryWeights, overlay } from './memory-weights.js';
+export { type LogitsOptions, type Model, openModel } from './open-model.js';
+export { openWeights } from './open-weights.js';
+export { type SamplingOptions, sampler } from './sampling.js';
 export type { BlockCache, BlockStages, BlockWeights, Stage, StageContext, StageState, WeightSource } from './types.js';

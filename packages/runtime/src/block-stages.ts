@@ -1,0 +1,92 @@
+import type { DeviceTensor, Ops } from '@fewbit/kernels';
+import type { AttentionPlan, BlockPlan, LinearPlan, NormPlan } from '@fewbit/models';
+import { applyNorm } from './apply-norm.js';
+import type { BlockStages, BlockWeights, StageContext } from './types.js';
+
+/**
+ * A pre-norm transformer block (Vaswani et al. 2017, with the norms of Radford et al. 2019) in five stages; shapes are
+ * residual [m, hidden], inputs [m, cols of the site's linears]. Every stage but the last leaves one site's input ready.
+ */
+export const blockStages: BlockStages = (block) => {
+  const [attentionInput, attentionOutput, mlpInput, mlpDown] = block.sites;
+  return [
+    {
+      site: attentionInput!,
+      run: ({ residual }, { backend, weights }) => ({ residual, input: applyNorm(backend.ops, block.attentionNorm, weights, residual) }),
+    },
+    {
+      site: attentionOutput!,
+      run: ({ residual, input }, context) => ({ residual, input: attend(block, input!, context) }),
+    },
+    {
+      site: mlpInput!,
+      run({ residual, input }, { backend: { ops }, weights }) {
+        const joined = join(ops, residual, linear(ops, block.output, weights, input!), block.attentionPostNorm, weights);
+        return { residual: joined, input: applyNorm(ops, block.mlpNorm, weights, joined) };
+      },
+    },
+    {
+      site: mlpDown!,
+      run: ({ residual, input }, { backend: { ops }, weights }) => ({ residual, input: expand(block, ops, weights, input!) }),
+    },
+    {
+      run: ({ residual, input }, { backend: { ops }, weights }) => ({
+        residual: join(ops, residual, linear(ops, block.mlp.down, weights, input!), block.mlpPostNorm, weights),
+      }),
+    },
+  ];
+};
+
+function attend({ attention, projections }: BlockPlan, input: DeviceTensor, context: StageContext): DeviceTensor {
+  const { backend, weights, start, cache } = context;
+  const { ops } = backend;
+  const [q, k, v] = project(projections, attention, ops, weights, input);
+  const query = turn(ops, headNorm(ops, attention.queryNorm, weights, q), attention, start);
+  const key = turn(ops, headNorm(ops, attention.keyNorm, weights, k), attention, start);
+  const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
+  const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
+  if (!cache) return ops.attention(query, key, v, options);
+  ops.store(cache.keys, key, start);
+  ops.store(cache.values, v, start);
+  return ops.attention(query, cache.keys, cache.values, options);
+}
+
+/** Queries [m, heads·headSize], keys and values [m, keyValueHeads·headSize]. */
+function project(
+  projections: BlockPlan['projections'],
+  { heads, keyValueHeads, headSize }: AttentionPlan,
+  ops: Ops,
+  weights: BlockWeights,
+  input: DeviceTensor,
+): [DeviceTensor, DeviceTensor, DeviceTensor] {
+  if (projections.kind === 'separate') {
+    const { query, key, value } = projections;
+    return [linear(ops, query, weights, input), linear(ops, key, weights, input), linear(ops, value, weights, input)];
+  }
+  const all = linear(ops, projections.all, weights, input);
+  const queries = heads * headSize;
+  const keys = keyValueHeads * headSize;
+  return [ops.columns(all, 0, queries), ops.columns(all, queries, keys), ops.columns(all, queries + keys, keys)];
+}
+
+function headNorm(ops: Ops, norm: NormPlan | undefined, weights: BlockWeights, x: DeviceTensor): DeviceTensor {
+  return norm ? applyNorm(ops, norm, weights, x) : x;
+}
+
+function turn(ops: Ops, x: DeviceTensor, { rotary, headSize }: AttentionPlan, start: number): DeviceTensor {
+  return rotary ? ops.rotate(x, headSize, rotary, start) : x;
+}
+
+function expand({ mlp }: BlockPlan, ops: Ops, weights: BlockWeights, input: DeviceTensor): DeviceTensor {
+  const up = linear(ops, mlp.up, weights, input);
+  return mlp.kind === 'gated' ? ops.gated(linear(ops, mlp.gate, weights, input), up, mlp.activation) : ops.activate(up, mlp.activation);
+}
+
+/** residual + output, normalised before where the model does so. */
+function join(ops: Ops, residual: DeviceTensor, output: DeviceTensor, postNorm: NormPlan | undefined, weights: BlockWeights): DeviceTensor {
+  return ops.add(residual, postNorm ? applyNorm(ops, postNorm, weights, output) : output);
+}
+
+function linear(ops: Ops, { module }: LinearPlan, weights: BlockWeights, x: DeviceTensor): DeviceTensor {
+  return ops.matmul(x, weights.get(`${module}.weight`)!, weights.get(`${module}.bias`));
+}

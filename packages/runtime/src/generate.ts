@@ -1,0 +1,109 @@
+import { FewbitError } from '@fewbit/core';
+import type { Tokenizer } from '@fewbit/tokenizer';
+import { createCache } from './key-value-cache.js';
+import type { Model } from './open-model.js';
+import { type SamplingOptions, sampler } from './sampling.js';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Text, with the special tokens that the tokenizer adds, or ids as they are. */
+  readonly prompt: string | Uint32Array;
+  /** Default 128. */
+  readonly maxTokens?: number;
+  /** Ids that end the text and are not part of it (`endTokens`). Default: the tokenizer's EOS. */
+  readonly eos?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+export interface GenerateSummary {
+  /** The continuation alone. */
+  readonly text: string;
+  /** Of the continuation. */
+  readonly tokens: number;
+  readonly promptTokens: number;
+  readonly prefillTokensPerSecond: number;
+  /** Of the tokens after the first; 0 when there are none. */
+  readonly decodeTokensPerSecond: number;
+  /** Why it ended: an end token, `maxTokens`, or the end of the model's context. */
+  readonly finish: 'eos' | 'length' | 'context';
+}
+
+/**
+ * Continues a prompt, yielding text as it becomes whole, and returns the summary. Other work of the process runs between tokens.
+ * Throws `usage` for an empty prompt or one that fills the context, `cancelled` when the signal fires.
+ */
+export async function* generate(
+  model: Model,
+  tokenizer: Tokenizer,
+  options: GenerateOptions,
+): AsyncGenerator<string, GenerateSummary, undefined> {
+  const { prompt, maxTokens = 128, signal } = options;
+  const ends = new Set(options.eos ?? (tokenizer.eos === undefined ? [] : [tokenizer.eos]));
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1)
+    throw new FewbitError('usage', `maxTokens must be a positive integer, got ${maxTokens}.`);
+  const sample = sampler(options);
+  const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
+  checkPrompt(ids.length, model.plan.maxPositions);
+
+  const cache = createCache(model.plan, model.backend);
+  const stream = tokenizer.stream();
+  let text = '';
+  let tokens = 0;
+  let steps = 0;
+  let decodeSeconds = 0;
+  let finish: GenerateSummary['finish'] = 'length';
+  try {
+    checkSignal(signal);
+    let started = performance.now();
+    let logits = await model.logits(ids, { cache, lastOnly: true });
+    const prefillSeconds = (performance.now() - started) / 1000;
+    for (;;) {
+      const token = sample(logits.data);
+      if (ends.has(token)) {
+        finish = 'eos';
+        break;
+      }
+      tokens++;
+      const piece = stream.push(token);
+      text += piece;
+      if (piece !== '') yield piece;
+      if (tokens === maxTokens) break;
+      if (cache.length === model.plan.maxPositions) {
+        finish = 'context';
+        break;
+      }
+      checkSignal(signal);
+      // the consumer's time between pieces is not the model's
+      started = performance.now();
+      logits = await model.logits(Uint32Array.of(token), { cache, lastOnly: true });
+      decodeSeconds += (performance.now() - started) / 1000;
+      steps++;
+    }
+    const rest = stream.end();
+    text += rest;
+    if (rest !== '') yield rest;
+    return {
+      text,
+      tokens,
+      promptTokens: ids.length,
+      prefillTokensPerSecond: ids.length / prefillSeconds,
+      decodeTokensPerSecond: steps === 0 ? 0 : steps / decodeSeconds,
+      finish,
+    };
+  } finally {
+    cache.close();
+  }
+}
+
+function checkPrompt(length: number, most: number): void {
+  if (length === 0) throw new FewbitError('usage', 'The prompt has no tokens: give a text to continue.');
+  if (length >= most) {
+    throw new FewbitError(
+      'usage',
+      `The prompt has ${length} tokens; with a context of ${most} at most ${most - 1} leave room for an answer. Shorten it.`,
+    );
+  }
+}
+
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new FewbitError('cancelled', 'Generation stopped.', { cause: signal.reason });
+}

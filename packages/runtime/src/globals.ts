@@ -1,0 +1,56 @@
+import { FewbitError } from '@fewbit/core';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { ModelPlan } from '@fewbit/models';
+import { applyNorm } from './apply-norm.js';
+import { freeBlock, loadTensors, normTensors, uploadVector } from './load-block.js';
+import type { BlockWeights, WeightSource } from './types.js';
+
+/** The weights outside the blocks, by tensor name: embeddings, final norm, head. */
+export type Globals = BlockWeights;
+
+/** Puts the weights outside the blocks into the backend's memory, where they stay until `freeGlobals`. */
+export function loadGlobals(source: WeightSource, backend: Backend): Promise<Globals> {
+  const { embedding, finalNorm, head } = source.plan;
+  const names = [embedding.tokens, ...(embedding.positions ? [embedding.positions] : []), ...normTensors(finalNorm), head.weight];
+  return loadTensors(backend, async (weights) => {
+    for (const name of new Set(names)) weights.set(name, await uploadVector(source, name, backend));
+  });
+}
+
+export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;
+
+/** Hidden states [m, hidden] before the first block; the first token is at position `start`. Throws `usage` for ids outside the vocabulary or positions outside the context. */
+export function embedTokens(plan: ModelPlan, globals: Globals, backend: Backend, tokens: Uint32Array, start: number): DeviceTensor {
+  checkTokens(plan, tokens, start);
+  const { ops } = backend;
+  const { embedding } = plan;
+  const found = ops.embed(globals.get(embedding.tokens)!, tokens);
+  const scaled = embedding.scale === 1 ? found : ops.scale(found, embedding.scale);
+  if (!embedding.positions) return scaled;
+  const positions = Uint32Array.from(tokens, (_, i) => start + i);
+  return ops.add(scaled, ops.embed(globals.get(embedding.positions)!, positions));
+}
+
+/** Logits [m, vocabulary] of the last block's outputs [m, hidden]. */
+export function headLogits(plan: ModelPlan, globals: Globals, backend: Backend, hidden: DeviceTensor): DeviceTensor {
+  const { ops } = backend;
+  const logits = ops.matmul(applyNorm(ops, plan.finalNorm, globals, hidden), globals.get(plan.head.weight)!);
+  return plan.logitSoftcap ? ops.softcap(logits, plan.logitSoftcap) : logits;
+}
+
+function checkTokens({ vocabulary, maxPositions }: ModelPlan, tokens: Uint32Array, start: number): void {
+  if (tokens.length === 0) throw new FewbitError('usage', 'There are no tokens to run: give at least one.');
+  if (start + tokens.length > maxPositions) {
+    throw new FewbitError(
+      'usage',
+      `${start + tokens.length} tokens are more than this model's context of ${maxPositions}: give a shorter text.`,
+    );
+  }
+  const wrong = tokens.findIndex((token) => token >= vocabulary);
+  if (wrong >= 0) {
+    throw new FewbitError(
+      'usage',
+      `Token ${tokens[wrong]} at place ${wrong} is not in the model's vocabulary of ${vocabulary}: use the model's own tokenizer.`,
+    );
+  }
+}

@@ -1,0 +1,45 @@
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import { type BlockPlan, blockLinears, type NormPlan } from '@fewbit/models';
+import type { BlockWeights, WeightSource } from './types.js';
+
+/** Puts a block's weights into the backend's memory, where they stay until `freeBlock`. */
+export function loadBlock(source: WeightSource, block: BlockPlan, backend: Backend): Promise<BlockWeights> {
+  const { attentionNorm, attentionPostNorm, mlpNorm, mlpPostNorm, attention } = block;
+  const norms = [attentionNorm, attention.queryNorm, attention.keyNorm, attentionPostNorm, mlpNorm, mlpPostNorm];
+  return loadTensors(backend, async (weights) => {
+    for (const name of norms.flatMap(normTensors)) weights.set(name, await uploadVector(source, name, backend));
+    for (const { module, bias } of blockLinears(block)) {
+      const { rows, cols, data } = await source.linear(module);
+      weights.set(`${module}.weight`, backend.upload(data, [rows, cols]));
+      if (bias) weights.set(`${module}.bias`, await uploadVector(source, `${module}.bias`, backend));
+    }
+  });
+}
+
+/** Frees what `loadBlock` put into memory. */
+export function freeBlock(weights: BlockWeights, backend: Backend): void {
+  for (const tensor of weights.values()) backend.free(tensor);
+}
+
+/** Fills a map of tensors, and frees those already there when a later one fails. */
+export async function loadTensors(backend: Backend, fill: (weights: Map<string, DeviceTensor>) => Promise<void>): Promise<BlockWeights> {
+  const weights = new Map<string, DeviceTensor>();
+  try {
+    await fill(weights);
+    return weights;
+  } catch (error) {
+    freeBlock(weights, backend);
+    throw error;
+  }
+}
+
+/** Names of a norm's tensors. */
+export function normTensors(norm: NormPlan | undefined): string[] {
+  if (!norm) return [];
+  return norm.bias ? [norm.gain, norm.bias] : [norm.gain];
+}
+
+export async function uploadVector(source: WeightSource, name: string, backend: Backend): Promise<DeviceTensor> {
+  const { data, shape } = await source.vector(name);
+  return backend.upload(data, shape);
+}
