@@ -1,1 +1,2 @@
+export { quantize } from './quantize.js';
 export type { LayerReport, Progress, QuantizeOptions, QuantizeReport } from './types.js';

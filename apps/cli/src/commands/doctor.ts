@@ -1,0 +1,70 @@
+import { arch, availableParallelism, cpus, freemem, platform, totalmem } from 'node:os';
+import { openBackend } from '@fewbit/presets';
+import type { Command } from 'commander';
+import { type GlobalOptions, type Io, printJson } from '../io.js';
+import { megabytes, table } from '../table.js';
+import { version } from '../version.js';
+
+export function addDoctor(program: Command, io: Io): void {
+  program
+    .command('doctor')
+    .description('what runs here, and why not what does not')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (_: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const { backend, refused } = await openBackend(options);
+      const findings = {
+        fewbit: version,
+        node: process.version,
+        machine: {
+          platform: platform(),
+          arch: arch(),
+          cpu: cpus()[0]?.model.trim() ?? 'unknown',
+          cores: availableParallelism(),
+          memory: { total: totalmem(), free: freemem() },
+        },
+        backend: { id: backend.id, description: backend.description, threads: backend.threads },
+        refused,
+        ops: backend.chosen,
+      };
+      await backend.close();
+      if (options.json) return printJson(io, findings);
+      io.stdout(describe(findings));
+    });
+}
+
+interface Findings {
+  readonly fewbit: string;
+  readonly node: string;
+  readonly machine: {
+    readonly platform: string;
+    readonly arch: string;
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memory: { readonly total: number; readonly free: number };
+  };
+  readonly backend: { readonly id: string; readonly description: string };
+  readonly refused: readonly { readonly id: string; readonly reason: string }[];
+  readonly ops: Readonly<Record<string, string>>;
+}
+
+function describe({ fewbit, node, machine, backend, refused, ops }: Findings): string {
+  const serving = [...new Set(Object.values(ops))];
+  return table(
+    ['fewbit doctor', ''],
+    [
+      ['fewbit', fewbit],
+      ['node', node],
+      ['machine', `${machine.cpu}, ${machine.cores} cores, ${machine.platform} ${machine.arch}`],
+      ['memory', `${megabytes(machine.memory.total)}, ${megabytes(machine.memory.free)} free`],
+      ['kernels', `${backend.id}: ${backend.description}`],
+      ...refused.map(({ id, reason }) => [`not ${id}`, reason]),
+      ...serving.map((id) => [
+        `served by ${id}`,
+        Object.keys(ops)
+          .filter((op) => ops[op] === id)
+          .join(' '),
+      ]),
+    ],
+  );
+}

@@ -1,0 +1,87 @@
+import { readDocuments } from '@fewbit/calibration';
+import { perplexity, protocols } from '@fewbit/eval';
+import { openBackend, openPretrained } from '@fewbit/presets';
+import type { Command } from 'commander';
+import { type GlobalOptions, type Io, printJson } from '../io.js';
+import { oneOf, positiveInteger } from '../parse-option.js';
+import { progressBar } from '../progress-bar.js';
+import { table } from '../table.js';
+
+interface Options extends GlobalOptions {
+  readonly text: string;
+  readonly protocol: string;
+  readonly context?: number;
+  readonly windows?: number;
+  readonly baseline?: string;
+}
+
+export function addEval(program: Command, io: Io): void {
+  program
+    .command('eval')
+    .description('perplexity of a model on a text, and how far it is from another model')
+    .argument('<model>', 'a Hugging Face model directory, float or quantized')
+    .requiredOption('--text <file>', '.txt or .raw as it is, .jsonl with a "text" field per line')
+    .option('--protocol <name>', protocols.join(', '), 'gptq')
+    .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
+    .option('--windows <n>', 'only the first n windows', positiveInteger)
+    .option('--baseline <model>', 'also KL divergence and top-1 agreement to this model, with the same tokenizer')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (path: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<Options>();
+      const protocol = oneOf('protocol', protocols, options.protocol);
+      const documents = await readDocuments(options.text);
+      const { backend } = await openBackend(options);
+      const pretrained = await openPretrained(path, backend);
+      const baseline = options.baseline ? await openPretrained(options.baseline, backend) : undefined;
+      const bar = progressBar(io);
+      try {
+        const result = await perplexity({
+          model: pretrained.model,
+          tokenizer: pretrained.tokenizer,
+          documents,
+          protocol,
+          ...(options.context && { context: options.context }),
+          ...(options.windows && { windows: options.windows }),
+          ...(baseline && { baseline: baseline.model }),
+          signal: io.signal,
+          onProgress: (fraction) => bar.update(fraction, path),
+        });
+        bar.stop();
+        const document = {
+          model: path,
+          text: options.text,
+          ...result,
+          ...(result.baseline && { baseline: { model: options.baseline, ...result.baseline } }),
+        };
+        if (options.json) printJson(io, document);
+        else io.stdout(describe(document));
+      } finally {
+        bar.stop();
+        await baseline?.close();
+        await pretrained.close();
+        await backend.close();
+      }
+    });
+}
+
+type Document = Awaited<ReturnType<typeof perplexity>> & { readonly model: string; readonly text: string };
+
+function describe({ model, text, protocol, context, tokens, windows, perplexity, standardError, seconds, baseline }: Document): string {
+  const rows = [
+    ['perplexity', `${perplexity.toFixed(5)} ± ${standardError.toFixed(5)}`],
+    ['protocol', `${protocol}, context ${context}`],
+    ['text', `${text}: ${tokens} predictions in ${windows} windows`],
+    ['seconds', seconds.toFixed(1)],
+  ];
+  if (baseline) {
+    rows.push(
+      ['perplexity of the baseline', baseline.perplexity.toFixed(5)],
+      [
+        'KL divergence to it, nats',
+        `${baseline.kl.mean.toFixed(6)} ± ${baseline.kl.standardError.toFixed(6)}, 99 % below ${baseline.kl.p99.toFixed(4)}`,
+      ],
+      ['same likeliest token', `${(100 * baseline.topOne.agreement).toFixed(2)} % ± ${(100 * baseline.topOne.standardError).toFixed(2)}`],
+    );
+  }
+  return table([model, ''], rows);
+}

@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises';
+import { FewbitError } from '@fewbit/core';
+import {
+  formatNames,
+  layoutNames,
+  methodNames,
+  openBackend,
+  parseRecipe,
+  planQuantize,
+  type QuantizeReport,
+  quantizePretrained,
+} from '@fewbit/presets';
+import type { Command } from 'commander';
+import { type GlobalOptions, type Io, printJson } from '../io.js';
+import { jsonObject, positiveInteger, wholeNumber } from '../parse-option.js';
+import { duration, progressBar } from '../progress-bar.js';
+import { megabytes, scientific, table } from '../table.js';
+
+interface Options extends GlobalOptions {
+  readonly output: string;
+  readonly recipe?: string;
+  readonly dryRun?: boolean;
+  readonly calibration?: string;
+  readonly samples?: number;
+  readonly length?: number;
+  readonly sampling?: string;
+  readonly symmetric?: boolean;
+  readonly asymmetric?: boolean;
+  readonly [flag: string]: unknown;
+}
+
+export function addQuantize(program: Command, io: Io): void {
+  program
+    .command('quantize')
+    .description('round the linear layers of a model and write a checkpoint that the engines load')
+    .argument('<model>', 'a Hugging Face model directory')
+    .requiredOption('-o, --output <dir>', 'the directory to write; must not exist')
+    .option('--method <name>', `${methodNames.join(', ')} (default: gptq)`)
+    .option('--method-options <json>', 'options of the method, a JSON object', jsonObject)
+    .option('--format <name>', `${formatNames.join(', ')} (default: int4)`)
+    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 128)', wholeNumber)
+    .option('--granularity <kind>', 'tensor, channel, group, block (default: group)')
+    .option('--symmetric', 'symmetric grid (default at 4 and 8 bits)')
+    .option('--asymmetric', 'asymmetric grid (default at the other widths)')
+    .option('--layout <name>', `${layoutNames.join(', ')} (default: compressed-tensors)`)
+    .option('--calibration <file>', 'text to calibrate on: .txt, .raw, or .jsonl with a "text" field per line')
+    .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
+    .option('--length <n>', 'tokens of a window (default: 2048, at most what the model takes)', positiveInteger)
+    .option('--sampling <how>', 'spread, first, random (default: spread)')
+    .option('--recipe <file>', 'a JSON file with all of the above; flags win over it')
+    .option('--seed <n>', 'for random sampling (default: 0)', wholeNumber)
+    .option('--dry-run', 'check everything, print the plan, write nothing')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (model: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<Options>();
+      const job = { ...parseRecipe(await recipeOf(options)), model, output: options.output };
+      if (options.dryRun) return printJson(io, await planQuantize(job));
+      const { backend } = await openBackend(options);
+      const bar = progressBar(io);
+      try {
+        const report = await quantizePretrained(job, {
+          backend,
+          signal: io.signal,
+          onProgress: ({ fraction, phase, at }) => bar.update(fraction, `${phase} ${at}`),
+        });
+        bar.stop();
+        if (options.json) printJson(io, report);
+        else io.stdout(describe(report));
+      } finally {
+        bar.stop();
+        await backend.close();
+      }
+    });
+}
+
+/** Flags over the recipe file; what neither says is left to the recipe's defaults. */
+async function recipeOf(options: Options): Promise<Record<string, unknown>> {
+  if (options.symmetric && options.asymmetric) throw new FewbitError('usage', 'A grid is either --symmetric or --asymmetric, not both.');
+  const file = options.recipe ? await readRecipe(options.recipe) : {};
+  const { calibration: path, samples, length, sampling } = options;
+  const calibration = { ...(file.calibration as object), ...defined({ path, samples, length, sampling }) };
+  if (Object.keys(calibration).length > 0 && !('path' in calibration)) {
+    throw new FewbitError('usage', '--samples, --length and --sampling choose windows of a text: say which with --calibration.');
+  }
+  const flags = defined({
+    method: options.method,
+    methodOptions: options.methodOptions,
+    format: options.format,
+    group: options.group,
+    granularity: options.granularity,
+    symmetric: options.symmetric ? true : options.asymmetric ? false : undefined,
+    layout: options.layout,
+    seed: options.seed,
+  });
+  return { ...file, ...flags, ...('path' in calibration && { calibration }) };
+}
+
+function defined(record: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
+}
+
+async function readRecipe(path: string): Promise<Record<string, unknown>> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+  } catch (cause) {
+    throw new FewbitError('usage', `Recipe ${path} cannot be read as JSON: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+function describe(report: QuantizeReport): string {
+  const { bytes, layers } = report;
+  const rows = layers.map((layer) => [
+    layer.name,
+    layer.format,
+    scientific(layer.weightError),
+    scientific(layer.outputError),
+    layer.bitsPerWeight.toFixed(3),
+    megabytes(layer.bytes),
+  ]);
+  const notes = [...report.notes, ...layers.flatMap((layer) => layer.notes.map((note) => `${layer.name}: ${note}`))];
+  return [
+    table(['layer', 'format', 'weight error', 'output error', 'bits', 'size'], rows),
+    ...notes.map((note) => `note: ${note}\n`),
+    `${report.output}: ${report.method}, ${report.layout}, ${report.bitsPerWeight.toFixed(3)} bits per weight in the quantized layers\n`,
+    `${megabytes(bytes.before)} → ${megabytes(bytes.after)} in ${duration(report.seconds)}, at most ${megabytes(report.peakMemory)} of memory\n`,
+    `read back: logits differ by ${report.readBack.toExponential(1)} (relative L2) from the model in memory\n`,
+  ].join('');
+}

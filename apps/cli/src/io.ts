@@ -1,0 +1,23 @@
+/** Where a command reads and writes: the process, or a test. */
+export interface Io {
+  /** Results. */
+  stdout(text: string): void;
+  /** Progress and messages. */
+  stderr(text: string): void;
+  /** Whether stderr is a terminal that can redraw a line. */
+  readonly interactive: boolean;
+  /** Fires when the user interrupts. */
+  readonly signal: AbortSignal;
+}
+
+/** What is common to all commands. */
+export interface GlobalOptions {
+  readonly threads?: number;
+  readonly backend?: string;
+  readonly json?: boolean;
+}
+
+/** One JSON document and nothing else. */
+export function printJson(io: Io, document: unknown): void {
+  io.stdout(`${JSON.stringify(document, null, 2)}\n`);
+}

@@ -1,0 +1,45 @@
+import { FewbitError } from '@fewbit/core';
+import { InvalidArgumentError } from 'commander';
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`${text} is not a positive whole number.`);
+  return value;
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value)) throw new InvalidArgumentError(`${text} is not a whole number.`);
+  return value;
+}
+
+export function nonNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError(`${text} is not a number of 0 or more.`);
+  return value;
+}
+
+/** A probability in (0, 1]. */
+export function probability(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError(`${text} is not in (0, 1].`);
+  return value;
+}
+
+export function jsonObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new InvalidArgumentError(`${text} is not a JSON object.`);
+}
+
+/** `chosen`, or the default; throws `usage` with the choices. */
+export function oneOf<T extends string>(what: string, choices: readonly T[], chosen: string): T {
+  const found = choices.find((choice) => choice === chosen);
+  if (!found) throw new FewbitError('usage', `Unknown ${what} "${chosen}". Choose one of: ${choices.join(', ')}.`);
+  return found;
+}

@@ -1,0 +1,121 @@
+import { outputError, type Solver, weightError } from '@fewbit/algorithm';
+import { type Gathering, gather, gram, type Measured } from '@fewbit/calibration';
+import { FewbitError, type Matrix } from '@fewbit/core';
+import { createFormat, decodeMatrix, type FormatSpec, formatName, type QuantizedMatrix } from '@fewbit/formats';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { BlockPlan, LinearPlan } from '@fewbit/models';
+import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
+import type { Course } from './course.js';
+import { advance, type HostState, upload } from './host-state.js';
+import type { LayerReport } from './types.js';
+
+/** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
+export interface Sequence {
+  quantized: HostState;
+  float?: HostState;
+  readonly tokens: Uint32Array;
+  /** False for a probe that takes no part in the statistics. */
+  readonly calibrates: boolean;
+}
+
+export interface BlockOptions {
+  readonly source: WeightSource;
+  readonly backend: Backend;
+  readonly solver: Solver;
+  readonly spec: FormatSpec;
+  readonly seed: number;
+  readonly course: Course;
+  /** Takes each matrix as soon as it is rounded. */
+  readonly emit: (linear: LinearPlan, matrix: QuantizedMatrix) => Promise<void>;
+}
+
+const plainGram = gram();
+
+/**
+ * Rounds every linear of a block, stage by stage: all sequences run up to a site, the site's linears are
+ * rounded on what was measured there, and the sequences go on through the rounded weights. That is GPTQ's
+ * true-sequential order, with quantized inputs passed on, for the price of one forward pass.
+ * On return the sequences hold the block's outputs.
+ */
+export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequence[], options: BlockOptions): Promise<LayerReport[]> {
+  const { source, backend, solver, course } = options;
+  const original = await loadBlock(source, block, backend);
+  const rounded = new Map<string, DeviceTensor>(original);
+  const reports: LayerReport[] = [];
+  const calibrates = sequences.some((sequence) => sequence.calibrates);
+  try {
+    for (const stage of blockStages(block)) {
+      const site = stage.site;
+      const needs = calibrates ? [...solver.needs, plainGram] : [];
+      const gathering = site && gather(needs, site.linears[0]!.cols, backend.algebra);
+      const at = `${block.prefix} ${site?.id ?? 'output'}`;
+      for (const sequence of sequences) {
+        await course.step('calibrate', at, stageWork(block) * sequence.quantized.residual.rows, async () => {
+          sequence.quantized = await advance(stage, sequence.quantized, rounded, backend);
+          if (sequence.float) sequence.float = await advance(stage, sequence.float, original, backend);
+          if (gathering && sequence.calibrates) measure(gathering, sequence, at);
+        });
+      }
+      if (!site || !gathering) continue;
+      const measured = gathering.measured();
+      for (const linear of site.linears) {
+        const { report, decoded } = await course.step('solve', linear.module, solveWork(linear), () =>
+          roundLinear(linear, measured, calibrates, options),
+        );
+        reports.push(report);
+        rounded.set(`${linear.module}.weight`, upload(backend, decoded));
+      }
+    }
+    return reports;
+  } finally {
+    for (const [name, tensor] of rounded) if (original.get(name) !== tensor) backend.free(tensor);
+    freeBlock(original, backend);
+  }
+}
+
+/** Work in multiply-adds, for the progress: a forward pass of one token through a stage … */
+export function stageWork(block: BlockPlan): number {
+  const all = block.sites.flatMap((site) => site.linears);
+  return all.reduce((sum, { rows, cols }) => sum + rows * cols, 0) / (block.sites.length + 1);
+}
+
+/** … and the rounding of a matrix, of which the cost of GPTQ's sweep is typical. */
+export function solveWork({ rows, cols }: LinearPlan): number {
+  return rows * cols * cols + 10 * cols ** 3;
+}
+
+function measure(gathering: Gathering, { quantized, float }: Sequence, at: string): void {
+  try {
+    gathering.add({ input: quantized.input!, ...(float && { floatInput: float.input! }) });
+  } catch (error) {
+    if (FewbitError.is(error)) throw new FewbitError(error.code, `${at}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+async function roundLinear(
+  linear: LinearPlan,
+  input: Measured,
+  calibrated: boolean,
+  options: BlockOptions,
+): Promise<{ report: LayerReport; decoded: Matrix }> {
+  const { source, backend, solver, spec, seed, emit } = options;
+  const weight = await source.linear(linear.module);
+  const format = createFormat(spec);
+  const { matrix, notes } = await solver.solve({ name: `${linear.module}.weight`, weight, format, input, algebra: backend.algebra, seed });
+  const decoded = decodeMatrix(matrix);
+  await emit(linear, matrix);
+  const bits = format.storedBits(weight.rows, weight.cols);
+  return {
+    decoded,
+    report: {
+      name: linear.module,
+      format: formatName(spec),
+      bitsPerWeight: bits / weight.data.length,
+      bytes: Math.ceil(bits / 8),
+      weightError: weightError(weight, decoded),
+      ...(calibrated && { outputError: outputError(weight, decoded, input.get(plainGram), backend.algebra) }),
+      notes,
+    },
+  };
+}

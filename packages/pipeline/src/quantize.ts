@@ -1,0 +1,153 @@
+import { type CheckpointWriter, createModelDirectory, type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { FewbitError } from '@fewbit/core';
+import { linears, type ModelPlan } from '@fewbit/models';
+import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
+import { Course } from './course.js';
+import { download, upload } from './host-state.js';
+import { quantizeBlock, type Sequence, solveWork, stageWork } from './quantize-block.js';
+import { readBack } from './read-back.js';
+import { startSequences } from './start-sequences.js';
+import type { LayerReport, QuantizeOptions, QuantizeReport } from './types.js';
+import { writeRest } from './write-rest.js';
+
+/**
+ * Quantizes the linear layers of every block of a model and writes the result as a model directory that the
+ * layout's engines load. One block is in memory at a time. Nothing is left at `output` when it fails.
+ *
+ * Throws `usage` when the method needs calibration and there is none, `unsupported` when the layout cannot hold
+ * the format or the model is quantized already, `output` when the output exists or cannot be written, `numeric`
+ * for NaN or Inf in weights or activations, `cancelled` when the signal fires.
+ */
+export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
+  const directory = await openModelDirectory(options.model);
+  try {
+    const source = await openWeights(directory);
+    refuseEarly(directory, source.plan, options);
+    const writer = await createModelDirectory(options.output);
+    try {
+      return await run(directory, source, writer, options);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+  } finally {
+    await directory.close();
+  }
+}
+
+/** All that can be known before any work. */
+function refuseEarly({ config }: ModelDirectory, plan: ModelPlan, { method, calibration, layout, format }: QuantizeOptions): void {
+  if (config.quantization_config) {
+    throw new FewbitError(
+      'unsupported',
+      'This model is quantized already (config.json has a quantization_config): start from the float checkpoint.',
+    );
+  }
+  if (method.solver.needs.length > 0 && !calibration) {
+    throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
+  }
+  const refused = linears(plan)
+    .map(({ module, rows, cols }) => ({ module, why: layout.rejects(format, rows, cols) }))
+    .filter(({ why }) => why);
+  if (refused.length > 0) {
+    throw new FewbitError(
+      'unsupported',
+      `Layout ${layout.id} cannot hold ${refused[0]!.module} (and ${refused.length - 1} more): ${refused[0]!.why}`,
+    );
+  }
+}
+
+async function run(
+  directory: ModelDirectory,
+  source: WeightSource,
+  writer: CheckpointWriter,
+  options: QuantizeOptions,
+): Promise<QuantizeReport> {
+  const started = performance.now();
+  const { method, format, layout, backend, calibration, output, seed = 0 } = options;
+  const { plan } = source;
+  const withFloat = method.solver.needs.some((statistic) => statistic.needsFloat);
+  const course = new Course(totalWork(plan, options), options.onProgress, options.signal);
+  const globals = await loadGlobals(source, backend);
+  try {
+    const sequences = await course.step('load', 'embeddings', 0, () =>
+      startSequences(source, globals, backend, calibration?.windows ?? [], withFloat),
+    );
+    const layers: LayerReport[] = [];
+    for (const block of plan.blocks) {
+      const reports = await quantizeBlock(block, sequences, {
+        source,
+        backend,
+        solver: method.solver,
+        spec: format,
+        seed,
+        course,
+        emit: async ({ module }, matrix) => {
+          for (const [name, tensor] of layout.pack(matrix)) await writer.write(`${module}.${name}`, tensor);
+        },
+      });
+      layers.push(...reports);
+    }
+    const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
+    const { bytes } = await course.step('write', output, 0, async () => {
+      await writeRest(directory, plan, writer, layout, format);
+      return writer.commit();
+    });
+    const difference = await course.step('verify', output, 0, () => readBack(output, sequences[0]!.tokens, expected, backend));
+
+    const weights = linears(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+    return {
+      output,
+      method: method.id,
+      layout: layout.id,
+      bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
+      bitsPerWeight: layers.reduce((sum, layer) => sum + layer.bytes * 8, 0) / weights,
+      seconds: (performance.now() - started) / 1000,
+      peakMemory: process.resourceUsage().maxRSS * 1024,
+      ...(calibration && {
+        calibration: {
+          source: calibration.source,
+          sequences: calibration.windows.length,
+          length: calibration.windows[0]?.length ?? 0,
+          tokens: calibration.windows.reduce((sum, window) => sum + window.length, 0),
+        },
+      }),
+      layers,
+      phases: course.seconds,
+      kernels: backend.chosen,
+      readBack: difference,
+      notes: notesOn(plan),
+    };
+  } finally {
+    freeGlobals(globals, backend);
+  }
+
+  /** The model in memory, for the check of what was written. */
+  async function logitsOf({ quantized }: Sequence): Promise<Float32Array> {
+    const hidden = upload(backend, quantized.residual);
+    const logits = backend.step(() => headLogits(plan, globals, backend, hidden));
+    const { data } = await download(backend, logits);
+    backend.free(hidden);
+    backend.free(logits);
+    return data;
+  }
+}
+
+/** In the unit of `stageWork`, for the progress. */
+function totalWork(plan: ModelPlan, { calibration, method }: QuantizeOptions): number {
+  const tokens = calibration?.windows.reduce((sum, window) => sum + window.length, 0) ?? 64;
+  const solving = method.solver.needs.length > 0 ? 1 : 0;
+  return plan.blocks.reduce((sum, block) => {
+    const forward = stageWork(block) * (block.sites.length + 1) * tokens;
+    return sum + forward + solving * block.sites.flatMap((site) => site.linears).reduce((work, linear) => work + solveWork(linear), 0);
+  }, 1);
+}
+
+/** What a reader of the result must know. */
+function notesOn(plan: ModelPlan): string[] {
+  const transposed = linears(plan).filter((linear) => linear.transposed);
+  if (transposed.length === 0) return [];
+  return [
+    `${transposed.length} layers of this ${plan.architecture} are Conv1D in transformers, which compressed-tensors does not wrap: Fewbit reads this checkpoint, transformers and vLLM do not.`,
+  ];
+}

@@ -1,0 +1,85 @@
+import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { elementCount } from '@fewbit/core';
+import { formatName, type LayoutReading } from '@fewbit/formats';
+import { linears, planModel } from '@fewbit/models';
+import { layouts } from './layouts.js';
+
+export interface InspectedTensor {
+  /** Module path of a quantized linear layer, else the tensor's name. */
+  readonly name: string;
+  /** `int4 g128 …`, or a dtype. */
+  readonly format: string;
+  /** Logical: of the weight, not of its packed words. */
+  readonly shape: readonly number[];
+  readonly bitsPerWeight: number;
+  readonly bytes: number;
+}
+
+/** The `--json` document of `fewbit inspect`. */
+export interface ModelInspection {
+  readonly model: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  /** Over all tensors, scales and zero points counted. */
+  readonly bitsPerWeight: number;
+  readonly layout?: string;
+  /** Who quantized it, where the config says. */
+  readonly writer?: string;
+  readonly formats: readonly { readonly format: string; readonly modules: number; readonly parameters: number }[];
+  readonly modules: readonly InspectedTensor[];
+}
+
+/** What a model directory holds, from its headers alone: no weights are read. */
+export async function inspectModel(path: string): Promise<ModelInspection> {
+  const directory = await openModelDirectory(path);
+  try {
+    const quantization = directory.config.quantization_config;
+    const reading = layouts.map((layout) => layout.recognise(quantization)).find((found) => found !== undefined);
+    const modules = inspectTensors(directory, reading);
+    const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
+    const writer = writerOf(quantization);
+    return {
+      model: path,
+      architecture: planModel(directory.config).architecture,
+      parameters,
+      bytes,
+      bitsPerWeight: (bytes * 8) / parameters,
+      ...(reading && { layout: reading.layout.id }),
+      ...(writer && { writer }),
+      formats: [...new Set(modules.map(({ format }) => format))].map((format) => {
+        const members = modules.filter((module) => module.format === format);
+        return { format, modules: members.length, parameters: members.reduce((sum, { shape }) => sum + elementCount(shape), 0) };
+      }),
+      modules,
+    };
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Quantized linears by module, with all that belongs to their weight; the other tensors as they are. */
+function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutReading | undefined): InspectedTensor[] {
+  const quantized = new Map<string, InspectedTensor>();
+  for (const { module, rows, cols } of linears(planModel(config))) {
+    const spec = reading?.format(module);
+    if (!spec) continue;
+    const parts = [...checkpoint.tensors].filter(([name]) => name.startsWith(`${module}.`) && name !== `${module}.bias`);
+    const bytes = parts.reduce((sum, [, info]) => sum + info.bytes, 0);
+    const tensor = { name: module, format: formatName(spec), shape: [rows, cols], bitsPerWeight: (bytes * 8) / (rows * cols), bytes };
+    for (const [name] of parts) quantized.set(name, tensor);
+  }
+  const plain = (name: string): InspectedTensor => {
+    const { dtype, shape, bytes } = checkpoint.tensors.get(name)!;
+    return { name, format: dtype, shape, bitsPerWeight: (bytes * 8) / Math.max(1, elementCount(shape)), bytes };
+  };
+  return [...new Set([...checkpoint.tensors.keys()].map((name) => quantized.get(name) ?? plain(name)))];
+}
+
+function writerOf(quantization: unknown): string | undefined {
+  if (typeof quantization !== 'object' || quantization === null) return undefined;
+  const { quant_method: method, version, fewbit } = quantization as Record<string, unknown>;
+  if (typeof fewbit === 'string') return `fewbit ${fewbit}`;
+  return typeof version === 'string' ? `${String(method)} ${version}` : undefined;
+}

@@ -1,0 +1,14 @@
+import { FewbitError } from '@fewbit/core';
+import { compressedTensors, type Layout } from '@fewbit/formats';
+
+/** Tried in order to read a checkpoint; found by id to write one. */
+export const layouts: readonly Layout[] = [compressedTensors];
+
+export const layoutNames: readonly string[] = layouts.map(({ id }) => id);
+
+/** A layout by name. Throws `usage` with the choices. */
+export function findLayout(name: string): Layout {
+  const layout = layouts.find(({ id }) => id === name);
+  if (!layout) throw new FewbitError('usage', `Unknown layout "${name}". Choose one of: ${layoutNames.join(', ')}.`);
+  return layout;
+}

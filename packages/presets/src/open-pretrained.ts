@@ -1,0 +1,24 @@
+import { openModelDirectory } from '@fewbit/checkpoint';
+import type { Backend } from '@fewbit/kernels';
+import { endTokens, openModel, openWeights } from '@fewbit/runtime';
+import { openTokenizer } from '@fewbit/tokenizer';
+import type { Pretrained } from './types.js';
+
+/** Opens a model directory, float or quantized, with its tokenizer, on a backend. */
+export async function openPretrained(path: string, backend: Backend): Promise<Pretrained> {
+  const directory = await openModelDirectory(path);
+  try {
+    const tokenizer = await openTokenizer(directory);
+    const source = await openWeights(directory);
+    const model = await openModel(source, backend);
+    return {
+      path,
+      model,
+      tokenizer,
+      eos: await endTokens(directory),
+      close: () => model.close(),
+    };
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,34 @@
+import { FewbitError } from '@fewbit/core';
+import { z } from 'zod';
+import { granularityNames } from './formats.js';
+
+const recipeSchema = z.strictObject({
+  method: z.string().default('gptq'),
+  methodOptions: z.record(z.string(), z.unknown()).optional(),
+  format: z.string().default('int4'),
+  group: z.int().optional(),
+  granularity: z.enum(granularityNames).optional(),
+  symmetric: z.boolean().optional(),
+  layout: z.string().default('compressed-tensors'),
+  calibration: z
+    .strictObject({
+      path: z.string(),
+      samples: z.int().positive().optional(),
+      length: z.int().positive().optional(),
+      sampling: z.enum(['spread', 'first', 'random']).optional(),
+    })
+    .optional(),
+  seed: z.int().nonnegative().default(0),
+});
+
+/** What to do to a model, as JSON: the same for the command line and for code. */
+export type Recipe = z.infer<typeof recipeSchema>;
+/** A recipe as it is written: what is left out takes its default. */
+export type RecipeInput = z.input<typeof recipeSchema>;
+
+/** Fills in defaults. Throws `usage` naming every field that is unknown or ill-typed. */
+export function parseRecipe(input: unknown): Recipe {
+  const result = recipeSchema.safeParse(input);
+  if (!result.success) throw new FewbitError('usage', `Recipe: ${z.prettifyError(result.error)}`);
+  return result.data;
+}
