@@ -1,13 +1,29 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+
+const conditions = ['@fewbit/source', 'node', 'import', 'module', 'default'];
+
+/** Apart, since the first needs models that are not in the repository and the second needs Python; both may be skipped, visibly. */
+const reference = ['apps/cli/test/reference-results.test.ts', '**/*.reference.test.ts'];
+const interop = ['tooling/interop/test/**/*.test.ts'];
 
 /** Tests run from the sources: the `@fewbit/source` export condition stands in for a build. */
 export default defineConfig({
-  resolve: { conditions: ['@fewbit/source', 'node', 'import', 'module', 'default'] },
-  ssr: { resolve: { conditions: ['@fewbit/source', 'node', 'import', 'module', 'default'] } },
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: {
-    include: ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'],
     testTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    globalSetup: 'kernels/wasm/build-wasm.mjs',
+    reporters: ['default', './tooling/vitest/skipped-reporter.mjs'],
+    projects: [
+      project('default', ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'], [...reference, ...interop]),
+      project('reference', reference),
+      project('interop', interop),
+    ],
   },
 });
+
+function project(name: string, include: string[], exclude: string[] = []): TestProjectInlineConfiguration {
+  return { extends: true, test: { name, include, exclude: ['**/node_modules/**', '**/dist/**', ...exclude] } };
+}
