@@ -1,11 +1,9 @@
-import { intFormat } from './int-format.js';
+import { familyOf } from './families.js';
 import type { FormatSpec, NumericFormat } from './types.js';
-import { validateSpec } from './validate-spec.js';
 
 /** The numeric format that `spec` names. Throws `usage` for a spec that no format has. */
 export function createFormat(spec: FormatSpec): NumericFormat {
-  validateSpec(spec);
-  return families[spec.kind](spec) as NumericFormat;
+  const family = familyOf(spec);
+  family.validate(spec);
+  return family.create(spec);
 }
-
-const families = { int: intFormat };

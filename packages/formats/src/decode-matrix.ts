@@ -1,14 +1,15 @@
 import { type Matrix, matrix } from '@fewbit/core';
 import { createFormat } from './create-format.js';
-import { tileGrid } from './tile-grid.js';
+import { coveredShape, tileGrid } from './tile-grid.js';
 import type { QuantizedMatrix } from './types.js';
 
 /** The values that `quantized` stands for, as a float32 reader computes them. */
 export function decodeMatrix(quantized: QuantizedMatrix): Matrix {
-  const { rows, cols, codes, params, columnGroup } = quantized;
+  const { codes, params, columnGroup } = quantized;
   const format = createFormat(quantized.spec);
-  const grid = tileGrid(format, rows, cols);
-  const out = matrix(rows, cols);
+  const grid = tileGrid(format, quantized.rows, quantized.cols);
+  const { rows, cols } = coveredShape(grid);
+  const out = matrix(quantized.rows, quantized.cols);
   for (let i = 0, at = 0; i < rows; i++) {
     const rowOfTile = i % grid.tileRows;
     const firstTile = ((i - rowOfTile) / grid.tileRows) * grid.across;

@@ -1,5 +1,5 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { tileGrid } from './tile-grid.js';
+import { coveredShape, type TileGrid, tileGrid } from './tile-grid.js';
 import type { NumericFormat, QuantizedMatrix, Tile } from './types.js';
 
 export interface EncodeMatrixOptions<P> {
@@ -11,11 +11,48 @@ export interface EncodeMatrixOptions<P> {
 
 /** Every element of `weight` [rows, cols] to its nearest level. Throws `usage` where the number of params is not that of the tiles. */
 export function encodeMatrix<P>(weight: Matrix, format: NumericFormat<P>, options: EncodeMatrixOptions<P> = {}): QuantizedMatrix<P> {
-  const { rows, cols, data } = weight;
-  const grid = tileGrid(format, rows, cols);
-  const params = options.params ?? fitTiles(weight, format, options.fit ?? ((tile) => format.fit(tile)));
+  const grid = tileGrid(format, weight.rows, weight.cols);
+  const params = options.params ?? fitMatrix(weight, format, options.fit);
   if (params.length !== grid.count)
-    throw new FewbitError('usage', `A ${rows} × ${cols} matrix has ${grid.count} tiles, got ${params.length} params.`);
+    throw new FewbitError('usage', `A ${weight.rows} × ${weight.cols} matrix has ${grid.count} tiles, got ${params.length} params.`);
+  return { rows: weight.rows, cols: weight.cols, spec: format.spec, codes: nearestCodes(weight, format, grid, params), params };
+}
+
+/** Parameters of every tile of `weight`, row-major by tile, second-level ones settled. `fit` is by default that of the format, bound to `weight`. */
+export function fitMatrix<P>(weight: Tile, format: NumericFormat<P>, fit?: EncodeMatrixOptions<P>['fit']): readonly P[] {
+  const grid = tileGrid(format, weight.rows, weight.cols);
+  const bound = fit ? format : (format.bind?.(weight) ?? format);
+  const params = fitTiles(weight, grid, fit ?? ((tile) => bound.fit(tile)));
+  return format.settle?.(params, grid) ?? params;
+}
+
+function fitTiles<P>(weight: Tile, grid: TileGrid, fit: NonNullable<EncodeMatrixOptions<P>['fit']>): P[] {
+  const { tileRows, tileCols } = grid;
+  const covered = coveredShape(grid);
+  const params: P[] = [];
+  const buffer = new Float64Array(Math.min(tileRows, covered.rows) * Math.min(tileCols, covered.cols));
+  for (let row = 0; row < covered.rows; row += tileRows) {
+    for (let col = 0; col < covered.cols; col += tileCols) {
+      const rows = Math.min(tileRows, covered.rows - row);
+      const cols = Math.min(tileCols, covered.cols - col);
+      const data = copyTile(weight.data, row * covered.cols + col, covered.cols, rows, cols, buffer);
+      params.push(
+        grid.flat ? fit({ rows, cols, data }, Math.floor(col / grid.cols), col % grid.cols) : fit({ rows, cols, data }, row, col),
+      );
+    }
+  }
+  return params;
+}
+
+function copyTile(from: Tile['data'], start: number, stride: number, rows: number, cols: number, buffer: Float64Array): Float64Array {
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) buffer[i * cols + j] = from[start + i * stride + j]!;
+  }
+  return rows * cols === buffer.length ? buffer : buffer.subarray(0, rows * cols);
+}
+
+function nearestCodes<P>({ data }: Matrix, format: NumericFormat<P>, grid: TileGrid, params: readonly P[]): Uint8Array {
+  const { rows, cols } = coveredShape(grid);
   const codes = new Uint8Array(data.length);
   for (let i = 0, at = 0; i < rows; i++) {
     const rowOfTile = i % grid.tileRows;
@@ -27,27 +64,5 @@ export function encodeMatrix<P>(weight: Matrix, format: NumericFormat<P>, option
       for (let j = 0; j < width; j++, at++) codes[at] = format.encode(data[at]!, tileParams, offset + j);
     }
   }
-  return { rows, cols, spec: format.spec, codes, params };
-}
-
-function fitTiles<P>(weight: Matrix, format: NumericFormat<P>, fit: NonNullable<EncodeMatrixOptions<P>['fit']>): P[] {
-  const grid = tileGrid(format, weight.rows, weight.cols);
-  const params: P[] = [];
-  const buffer = new Float32Array(Math.min(grid.tileRows, grid.rows) * Math.min(grid.tileCols, grid.cols));
-  for (let row = 0; row < grid.rows; row += grid.tileRows) {
-    for (let col = 0; col < grid.cols; col += grid.tileCols) {
-      const rows = Math.min(grid.tileRows, grid.rows - row);
-      const cols = Math.min(grid.tileCols, grid.cols - col);
-      params.push(fit({ rows, cols, data: copyTile(weight, row, col, rows, cols, buffer) }, row, col));
-    }
-  }
-  return params;
-}
-
-function copyTile(weight: Matrix, row: number, col: number, rows: number, cols: number, buffer: Float32Array): Float32Array {
-  for (let i = 0; i < rows; i++) {
-    const from = (row + i) * weight.cols + col;
-    for (let j = 0; j < cols; j++) buffer[i * cols + j] = weight.data[from + j]!;
-  }
-  return rows * cols === buffer.length ? buffer : buffer.subarray(0, rows * cols);
+  return codes;
 }

@@ -1,7 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import type { NumericFormat, Tile } from './types.js';
-
-type Importance = Float32Array | Float64Array;
+import type { Importance, NumericFormat, Tile } from './types.js';
 
 export interface FitSearchedOptions {
   /** Weight of each column's error (length `tile.cols`), such as the mean square of that input. Default: all 1. */
@@ -15,12 +13,13 @@ export interface FitSearchedOptions {
 }
 
 /**
- * Parameters for `tile` with the least Σ importance·|x − x̂|^norm among `format.fit(tile, shrink)`; of equals the least shrunk. Deterministic.
- * With the defaults these are the candidates of GPTQ's `mse` option: 1 − i/100 for i < 80. Throws `usage` for options out of range.
+ * Parameters for `tile` by the format's own search where it has one; else those with the least Σ importance·|x − x̂|^norm among `format.fit(tile, shrink)`; of equals the least shrunk. Deterministic.
+ * `candidates`, `minShrink` and `norm` are for formats without a search. With the defaults these are the candidates of GPTQ's `mse` option: 1 − i/100 for i < 80. Throws `usage` for options out of range.
  */
 export function fitSearched<P>(format: NumericFormat<P>, tile: Tile, options: FitSearchedOptions = {}): P {
   const { importance, candidates = 80, minShrink = 0.2, norm = importance ? 2 : 2.4 } = options;
   validate(tile, importance, candidates, minShrink, norm);
+  if (format.search) return format.search(tile, importance);
   const measure = { order: extremesFirst(tile), importance, norm };
   let best = format.fit(tile);
   let least = error(format, tile, best, measure, Number.POSITIVE_INFINITY);

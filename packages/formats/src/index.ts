@@ -1,10 +1,25 @@
 export { compressedTensors } from './compressed-tensors/layout.js';
 export { createFormat } from './create-format.js';
 export { decodeMatrix } from './decode-matrix.js';
-export { type EncodeMatrixOptions, encodeMatrix } from './encode-matrix.js';
+export { type EncodeMatrixOptions, encodeMatrix, fitMatrix } from './encode-matrix.js';
 export { type FitSearchedOptions, fitSearched } from './fit-searched.js';
+export { type FloatParams, floatFormat } from './float/float-format.js';
 export { formatName } from './format-name.js';
-export { type IntParams, intFormat } from './int-format.js';
-export { type TileGrid, tileGrid, tileIndex } from './tile-grid.js';
-export type { FormatSpec, Granularity, IntScheme, IntSpec, Layout, LayoutReading, NumericFormat, QuantizedMatrix, Tile } from './types.js';
+export { importanceAt } from './importance-at.js';
+export { type IntParams, intFormat } from './int/int-format.js';
+export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
+export type {
+  FloatSpec,
+  FormatSpec,
+  Granularity,
+  Importance,
+  IntScheme,
+  IntSpec,
+  Layout,
+  LayoutReading,
+  NumericFormat,
+  QuantizedMatrix,
+  Tile,
+  TileSize,
+} from './types.js';
 export { validateSpec } from './validate-spec.js';

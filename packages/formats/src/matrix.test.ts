@@ -1,7 +1,17 @@
 import { type Matrix, random } from '@fewbit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeMatrix, encodeMatrix, type Granularity, type IntSpec, intFormat, tileGrid, tileIndex } from './index.js';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type Granularity,
+  type IntSpec,
+  intFormat,
+  tileGrid,
+  tileIndex,
+  tileOffset,
+} from './index.js';
 
 const granularities: fc.Arbitrary<Granularity> = fc.oneof(
   fc.constant({ kind: 'tensor' } as const),
@@ -60,6 +70,23 @@ describe('matrices', () => {
       [2, 0, 1, 3, at(10, 11, 12)],
       [2, 3, 1, 2, at(13, 14)],
     ]);
+  });
+
+  it('run across rows where they are flat, as groups of one long row', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 70 }), (rows, cols, size) => {
+        const weight = normal(rows, cols, size);
+        const flat = encodeMatrix(weight, intFormat(spec({ kind: 'flat', size })));
+        const long = encodeMatrix({ ...weight, rows: 1, cols: rows * cols }, intFormat(spec({ kind: 'group', size })));
+        expect({ ...flat, rows: 1, cols: rows * cols, spec: long.spec }).toEqual(long);
+        expect(decodeMatrix(flat).data).toEqual(decodeMatrix(long).data);
+        const grid = tileGrid(createFormat(flat.spec), rows, cols);
+        for (let at = 0; at < rows * cols; at++) {
+          const [row, col] = [Math.floor(at / cols), at % cols];
+          expect([tileIndex(grid, row, col), tileOffset(grid, row, col)]).toEqual([Math.floor(at / size), at % size]);
+        }
+      }),
+    );
   });
 
   it('are encoded with given params', () => {

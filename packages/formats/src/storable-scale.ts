@@ -1,8 +1,10 @@
 import { roundTo } from '@fewbit/core';
-import type { IntSpec } from './types.js';
+
+/** What a scale may be stored as. */
+export type ScaleType = 'F32' | 'F16' | 'BF16';
 
 /** `scale` as it reads back from `type`: never 0 and never infinite, but the nearest number that `type` has beside them. */
-export function storableScale(type: IntSpec['scaleType'], scale: number): number {
+export function storableScale(type: ScaleType, scale: number): number {
   const rounded = roundTo(type, scale);
   if (rounded === 0) return scale < 0 ? -smallest[type] : smallest[type];
   if (Number.isFinite(rounded)) return rounded;

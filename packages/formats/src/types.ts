@@ -1,11 +1,16 @@
 import type { Tensor } from '@fewbit/core';
+import type { TileGrid } from './tile-grid.js';
 
-/** What shares one set of parameters: the whole matrix, an output row, `size` inputs of a row, or a 2-D block. The last group or block may be ragged. */
+/**
+ * What shares one set of parameters: the whole matrix, an output row, `size` inputs of a row, a 2-D block, or `size` consecutive elements
+ * of the row-major matrix, across rows (`flat`, as bitsandbytes has it). The last group, block or run may be ragged.
+ */
 export type Granularity =
   | { readonly kind: 'tensor' }
   | { readonly kind: 'channel' }
   | { readonly kind: 'group'; readonly size: number }
-  | { readonly kind: 'block'; readonly rows: number; readonly cols: number };
+  | { readonly kind: 'block'; readonly rows: number; readonly cols: number }
+  | { readonly kind: 'flat'; readonly size: number };
 
 /**
  * The five uniform conventions in use; they give different codes for the same weights, so each has a name.
@@ -28,14 +33,32 @@ export interface IntSpec {
   readonly scaleType: 'F32' | 'F16' | 'BF16';
 }
 
-/** The JSON name of a numeric format. A union: later families join it. */
-export type FormatSpec = IntSpec;
+/** Floating-point elements under a shared scale: x̂ = element·scale. Scales are rounded to `scaleType` when they are fitted. */
+export interface FloatSpec {
+  readonly kind: 'float';
+  readonly element: 'e4m3' | 'e5m2' | 'e2m1';
+  readonly granularity: Granularity;
+  readonly scaleType: 'F32' | 'F16' | 'BF16';
+}
+
+/** The JSON name of a numeric format: a union of families. `createFormat`, `validateSpec` and `formatName` ask the family that `kind` names. */
+export type FormatSpec = IntSpec | FloatSpec;
 
 /** A tile's values, row-major rows × cols. */
 export interface Tile {
   readonly rows: number;
   readonly cols: number;
   readonly data: Float32Array | Float64Array;
+}
+
+/** Weight of each column's error (length `tile.cols`), such as the mean square of that input. */
+export type Importance = Float32Array | Float64Array;
+
+/** The size of a full tile; a `flat` one is a run of `cols` elements of the row-major matrix, across rows. */
+export interface TileSize {
+  readonly rows: number;
+  readonly cols: number;
+  readonly flat?: boolean;
 }
 
 /**
@@ -47,9 +70,21 @@ export interface NumericFormat<P = unknown> {
   /** Number of codes; every code is in 0 … levels − 1. */
   readonly levels: number;
   /** The size of a full tile in a rows × cols matrix. */
-  tile(rows: number, cols: number): { readonly rows: number; readonly cols: number };
+  tile(rows: number, cols: number): TileSize;
+  /**
+   * The format for one matrix, which `weight` is: with what all its tiles share (a tensor scale, say) taken from it. A solver asks for it
+   * before it fits a tile; a format without second-level parameters of this kind has none.
+   */
+  bind?(weight: Tile): NumericFormat<P>;
   /** Parameters for a tile. `shrink` in (0, 1] narrows the fitted range, for clip search. Never NaN; an all-zero tile has usable parameters. */
   fit(tile: Tile, shrink?: number): P;
+  /** The format's own search: parameters of least Σ importance·(x − x̂)² over `tile`, at most that of `fit`'s. `fitSearched` uses it instead of shrinking. */
+  search?(tile: Tile, importance?: Importance): P;
+  /**
+   * Second-level parameters, made once all tiles of a matrix are fitted: `params` with each as it will read back, row-major by tile, and
+   * unchanged where it is settled already. A format that has it is fitted before it is swept.
+   */
+  settle?(params: readonly P[], grid: TileGrid): P[];
   /** Nearest level's code for `value`; `offset` is the row-major place in the tile. */
   encode(value: number, params: P, offset: number): number;
   /** Exact in double precision from the stored parameters, then as the reader computes it in float32. */
@@ -59,10 +94,10 @@ export interface NumericFormat<P = unknown> {
 }
 
 /** What every solver returns and every layout packs. One code per element, row-major; one params per tile, row-major by tile. */
-export interface QuantizedMatrix<P = unknown> {
+export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec> {
   readonly rows: number;
   readonly cols: number;
-  readonly spec: FormatSpec;
+  readonly spec: S;
   readonly codes: Uint8Array;
   readonly params: readonly P[];
   /** Group of each input column where it is not column ÷ size (act-order without static groups, `g_idx`). */

@@ -1,7 +1,7 @@
 import type { LayerContext, Method, Solved, Solver } from '@fewbit/algorithm';
 import { crossGram, gram } from '@fewbit/calibration';
-import { FewbitError, firstNonFinite, matrix } from '@fewbit/core';
-import { encodeMatrix, tileGrid } from '@fewbit/formats';
+import { FewbitError, firstNonFinite } from '@fewbit/core';
+import { encodeMatrix, fitMatrix, tileGrid } from '@fewbit/formats';
 import { columnOrder } from './column-order.js';
 import { correctedTarget } from './corrected-target.js';
 import { inverseFactor } from './inverse-factor.js';
@@ -23,7 +23,7 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
   const hessian = gram({ tokenWeight });
   const cross = crossGram({ tokenWeight });
 
-  function solve({ name, weight: original, format, input, algebra }: LayerContext): Solved {
+  function solve({ name, weight: original, format: unbound, input, algebra }: LayerContext): Solved {
     const { rows, cols } = original;
     const h = input.get(hessian);
     requireFinite(`weight of ${name}`, original.data);
@@ -40,22 +40,21 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
     const dead = zeroDeadColumns(weight, diagonal);
     if (dead > 0) notes.push(`${dead} of ${cols} inputs were always 0: their weights are set to 0`);
 
+    const format = unbound.bind?.({ rows, cols, data: weight }) ?? unbound;
     const grid = tileGrid(format, rows, cols);
     const sequence = columnOrder(order, diagonal, grid.tileCols);
     const factor = inverseFactor(h, sequence, damping, algebra);
     if (!factor) {
       notes.push('rounded to nearest: the Hessian is not positive definite at any damping');
-      return { matrix: encodeMatrix(original, format), notes };
+      return { matrix: encodeMatrix(original, unbound), notes };
     }
     if (factor.damping > damping) notes.push(`damping raised from ${damping} to ${factor.damping} to make the Hessian positive definite`);
 
     const { upper } = factor;
     const fit = tileFitter(format, clip, { diagonal, sequence, upper });
-    // A tile can be fitted when the sweep reaches it if it is one row of columns that the sweep takes together.
-    const onTheWay = order !== 'activation' && grid.tileRows === 1;
-    const params = onTheWay
-      ? fit
-      : encodeMatrix(matrix(rows, cols, Float32Array.from(weight)), format, { fit: (tile, _row, column) => fit(tile, column) }).params;
+    // A tile can be fitted when the sweep reaches it if it is one row of columns that the sweep takes together, and no other tile has a say in it.
+    const onTheWay = order !== 'activation' && grid.tileRows === 1 && !grid.flat && !format.settle;
+    const params = onTheWay ? fit : fitMatrix({ rows, cols, data: weight }, format, (tile, _row, column) => fit(tile, column));
     const swept = sweep({ weight, rows, cols, order: sequence, upper, format, params, block, algebra });
     return { matrix: { rows, cols, spec: format.spec, ...swept }, notes };
   }

@@ -1,5 +1,15 @@
 import { random } from '@fewbit/core';
-import { createFormat, type FormatSpec, type Granularity, type NumericFormat, type Tile, tileGrid } from '@fewbit/formats';
+import {
+  createFormat,
+  type FormatSpec,
+  fitMatrix,
+  type Granularity,
+  type NumericFormat,
+  type Tile,
+  tileGrid,
+  tileIndex,
+  tileOffset,
+} from '@fewbit/formats';
 import { referenceAlgebra as algebra } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -35,12 +45,16 @@ function run({ rows, cols, weight, h, format, order }: Problem, block: number) {
   const grid = tileGrid(format, rows, cols);
   const sequence = columnOrder(order, diagonal(h, cols), grid.tileCols);
   const { upper } = inverseFactor(h, sequence, damping, algebra)!;
-  const params = fitsFirst({ rows, cols, format, order }) ? fitAll(weight, rows, cols, format) : (tile: Tile) => format.fit(tile);
+  const params = fitsFirst({ rows, cols, format, order })
+    ? fitMatrix({ rows, cols, data: weight }, format)
+    : (tile: Tile) => format.fit(tile);
   return sweep({ weight, rows, cols, order: sequence, upper, format, params, block, algebra });
 }
 
-const fitsFirst = ({ rows, cols, format, order }: Pick<Problem, 'rows' | 'cols' | 'format' | 'order'>) =>
-  order === 'activation' || format.tile(rows, cols).rows > 1;
+function fitsFirst({ rows, cols, format, order }: Pick<Problem, 'rows' | 'cols' | 'format' | 'order'>): boolean {
+  const { tileRows, flat } = tileGrid(format, rows, cols);
+  return order === 'activation' || tileRows > 1 || flat;
+}
 
 /**
  * Optimal Brain Quantization, dense and unblocked: after each column the inverse of the Hessian of the columns left is made anew
@@ -50,7 +64,7 @@ function oracle(given: Problem) {
   const { rows, cols, h, format, order } = given;
   const grid = tileGrid(format, rows, cols);
   const weight = Float64Array.from(given.weight);
-  const params: unknown[] = fitsFirst(given) ? fitAll(weight, rows, cols, format) : [];
+  const params: unknown[] = fitsFirst(given) ? [...fitMatrix({ rows, cols, data: weight }, format)] : [];
   const codes = new Uint8Array(rows * cols);
   const lambda = (damping * diagonal(h, cols).reduce((sum, x) => sum + x)) / cols;
   let left = [...columnOrder(order, diagonal(h, cols), grid.tileCols)];
@@ -61,9 +75,9 @@ function oracle(given: Problem) {
     const start = column - (column % grid.tileCols);
     const width = Math.min(grid.tileCols, cols - start);
     for (let row = 0; row < rows; row++) {
-      const tile = Math.floor(row / grid.tileRows) * grid.across + start / grid.tileCols;
+      const tile = tileIndex(grid, row, column);
       params[tile] ??= format.fit({ rows: 1, cols: width, data: weight.slice(row * cols + start, row * cols + start + width) });
-      const offset = (row % grid.tileRows) * width + column - start;
+      const offset = tileOffset(grid, row, column);
       const value = weight[row * cols + column]!;
       const code = format.encode(value, params[tile], offset);
       codes[row * cols + column] = code;
@@ -101,28 +115,13 @@ function gaussInverse(a: number[][]): number[][] {
   return work.map((row) => row.slice(n));
 }
 
-function fitAll(weight: Float64Array, rows: number, cols: number, format: NumericFormat): unknown[] {
-  const grid = tileGrid(format, rows, cols);
-  const params: unknown[] = [];
-  for (let row = 0; row < rows; row += grid.tileRows) {
-    for (let col = 0; col < cols; col += grid.tileCols) {
-      const [height, width] = [Math.min(grid.tileRows, rows - row), Math.min(grid.tileCols, cols - col)];
-      const data = Float64Array.from(
-        { length: height * width },
-        (_, i) => weight[(row + Math.floor(i / width)) * cols + col + (i % width)]!,
-      );
-      params.push(format.fit({ rows: height, cols: width, data }));
-    }
-  }
-  return params;
-}
-
 const diagonal = (h: Float64Array, n: number) => Float64Array.from({ length: n }, (_, i) => h[i * n + i]!);
 
 const granularity: fc.Arbitrary<Granularity> = fc.oneof(
   fc.constant({ kind: 'tensor' } as const),
   fc.constant({ kind: 'channel' } as const),
   fc.record({ kind: fc.constant('group' as const), size: fc.integer({ min: 1, max: 20 }) }),
+  fc.record({ kind: fc.constant('flat' as const), size: fc.integer({ min: 1, max: 40 }) }),
   fc.record({ kind: fc.constant('block' as const), rows: fc.integer({ min: 1, max: 4 }), cols: fc.integer({ min: 1, max: 9 }) }),
 );
 const problems = fc

@@ -1,4 +1,4 @@
-import type { NumericFormat, Tile } from '@fewbit/formats';
+import { type NumericFormat, type Tile, tileGrid } from '@fewbit/formats';
 import type { Algebra } from '@fewbit/kernels';
 
 export interface SweepInput<P> {
@@ -11,7 +11,7 @@ export interface SweepInput<P> {
   /** U [cols, cols], upper triangular, H⁻¹ = Uᵀ·U, rows and columns in sweep order. */
   readonly upper: Float64Array;
   readonly format: NumericFormat<P>;
-  /** Parameters of every tile, row-major by tile; or how to fit a tile of one row, from `column` on, when the sweep reaches its first column. */
+  /** Parameters of every tile, row-major by tile; or, where tiles are not flat, how to fit a tile of one row, from `column` on, when the sweep reaches its first column. */
   readonly params: readonly P[] | ((tile: Tile, column: number) => P);
   /** Columns whose error is handed on at once; later columns get it block by block. */
   readonly block: number;
@@ -25,31 +25,34 @@ export interface SweepInput<P> {
  */
 export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[] } {
   const { rows, cols, order, upper, format, params: policy, algebra } = input;
-  const tile = format.tile(rows, cols);
-  const across = Math.ceil(cols / tile.cols);
+  const { flat, tileRows, tileCols, across, count } = tileGrid(format, rows, cols);
   const fit = typeof policy === 'function' ? policy : undefined;
-  const params: P[] = typeof policy === 'function' ? new Array<P>(rows * across) : [...policy];
+  const params: P[] = typeof policy === 'function' ? new Array<P>(count) : [...policy];
   const codes = new Uint8Array(rows * cols);
   const weight = gatherColumns(input); // in sweep order
-  const tileValues = new Float64Array(tile.cols);
+  const tileValues = new Float64Array(tileCols);
 
-  for (const [start, end] of blocks(input, tile.cols)) {
+  for (const [start, end] of blocks(input, tileCols)) {
     const width = end - start;
     const errors = new Float64Array(rows * width);
     for (let row = 0; row < rows; row++) {
       const base = row * cols;
-      const firstTile = Math.floor(row / tile.rows) * across;
+      // flat tiles lie on one long row
+      const firstTile = flat ? 0 : Math.floor(row / tileRows) * across;
+      const rowOfTile = flat ? 0 : row % tileRows;
+      const origin = flat ? base : 0;
       for (let k = start; k < end; k++) {
         const column = order[k]!;
-        const group = Math.floor(column / tile.cols);
-        const groupStart = group * tile.cols;
-        const groupWidth = Math.min(tile.cols, cols - groupStart);
+        const at = origin + column;
+        const group = Math.floor(at / tileCols);
+        const groupStart = group * tileCols;
+        const groupWidth = Math.min(tileCols, cols - groupStart);
         if (fit && params[firstTile + group] === undefined) {
           for (let i = 0; i < groupWidth; i++) tileValues[order[k + i]! - groupStart] = weight[base + k + i]!;
           params[firstTile + group] = fit({ rows: 1, cols: groupWidth, data: tileValues.subarray(0, groupWidth) }, groupStart);
         }
         const shared = params[firstTile + group]!;
-        const offset = (row % tile.rows) * groupWidth + column - groupStart;
+        const offset = rowOfTile * groupWidth + at - groupStart;
         const value = weight[base + k]!;
         const code = format.encode(value, shared, offset);
         codes[base + column] = code;

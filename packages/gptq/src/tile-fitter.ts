@@ -1,4 +1,4 @@
-import { fitSearched, type NumericFormat, type Tile } from '@fewbit/formats';
+import { fitSearched, importanceAt, type NumericFormat, type Tile } from '@fewbit/formats';
 import type { Clip } from './options.js';
 
 /** Fits a tile whose first column is `column`, as `clip` says. `sequence` and `upper` are the sweep's order and factor. */
@@ -10,7 +10,7 @@ export function tileFitter<P>(
   if (clip === 'off') return (tile) => format.fit(tile);
   if (clip === 'plain') return (tile) => fitSearched(format, tile);
   const importance = clip === 'hessian' ? hessian.diagonal : errorCosts(hessian);
-  return (tile, column) => fitSearched(format, tile, { importance: importance.subarray(column, column + tile.cols) });
+  return (tile, column) => fitSearched(format, tile, { importance: importanceAt(importance, column, tile.cols) });
 }
 
 /** 1/U[k,k]² by column: what a unit of squared error adds to the layer's when all later columns make up for it. */

@@ -1,7 +1,7 @@
 import type { Method, Solver } from '@fewbit/algorithm';
 import { meanSquare } from '@fewbit/calibration';
 import { FewbitError, firstNonFinite } from '@fewbit/core';
-import { encodeMatrix, fitSearched } from '@fewbit/formats';
+import { encodeMatrix, fitMatrix, fitSearched, importanceAt } from '@fewbit/formats';
 
 export interface RtnOptions {
   /**
@@ -30,10 +30,11 @@ export function nearest({ clip = 'off' }: RtnOptions = {}): Solver {
         throw new FewbitError('numeric', `The weight of ${name} holds NaN or Inf: the checkpoint is damaged.`);
       if (clip === 'off') return { matrix: encodeMatrix(weight, format), notes: [] };
       const importance = clip === 'hessian' ? input.get(power) : undefined;
-      const matrix = encodeMatrix(weight, format, {
-        fit: (tile, _row, col) => fitSearched(format, tile, importance ? { importance: importance.subarray(col, col + tile.cols) } : {}),
-      });
-      return { matrix, notes: [] };
+      const bound = format.bind?.(weight) ?? format;
+      const params = fitMatrix(weight, bound, (tile, _row, col) =>
+        fitSearched(bound, tile, importance ? { importance: importanceAt(importance, col, tile.cols) } : {}),
+      );
+      return { matrix: encodeMatrix(weight, bound, { params }), notes: [] };
     },
   };
 }

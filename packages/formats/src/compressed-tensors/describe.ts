@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { isSymmetric } from '../int-format.js';
+import { isSymmetric } from '../int/int-format.js';
 import type { FormatSpec, IntSpec } from '../types.js';
 
 /**
@@ -47,6 +47,8 @@ function groupModules(modules: ReadonlyMap<string, FormatSpec>, columnGrouped: R
   if (modules.size === 0) throw new FewbitError('usage', 'No module is quantized, so there is no quantization_config to write.');
   const groups = new Map<string, Group>();
   for (const [name, spec] of modules) {
+    if (spec.kind !== 'int')
+      throw new FewbitError('unsupported', `compressed-tensors files of ${spec.kind} formats are not written: ${name}.`);
     const weights = weightArguments(spec, columnGrouped.has(name));
     const key = JSON.stringify(weights);
     const group = groups.get(key) ?? {

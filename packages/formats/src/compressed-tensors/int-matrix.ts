@@ -1,11 +1,13 @@
 import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
-import { type IntParams, intFormat, isSymmetric } from '../int-format.js';
+import { type IntParams, intFormat, isSymmetric } from '../int/int-format.js';
 import { type TileGrid, tileGrid } from '../tile-grid.js';
 import type { IntSpec, QuantizedMatrix } from '../types.js';
 import { expectTensor } from './expect-tensor.js';
 
-/** `matrix` as integers. Throws `usage` where codes, params or columns are not what its spec says, so that no damaged file is written. */
-export function checkMatrix(matrix: QuantizedMatrix): QuantizedMatrix<IntParams> {
+export type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
+
+/** `matrix` with its params as integers'. Throws `usage` where codes, params or columns are not what its spec says, so that no damaged file is written. */
+export function checkMatrix(matrix: QuantizedMatrix<unknown, IntSpec>): IntMatrix {
   const { rows, cols, spec, codes, columnGroup } = matrix;
   const grid = gridOf(spec, rows, cols);
   const params = matrix.params as readonly IntParams[];
@@ -46,7 +48,11 @@ export function packScales(params: readonly IntParams[], type: IntSpec['scaleTyp
 }
 
 /** `weight_scale` and the spec with the type that it is stored in. */
-export function unpackScales(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, shape: readonly number[]) {
+export function unpackScales(
+  tensors: ReadonlyMap<string, Tensor>,
+  spec: IntSpec,
+  shape: readonly number[],
+): { scales: Float32Array; stored: IntSpec } {
   const tensor = expectTensor(tensors, 'weight_scale', ['F32', 'F16', 'BF16'], shape);
   const scales = toFloat32(tensor);
   const bad = scales.findIndex((scale) => !Number.isFinite(scale));

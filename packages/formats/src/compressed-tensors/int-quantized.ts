@@ -6,12 +6,12 @@
  */
 import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
 import { formatName } from '../format-name.js';
-import { type IntParams, isSymmetric } from '../int-format.js';
-import type { IntSpec, QuantizedMatrix } from '../types.js';
+import { type IntParams, isSymmetric } from '../int/int-format.js';
+import type { IntSpec } from '../types.js';
 import { expectTensor } from './expect-tensor.js';
-import { packScales, unpackScales } from './int-matrix.js';
+import { type IntMatrix, packScales, unpackScales } from './int-matrix.js';
 
-export function packBytes({ rows, cols, spec, codes, params }: QuantizedMatrix<IntParams>): Map<string, Tensor> {
+export function packBytes({ rows, cols, spec, codes, params }: IntMatrix): Map<string, Tensor> {
   return new Map([
     [
       'weight',
@@ -24,7 +24,7 @@ export function packBytes({ rows, cols, spec, codes, params }: QuantizedMatrix<I
   ]);
 }
 
-export function unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): QuantizedMatrix<IntParams> {
+export function unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): IntMatrix {
   const { kind } = spec.granularity;
   if (spec.bits !== 8 || !isSymmetric(spec.scheme) || (kind !== 'tensor' && kind !== 'channel')) {
     throw new FewbitError('checkpoint', `Tensor weight stands where ${formatName(spec)} is stored as weight_packed.`);

@@ -1,7 +1,7 @@
 /** compressed-tensors, the format of llm-compressor, vLLM and transformers: its integer families `pack-quantized` and `int-quantized`. */
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
-import { isSymmetric } from '../int-format.js';
+import { isSymmetric } from '../int/int-format.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { describeConfig } from './describe.js';
 import { checkMatrix } from './int-matrix.js';
@@ -21,22 +21,33 @@ export const compressedTensors: Layout = {
     return `vLLM and the compressed-tensors package read no ragged group: ${cols} input columns are not a multiple of ${spec.granularity.size}. Use a group size that divides them, or per channel.`;
   },
   pack(matrix) {
-    const reason = rejects(matrix.spec);
-    if (reason) throw new FewbitError('unsupported', reason);
-    const integers = checkMatrix(matrix);
-    return matrix.spec.granularity.kind === 'tensor' ? packBytes(integers) : packWords(integers);
+    const { spec } = matrix;
+    const reason = rejects(spec);
+    if (reason || spec.kind !== 'int') throw new FewbitError('unsupported', reason ?? notInteger(spec));
+    const integers = checkMatrix({ ...matrix, spec });
+    return spec.granularity.kind === 'tensor' ? packBytes(integers) : packWords(integers);
   },
-  unpack: (tensors, spec, rows, cols) => (tensors.has('weight') ? unpackBytes : unpackWords)(tensors, spec, rows, cols),
+  unpack(tensors, spec, rows, cols) {
+    if (spec.kind !== 'int') throw new FewbitError('unsupported', notInteger(spec));
+    return (tensors.has('weight') ? unpackBytes : unpackWords)(tensors, spec, rows, cols);
+  },
   describe: describeConfig,
   recognise: (config) => readConfig(config, compressedTensors),
 };
 
 function rejects(spec: FormatSpec): string | undefined {
+  if (spec.kind !== 'int') return notInteger(spec);
   const { kind } = spec.granularity;
-  if (kind === 'block')
-    return 'compressed-tensors has no integer format with 2-D blocks that engines read; use group, channel or tensor granularity.';
+  if (kind === 'block' || kind === 'flat') {
+    const what = kind === 'block' ? '2-D blocks' : 'runs across rows';
+    return `compressed-tensors has no integer format with ${what} that engines read; use group, channel or tensor granularity.`;
+  }
   if (kind === 'tensor' && (spec.bits !== 8 || !isSymmetric(spec.scheme))) {
     return `compressed-tensors holds one scale per tensor only for symmetric int8, not ${formatName(spec)}; use group or channel granularity.`;
   }
   return undefined;
+}
+
+function notInteger(spec: FormatSpec): string {
+  return `compressed-tensors files of integer formats are written and read here, not ${formatName(spec)}.`;
 }

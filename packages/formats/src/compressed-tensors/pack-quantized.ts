@@ -8,13 +8,13 @@
  *   weight_g_idx       I32 [K]               group of each column, where that is not column ÷ size
  */
 import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
-import { type IntParams, isSymmetric } from '../int-format.js';
-import type { IntSpec, QuantizedMatrix } from '../types.js';
+import { type IntParams, isSymmetric } from '../int/int-format.js';
+import type { IntSpec } from '../types.js';
 import { packBits, packedWords, unpackBits } from './bit-stream.js';
 import { expectTensor, wordsOf } from './expect-tensor.js';
-import { gridOf, packScales, unpackScales } from './int-matrix.js';
+import { gridOf, type IntMatrix, packScales, unpackScales } from './int-matrix.js';
 
-export function packWords(matrix: QuantizedMatrix<IntParams>): Map<string, Tensor> {
+export function packWords(matrix: IntMatrix): Map<string, Tensor> {
   const { rows, cols, spec, codes, params, columnGroup } = matrix;
   const groups = gridOf(spec, rows, cols).across;
   const width = packedWords(cols, spec.bits);
@@ -30,7 +30,7 @@ export function packWords(matrix: QuantizedMatrix<IntParams>): Map<string, Tenso
   return tensors;
 }
 
-export function unpackWords(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): QuantizedMatrix<IntParams> {
+export function unpackWords(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): IntMatrix {
   const groups = gridOf(spec, rows, cols).across;
   const width = packedWords(cols, spec.bits);
   const words = wordsOf(expectTensor(tensors, 'weight_packed', ['I32'], [rows, width]));

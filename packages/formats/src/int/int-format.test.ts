@@ -2,8 +2,17 @@ import { createHash } from 'node:crypto';
 import { FewbitError, random, roundTo } from '@fewbit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { golden } from '../golden/golden.js';
-import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, formatName, type IntParams, type IntSpec, intFormat } from './index.js';
+import { golden } from '../../golden/golden.js';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type FormatSpec,
+  formatName,
+  type IntParams,
+  type IntSpec,
+  intFormat,
+} from '../index.js';
 
 const channel: IntSpec = { kind: 'int', bits: 4, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
 const schemes = ['symmetric-full', 'symmetric-restricted', 'symmetric-signed', 'asymmetric', 'asymmetric-free'] as const;

@@ -4,9 +4,9 @@
  * AWQ (Lin et al. 2023) for `symmetric-restricted` and `asymmetric-free`, and llama.cpp's Q4_0 for `symmetric-signed`.
  */
 import { roundHalfEven } from '@fewbit/core';
-import { storableScale } from './storable-scale.js';
-import { tileGrid, tileSize } from './tile-grid.js';
-import type { IntScheme, IntSpec, NumericFormat, Tile } from './types.js';
+import { storableScale } from '../storable-scale.js';
+import { tileGrid, tileSize } from '../tile-grid.js';
+import type { IntScheme, IntSpec, NumericFormat, Tile } from '../types.js';
 
 /** What one tile of integers shares: x̂ = (code − zero)·scale. */
 export interface IntParams {

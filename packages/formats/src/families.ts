@@ -1,0 +1,16 @@
+import type { FormatFamily } from './family.js';
+import { floatFamily } from './float/float-family.js';
+import { intFamily } from './int/int-family.js';
+import type { FormatSpec } from './types.js';
+import { expectOneOf } from './validate-fields.js';
+
+const families: { readonly [K in FormatSpec['kind']]: FormatFamily<Extract<FormatSpec, { kind: K }>> } = {
+  int: intFamily,
+  float: floatFamily,
+};
+
+/** The family that `spec.kind` names. Throws `usage` where none is. */
+export function familyOf(spec: FormatSpec): FormatFamily {
+  expectOneOf('kind', spec.kind, Object.keys(families));
+  return families[spec.kind] as FormatFamily;
+}
