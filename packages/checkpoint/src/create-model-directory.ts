@@ -17,22 +17,27 @@ export interface ModelDirectoryOptions {
 /**
  * A model directory in the making: everything goes to a hidden directory beside `path`, which `commit` renames.
  * Tensors are on disk as soon as they are written. Throws `output` when `path` exists or cannot be written,
- * `usage` for a name given twice or a side file outside of the directory.
+ * `usage` for a name given twice or one that cannot be taken.
  */
 export async function createModelDirectory(path: string, options: ModelDirectoryOptions = {}): Promise<CheckpointWriter> {
   const { maxShardBytes = 5e9 } = options;
+  if (!(maxShardBytes > 0)) throw new FewbitError('usage', `maxShardBytes must be a number above 0, got ${maxShardBytes}.`);
   const target = resolve(path);
   await refuseExisting(target, path);
   const { partial, undo } = await makePartial(target);
   const shards: ShardWriter[] = [];
-  const names = new Set<string>();
+  const tensors = new Set<string>();
+  const sideFiles = new Set<string>();
   let current: ShardWriter | undefined;
   let done = false;
 
-  const claim = (name: string) => {
+  const refuseDone = () => {
     if (done) throw new FewbitError('usage', `${path} is committed or given up: nothing more can be written to it.`);
-    if (names.has(name)) throw new FewbitError('usage', `${quote(name)} is written to ${path} twice.`);
-    names.add(name);
+  };
+  const claim = (name: string, taken: Set<string>) => {
+    refuseDone();
+    if (taken.has(name)) throw new FewbitError('usage', `${quote(name)} is written to ${path} twice.`);
+    taken.add(name);
   };
   const shardFor = async (bytes: number): Promise<ShardWriter> => {
     if (current && current.bytes > 0 && current.bytes + bytes > maxShardBytes) {
@@ -46,39 +51,38 @@ export async function createModelDirectory(path: string, options: ModelDirectory
     return current;
   };
 
+  const writing = async <R>(body: () => Promise<R>, bytes?: number): Promise<R> => {
+    try {
+      return await body();
+    } catch (cause) {
+      throw await outputError(cause, path, bytes);
+    }
+  };
+
   return {
     async write(name, tensor) {
-      claim(name);
-      try {
-        await (await shardFor(tensor.data.length)).write(name, tensor);
-      } catch (cause) {
-        throw await outputError(cause, path, tensor.data.length);
-      }
+      claim(name, tensors);
+      const { length } = tensor.data;
+      await writing(async () => (await shardFor(length)).write(name, tensor), length);
     },
     async file(name, content) {
-      if (basename(name) !== name || name.startsWith('.')) {
-        throw new FewbitError('usage', `${quote(name)} is not the plain name of a file in ${path}.`);
-      }
-      claim(name);
+      if (!/^[^./\\][^/\\]*$/.test(name)) throw new FewbitError('usage', `${quote(name)} is not the plain name of a file in ${path}.`);
+      if (/\.safetensors|^shard-/.test(name)) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
+      claim(name, sideFiles);
       const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-      try {
-        await writeFile(join(partial, name), bytes);
-      } catch (cause) {
-        throw await outputError(cause, path, bytes.length);
-      }
+      await writing(() => writeFile(join(partial, name), bytes), bytes.length);
     },
-    async commit() {
-      claim(' commit');
-      try {
+    async commit(check) {
+      refuseDone();
+      const files = await writing(async () => {
         await current?.finish();
-        const files = await placeShards(partial, shards);
-        await refuseExisting(target, path);
-        await rename(partial, target);
-        done = true;
-        return { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
-      } catch (cause) {
-        throw await outputError(cause, path);
-      }
+        return placeShards(partial, shards);
+      });
+      await check?.(partial);
+      await refuseExisting(target, path);
+      await writing(() => rename(partial, target));
+      done = true;
+      return { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
     },
     async abort() {
       if (done) return;
@@ -98,29 +102,31 @@ async function refuseExisting(target: string, path: string): Promise<void> {
 async function makePartial(target: string): Promise<{ partial: string; undo: () => Promise<void> }> {
   const parent = dirname(target);
   const partial = join(parent, `.${basename(target)}.partial-${randomBytes(4).toString('hex')}`);
+  let firstMade: string | undefined;
+  const removeParents = async () => firstMade !== undefined && removeEmpty(parent, firstMade);
   try {
-    const firstMade = await mkdir(parent, { recursive: true });
+    firstMade = await mkdir(parent, { recursive: true });
     await mkdir(partial);
-    return {
-      partial,
-      async undo() {
-        await rm(partial, { recursive: true, force: true });
-        if (firstMade === undefined) return;
-        for (let folder = parent; folder.length >= firstMade.length; folder = dirname(folder)) {
-          // another run may have put something there meanwhile
-          if (
-            !(await rmdir(folder).then(
-              () => true,
-              () => false,
-            ))
-          )
-            return;
-        }
-      },
-    };
   } catch (cause) {
+    await removeParents();
     throw await outputError(cause, target);
   }
+  return {
+    partial,
+    async undo() {
+      await rm(partial, { recursive: true, force: true });
+      await removeParents();
+    },
+  };
+}
+
+/** Removes `folder` and its parents up to `last`, as far as they are empty: another run may have put something there meanwhile. */
+async function removeEmpty(folder: string, last: string): Promise<void> {
+  const removed = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (removed && folder.length > last.length) await removeEmpty(dirname(folder), last);
 }
 
 /** Gives the shards their names, and writes the index when there are several. */

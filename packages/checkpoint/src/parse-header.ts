@@ -1,4 +1,5 @@
 import { type DType, dtypeBytes, FewbitError } from '@fewbit/core';
+import { isTensorName } from './is-tensor-name.js';
 import { isObject, parseStrictJsonObject } from './parse-json.js';
 import { quote } from './quote.js';
 import type { TensorInfo } from './types.js';
@@ -37,7 +38,7 @@ function parseEntry(name: string, entry: unknown, file: string): PlacedTensor {
   const refuse = (problem: string): never => {
     throw new FewbitError('checkpoint', `${file}: tensor ${quote(name)}: ${problem}.`);
   };
-  if (name === '__proto__' || /\p{Surrogate}/u.test(name)) return refuse('this cannot be the name of a tensor');
+  if (!isTensorName(name)) return refuse('this cannot be the name of a tensor');
   if (!isObject(entry)) return refuse(`must be an object, got ${quote(entry)}`);
   const { dtype, shape, data_offsets: offsets } = entry;
   for (const field of fields) if (!Object.hasOwn(entry, field)) return refuse(`has no field ${field}`);

@@ -1,5 +1,6 @@
 import { open, rm } from 'node:fs/promises';
-import { dtypeBytes, elementCount, FewbitError, type Tensor, type TensorName } from '@fewbit/core';
+import { type DType, dtypeBytes, elementCount, FewbitError, type Tensor, type TensorName } from '@fewbit/core';
+import { isTensorName } from './is-tensor-name.js';
 import { quote } from './quote.js';
 import type { TensorInfo } from './types.js';
 import { writeAll } from './write-all.js';
@@ -20,13 +21,19 @@ export interface ShardWriter {
 /** A tensor and where its bytes lie in the data as they came. */
 type Arrived = TensorInfo & { readonly name: TensorName; readonly from: number };
 
+/** Widest first; among equals as the reference implementation has them, so that files are the same byte for byte. */
+const dtypeOrder: readonly DType[] = [
+  ...(['U64', 'I64', 'F64', 'F32', 'U32', 'I32', 'BF16', 'F16', 'U16', 'I16'] as const),
+  ...(['F8_E8M0', 'F8_E4M3', 'F8_E5M2', 'I8', 'U8', 'BOOL'] as const),
+];
+
 /** Moves this many bytes at a time from the data to the finished file. */
 const copyBytes = 1 << 24;
 
 /**
  * The header stands before the data but is known only after them: tensors go to `path`.data as they come, and `finish` copies them to
- * `path` behind the header, widest dtype first and then by name, as the reference implementation orders them: every tensor is aligned to
- * its dtype, and the bytes of the file do not depend on the order of arrival.
+ * `path` behind the header, by dtype and then by name: every tensor is aligned to its dtype, and the bytes of the file do not depend
+ * on the order of arrival.
  */
 export async function createShard(path: string): Promise<ShardWriter> {
   const dataPath = `${path}.data`;
@@ -48,15 +55,19 @@ export async function createShard(path: string): Promise<ShardWriter> {
       return tensors.map(({ name }) => name);
     },
     async write(name, { dtype, shape, data: content }) {
+      if (!isTensorName(name)) throw new FewbitError('usage', `${quote(name)} cannot be the name of a tensor.`);
       const expected = elementCount(shape) * dtypeBytes[dtype];
       if (content.length !== expected) {
         throw new FewbitError('usage', `Tensor ${quote(name)}, ${dtype} [${shape}], takes ${expected} bytes, got ${content.length}.`);
       }
-      tensors.push({ name, dtype, shape, bytes: content.length, from: bytes });
-      bytes = await writeAll(data, content, bytes);
+      const from = bytes;
+      bytes += content.length;
+      await writeAll(data, content, from);
+      tensors.push({ name, dtype, shape, bytes: content.length, from });
     },
     async finish() {
-      const ordered = tensors.toSorted((a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : 1));
+      const place = ({ dtype }: Arrived) => dtypeOrder.indexOf(dtype);
+      const ordered = tensors.toSorted((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1));
       const file = await open(path, 'wx');
       try {
         let at = await writeAll(file, header(ordered), 0);

@@ -26,10 +26,13 @@ export interface CheckpointReader {
 /** Writes shards as tensors arrive; nothing is at the final path before `commit`, and nothing at all after an abort. */
 export interface CheckpointWriter {
   write(name: TensorName, tensor: Tensor): Promise<void>;
-  /** A side file of the output directory: config.json, tokenizer.json. */
+  /** A side file of the output directory: config.json, tokenizer.json. Throws `usage` for a name that is no plain one, or a weight file's. */
   file(name: string, content: Uint8Array | string): Promise<void>;
-  /** Finishes the last shard, the index, and moves the directory to its place in one rename. */
-  commit(): Promise<{ readonly bytes: number; readonly files: readonly string[] }>;
+  /**
+   * Finishes the last shard and the index, lets `check` look at the directory where it still is, and moves it to its place in one rename.
+   * Nothing moves when `check` throws.
+   */
+  commit(check?: (path: string) => Promise<void>): Promise<{ readonly bytes: number; readonly files: readonly string[] }>;
   /** Removes everything written; harmless after commit. */
   abort(): Promise<void>;
 }
