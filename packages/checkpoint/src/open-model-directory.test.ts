@@ -56,6 +56,7 @@ describe('openModelDirectory', () => {
     ['a config.json that is no JSON', { ...weights, 'config.json': '{' }, 'config', /config\.json is not JSON/],
     ['a config.json that is a list', { ...weights, 'config.json': [1] }, 'config', /config\.json must be a JSON object, got \[1\]/],
     ['a config.json that is not UTF-8', { ...weights, 'config.json': Uint8Array.of(0xff) }, 'config', /config\.json is not UTF-8/],
+    ['a config.json nested too deep', { ...weights, 'config.json': `{"a":${'['.repeat(1e5)}${']'.repeat(1e5)}}` }, 'config', /100 deep/],
     ['no weights', { 'config.json': {} }, 'checkpoint', /neither model\.safetensors nor .*it has no weights at all/],
     [
       'pickled weights',

@@ -30,8 +30,19 @@ function parse(text: string, file: string, code: ErrorCode): Record<string, unkn
   } catch (cause) {
     throw new FewbitError(code, `${file} is not JSON: ${(cause as Error).message}.`, { cause });
   }
-  if (isObject(value)) return value;
-  throw new FewbitError(code, `${file} must be a JSON object, got ${quote(value)}.`);
+  if (!isObject(value)) throw new FewbitError(code, `${file} must be a JSON object, got ${quote(value)}.`);
+  if (isDeeper(value, mostNested)) {
+    throw new FewbitError(code, `${file} nests its values more than ${mostNested} deep: it is damaged, or made to do harm.`);
+  }
+  return value;
+}
+
+/** No file of a model nests deeper than ten; what recurses over a value, such as JSON.stringify, must not overflow the stack. */
+const mostNested = 100;
+
+function isDeeper(value: unknown, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return most === 0 || Object.values(value).some((inner) => isDeeper(inner, most - 1));
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -2,7 +2,7 @@ import { FewbitError } from '@fewbit/core';
 import { activation } from './activation.js';
 import { blockPlan } from './block-plan.js';
 import type { ConfigReader } from './config-reader.js';
-import { requireHeads, requireLayers } from './require-shape.js';
+import { requireDivisible, requireLayers } from './require-shape.js';
 import { rotary } from './rotary.js';
 import type { BlockPlan, LinearPlan, ModelPlan, NormPlan } from './types.js';
 
@@ -51,9 +51,10 @@ export function decoderPlan(config: ConfigReader, traits: DecoderTraits): ModelP
   const intermediate = config.integer('intermediate_size');
   const layers = requireLayers(config.integer('num_hidden_layers'));
   const heads = config.integer('num_attention_heads');
-  const keyValueHeads = config.nullablePositive('num_key_value_heads', defaults.keyValueHeads) ?? heads;
-  const headSize = config.integer('head_dim', defaults.headSize ?? hidden / heads);
-  requireHeads(heads, keyValueHeads);
+  const keyValueHeads = config.nullableInteger('num_key_value_heads', defaults.keyValueHeads) ?? heads;
+  const headSize =
+    config.nullableInteger('head_dim', defaults.headSize) ?? requireDivisible('hidden_size', hidden, 'num_attention_heads', heads);
+  requireDivisible('num_attention_heads', heads, 'num_key_value_heads', keyValueHeads);
   const maxPositions = config.integer('max_position_embeddings', defaults.maxPositions);
   const epsilon = config.positive('rms_norm_eps', 1e-6);
   const turns = rotary(config, headSize, maxPositions);

@@ -9,12 +9,8 @@ export function requireLayers(layers: number): number {
   return layers;
 }
 
-/** Throws `config` unless every key/value head serves the same number of query heads. */
-export function requireHeads(heads: number, keyValueHeads: number): void {
-  if (heads % keyValueHeads !== 0) {
-    throw new FewbitError(
-      'config',
-      `config.json: num_attention_heads ${heads} must be a multiple of num_key_value_heads ${keyValueHeads}.`,
-    );
-  }
+/** `size` ÷ `parts`, or throws `config` when that is no integer. */
+export function requireDivisible(field: string, size: number, partsField: string, parts: number): number {
+  if (size % parts === 0) return size / parts;
+  throw new FewbitError('config', `config.json: ${field} ${size} must be a multiple of ${partsField} ${parts}.`);
 }

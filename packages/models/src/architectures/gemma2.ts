@@ -26,7 +26,7 @@ export const gemma2: Architecture = (config) => {
       mlp: 'pre_feedforward_layernorm',
       mlpPost: 'post_feedforward_layernorm',
     },
-    window: layerWindows(config, config.nullablePositive('sliding_window', 4096), (layer) => layer % 2 === 0),
+    window: layerWindows(config, config.nullableInteger('sliding_window', 4096), (layer) => layer % 2 === 0),
     scoreScale: config.positive('query_pre_attn_scalar', 256) ** -0.5,
     scoreSoftcap: config.nullablePositive('attn_logit_softcapping', 50),
     logitSoftcap: config.nullablePositive('final_logit_softcapping', 30),

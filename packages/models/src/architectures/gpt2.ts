@@ -2,7 +2,7 @@ import { FewbitError } from '@fewbit/core';
 import { activation } from '../activation.js';
 import { blockPlan } from '../block-plan.js';
 import type { Architecture } from '../plan-model.js';
-import { requireLayers } from '../require-shape.js';
+import { requireDivisible, requireLayers } from '../require-shape.js';
 import type { BlockPlan, LinearPlan, NormPlan } from '../types.js';
 
 /** GPT-2: learned positions, layer norms, one matrix for queries, keys and values, weights stored [in, out] (Conv1D). */
@@ -17,8 +17,7 @@ export const gpt2: Architecture = (config, names) => {
   const vocabulary = config.integer('vocab_size');
   const layers = requireLayers(config.integer('n_layer'));
   const heads = config.integer('n_head');
-  const headSize = hidden / heads;
-  if (!Number.isInteger(headSize)) throw new FewbitError('config', `config.json: n_embd ${hidden} must be a multiple of n_head ${heads}.`);
+  const headSize = requireDivisible('n_embd', hidden, 'n_head', heads);
   const maxPositions = config.integer('n_positions', 1024);
   const inner = config.integer('n_inner', 4 * hidden);
   const epsilon = config.positive('layer_norm_epsilon', 1e-5);

@@ -3,7 +3,7 @@ import type { Architecture } from '../plan-model.js';
 
 /** Mistral: Llama with a sliding window on every layer, where `sliding_window` is not null. */
 export const mistral: Architecture = (config) => {
-  const window = config.nullablePositive('sliding_window', 4096);
+  const window = config.nullableInteger('sliding_window', 4096);
   const attentionBias = config.boolean('attention_bias', false);
   return decoderPlan(config, {
     architecture: 'mistral',

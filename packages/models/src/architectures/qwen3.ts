@@ -3,8 +3,8 @@ import type { Architecture } from '../plan-model.js';
 
 /** Qwen3: each head's query and key is normalised before it is turned; no biases unless `attention_bias`. */
 export const qwen3: Architecture = (config) => {
-  const window = config.boolean('use_sliding_window', false) ? config.nullablePositive('sliding_window', 4096) : undefined;
-  const fullLayers = config.nullablePositive('max_window_layers', 28) ?? 0;
+  const window = config.boolean('use_sliding_window', false) ? config.nullableInteger('sliding_window', 4096) : undefined;
+  const fullLayers = config.nullableInteger('max_window_layers', 28, 0) ?? 0;
   const attentionBias = config.boolean('attention_bias', false);
   return decoderPlan(config, {
     architecture: 'qwen3',
