@@ -56,12 +56,23 @@ export function loadTokenizer({ tokenizerJson, tokenizerConfig = '{}', chatTempl
 
 function openLibrary(json: Record<string, unknown>, config: Record<string, unknown>): Library {
   try {
+    checkModel(json.model);
     return new Library({ added_tokens: [], ...json }, config);
   } catch (cause) {
     throw new FewbitError('config', `tokenizer.json cannot be used: ${(cause as Error).message}. Take the model's own file, unchanged.`, {
       cause,
     });
   }
+}
+
+const modelTypes = ['BPE', 'Unigram', 'WordPiece'];
+
+/** What the library takes for some other kind of vocabulary instead of refusing it. Files of 2020 have no type. */
+function checkModel(model: unknown): void {
+  const { type = 'BPE', vocab } = (model ?? {}) as { type?: unknown; vocab?: unknown };
+  if (!modelTypes.includes(type as string))
+    throw new Error(`its model has type ${JSON.stringify(type)}, which is none of ${modelTypes.join(', ')}`);
+  if (typeof vocab !== 'object' || vocab === null) throw new Error('its model has no vocabulary');
 }
 
 /** The id of a token that tokenizer_config.json names as text or as `{ content }`. */
