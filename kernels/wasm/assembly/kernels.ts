@@ -7,6 +7,7 @@ import { multiply, multiplyDouble, packLeftDoubleTask, packLeftTask, packRightTa
 import { multiplyRows } from './multiply-rows';
 import { layerNorm, rmsNorm } from './norm';
 import { rotate } from './rotate';
+import { stream } from './stream';
 import { choleskyPanel, inverseLower } from './triangular';
 
 /** Runs one task of a kernel. */
@@ -71,6 +72,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.crossEntropy:
       crossEntropy(task);
+      break;
+    case id.stream:
+      stream(task);
       break;
     default:
       unreachable();

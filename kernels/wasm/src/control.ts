@@ -35,6 +35,7 @@ export const layerNorm = 16;
 export const rotate = 17;
 export const attention = 18;
 export const crossEntropy = 19;
+export const stream = 20;
 
 export const silu = 0;
 export const gelu = 1;
@@ -56,6 +57,8 @@ export const gramSide = 160;
 export const blockSize = 60;
 /** Elementwise: values per task. */
 export const taskValues = 16384;
+/** Stream: bytes per task. */
+export const taskBytes = 1048576;
 /** Attention: query rows per task, keys per step. */
 export const queryRows = 80;
 export const keyStep = 128;

@@ -2,6 +2,7 @@ import { type Backend, type Heap, hostBackend } from '@fewbit/kernels';
 import { createEngine } from './engine.js';
 import type { Build } from './load-build.js';
 import type { SharedHeap } from './shared-heap.js';
+import { stream } from './stream.js';
 import { wasmAlgebra } from './wasm-algebra.js';
 import { wasmOps } from './wasm-ops.js';
 
@@ -24,6 +25,7 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
         rejects: { embed: copies, columns: copies, rows: copies, store: copies },
       },
     ],
+    stream: (tensor) => stream(engine, tensor),
     close: engine.close,
   });
 }

@@ -1,8 +1,8 @@
 import { checkedOps } from './checked-ops.js';
-import { type Heap, type HostMemory, hostMemory } from './host-memory.js';
+import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
 import { referenceAlgebra } from './reference-algebra.js';
 import { referenceOps } from './reference-ops.js';
-import type { Algebra, Backend, Ops } from './types.js';
+import type { Algebra, Backend, DeviceTensor, Ops } from './types.js';
 
 /** A partial op table, with the reason for each op that it leaves to the next table. */
 export interface HostTable {
@@ -19,9 +19,11 @@ export function hostBackend(options: {
   threads: number;
   heap: Heap;
   tables: (memory: HostMemory) => readonly HostTable[];
+  /** `Backend.stream`, where there is one. */
+  stream?: (tensor: HostTensor) => number;
   close(): Promise<void>;
 }): Backend {
-  const { id, description, threads, heap, close } = options;
+  const { id, description, threads, heap, stream, close } = options;
   const memory = hostMemory(heap);
   const tables = [...options.tables(memory), { id: 'reference', ops: referenceOps(memory), algebra: referenceAlgebra, rejects: {} }];
   const served = tables.map((table) => ({ id: table.id, entries: { ...table.ops, ...table.algebra } }));
@@ -38,6 +40,7 @@ export function hostBackend(options: {
     download: async (tensor) => memory.read(tensor).data.slice(),
     free: memory.free,
     step: memory.step,
+    ...(stream && { stream: (tensor: DeviceTensor) => stream(memory.read(tensor)) }),
     get bytes() {
       return memory.bytes;
     },

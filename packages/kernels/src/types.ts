@@ -106,6 +106,11 @@ export interface Backend {
   free(tensor: DeviceTensor): void;
   /** Runs `body`, then frees every tensor that ops made in it, but for those it returns (one tensor, an array or a record of them), which pass to the step around it or live until `free`. */
   step<R>(body: () => R): R;
+  /**
+   * Reads a tensor once, on all threads, as fast as memory gives it, and returns the exclusive or of its 32-bit words:
+   * how benchmarks measure read bandwidth.
+   */
+  stream?(tensor: DeviceTensor): number;
   /** Bytes in use. */
   readonly bytes: number;
   close(): Promise<void>;

@@ -190,6 +190,20 @@ export function backendContract(name: string, probe: BackendProbe): void {
         );
       }));
 
+    it('stream: the exclusive or of all words', async ({ skip }) => {
+      if (!backend.stream) skip(`${name} has no stream`);
+      // one task's worth, a few, and ragged ends
+      for (const count of [1, 17, 262_144, 600_001]) {
+        const data = values(count, count);
+        const want = new Int32Array(data.buffer).reduce((word, next) => word ^ next, 0);
+        for (const on of [backend, single]) {
+          const tensor = on.upload(data, [count]);
+          expect(on.stream?.(tensor)).toBe(want);
+          on.free(tensor);
+        }
+      }
+    });
+
     it('frees what a step made, but for what it returns', () => {
       const before = backend.bytes;
       const x = backend.upload(values(64, 1), [8, 8]);
