@@ -1,4 +1,5 @@
 import { FewbitError } from '@fewbit/core';
+import { bestParams } from './best-params.js';
 import type { Importance, NumericFormat, Tile } from './types.js';
 
 export interface FitSearchedOptions {
@@ -20,57 +21,12 @@ export function fitSearched<P>(format: NumericFormat<P>, tile: Tile, options: Fi
   const { importance, candidates = 80, minShrink = 0.2, norm = importance ? 2 : 2.4 } = options;
   validate(tile, importance, candidates, minShrink, norm);
   if (format.search) return format.search(tile, importance);
-  const measure = { order: extremesFirst(tile), importance, norm };
-  let best = format.fit(tile);
-  let least = error(format, tile, best, measure, Number.POSITIVE_INFINITY);
-  for (let i = 1; i < candidates && least > 0; i++) {
-    const params = format.fit(tile, 1 - (i * (1 - minShrink)) / candidates);
-    const sum = error(format, tile, params, measure, least);
-    if (sum < least) {
-      least = sum;
-      best = params;
-    }
-  }
-  return best;
+  return bestParams(format, tile, shrunk(format, tile, candidates, minShrink), { importance, norm });
 }
 
-/** The places of `tile` with values near its extremes before all others: clipping hurts those most, so that a bad candidate ends early. */
-function extremesFirst({ rows, cols, data }: Tile): Uint32Array {
-  const count = rows * cols;
-  let largest = 0;
-  for (let i = 0; i < count; i++) largest = Math.max(largest, Math.abs(data[i]!));
-  const order = new Uint32Array(count);
-  let front = 0;
-  let back = count;
-  for (let i = count - 1; i >= 0; i--) {
-    if (Math.abs(data[i]!) > nearExtreme * largest) order[front++] = i;
-    else order[--back] = i;
-  }
-  return order;
-}
-
-const nearExtreme = 0.7;
-
-/** Σ importance·|x − x̂|^norm, or some number ≥ `limit` as soon as the sum is: terms are never negative. */
-function error<P>(format: NumericFormat<P>, tile: Tile, params: P, measure: Measure, limit: number): number {
-  const { cols, data } = tile;
-  const { order, importance, norm } = measure;
-  let sum = 0;
-  for (let i = 0; i < order.length; i++) {
-    const at = order[i]!;
-    const x = data[at]!;
-    const d = x - format.decode(format.encode(x, params, at), params, at);
-    const term = norm === 2 ? d * d : Math.abs(d) ** norm;
-    sum += importance ? importance[at < cols ? at : at % cols]! * term : term;
-    if (sum >= limit) break;
-  }
-  return sum;
-}
-
-interface Measure {
-  readonly order: Uint32Array;
-  readonly importance: Importance | undefined;
-  readonly norm: number;
+function* shrunk<P>(format: NumericFormat<P>, tile: Tile, candidates: number, minShrink: number): Generator<P> {
+  yield format.fit(tile);
+  for (let i = 1; i < candidates; i++) yield format.fit(tile, 1 - (i * (1 - minShrink)) / candidates);
 }
 
 function validate(tile: Tile, importance: Importance | undefined, candidates: number, minShrink: number, norm: number): void {

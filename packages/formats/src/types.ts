@@ -33,12 +33,18 @@ export interface IntSpec {
   readonly scaleType: 'F32' | 'F16' | 'BF16';
 }
 
-/** Floating-point elements under a shared scale: x̂ = element·scale. Scales are rounded to `scaleType` when they are fitted. */
+/**
+ * Floating-point elements under a shared scale: x̂ = element·scale. Scales are rounded to `scaleType` when they are fitted.
+ *
+ * - FP8: `e4m3` (or `e5m2`) under a float scale, of any granularity.
+ * - MXFP4, MXFP8: `e2m1`, `e4m3` in groups of 32 under `E8M0`, a power of two.
+ * - NVFP4: `e2m1` in groups of 16 under `E4M3` scales, which one F32 scale of the tensor multiplies.
+ */
 export interface FloatSpec {
   readonly kind: 'float';
   readonly element: 'e4m3' | 'e5m2' | 'e2m1';
   readonly granularity: Granularity;
-  readonly scaleType: 'F32' | 'F16' | 'BF16';
+  readonly scaleType: 'F32' | 'F16' | 'BF16' | 'E8M0' | 'E4M3';
 }
 
 /** The JSON name of a numeric format: a union of families. `createFormat`, `validateSpec` and `formatName` ask the family that `kind` names. */
