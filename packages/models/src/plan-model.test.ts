@@ -1,19 +1,19 @@
 import { readFileSync } from 'node:fs';
-import { fewbitError } from '@fewbit/testkit';
+import { join } from 'node:path';
+import { fewbitError, goldenModel, goldenModels } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkTensors, linears, type ModelPlan, planModel } from './index.js';
 
-/** Of the tiny models that transformers wrote for the runtime's tests. */
-const golden = (name: string, file: string) => readFileSync(new URL(`../../runtime/golden/${name}/${file}`, import.meta.url));
-const config = (name: string) => JSON.parse(golden(name, 'config.json').toString()) as Record<string, unknown>;
+type Name = Parameters<typeof goldenModel>[0];
+const cases = goldenModels.map(({ name }) => name as Name);
+const config = (name: Name) => goldenModel(name).config();
 /** Shapes by name, from the header of the weights. */
-function tensors(name: string): Map<string, { shape: number[] }> {
-  const bytes = golden(name, 'model.safetensors');
+function tensors(name: Name): Map<string, { shape: number[] }> {
+  const bytes = readFileSync(join(goldenModel(name).folder, 'model.safetensors'));
   const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())).toString()) as Record<string, { shape: number[] }>;
   return new Map(Object.entries(header).filter(([key]) => key !== '__metadata__'));
 }
-const cases = ['llama', 'llama3-rope', 'llama-linear-rope', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gpt2'] as const;
 
 /** A plan whose names are all noted as they are looked up. */
 function neededBy(plan: ModelPlan, found: Map<string, { shape: number[] }>): string[] {
@@ -129,7 +129,7 @@ describe('planModel', () => {
     expect(planModel({ ...config('gpt2'), scale_attn_weights: false }).blocks[1]!.attention.scale).toBe(1);
   });
 
-  it.each([
+  it.each<[Name, string[]]>([
     [
       'llama',
       ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj'],
@@ -189,7 +189,7 @@ describe('a config that cannot be', () => {
       expect(() => planModel(value)).toThrow(fewbitError('config', /must be an object/));
   });
 
-  const wrong: [source: string, change: Record<string, unknown>, code: string, message: RegExp][] = [
+  const wrong: [source: Name, change: Record<string, unknown>, code: string, message: RegExp][] = [
     ...['hidden_size', 'vocab_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads'].flatMap((field) =>
       [undefined, null, 0, -1, 1.5, '32', [32], Number.POSITIVE_INFINITY, 1e9].map((value): (typeof wrong)[number] => [
         'llama',

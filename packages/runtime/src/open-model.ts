@@ -175,19 +175,16 @@ async function checkFinite(values: Float32Array, pass: Pass, tokens: Uint32Array
       hidden = runBlock(pass, index, input, start, cache);
       backend.free(input);
       const at = firstNonFinite(await backend.download(hidden));
-      if (at >= 0) throw nonFinite(`The output of block ${prefix}`, Math.floor(at / plan.hidden), start);
+      if (at >= 0) throw nonFinite(`The output of block ${prefix} has NaN or Inf at token ${start + Math.floor(at / plan.hidden)}`);
     }
-    throw nonFinite('The logits', Math.floor((firstNonFinite(values) * tokens.length) / values.length), start);
+    throw nonFinite('The logits have NaN or Inf, but no block before them');
   } finally {
     backend.free(hidden);
   }
 }
 
-function nonFinite(what: string, row: number, start: number): FewbitError {
-  return new FewbitError(
-    'numeric',
-    `${what} has NaN or Inf at token ${start + row}: the weights are damaged, or too large for float32. Compare the files with their source.`,
-  );
+function nonFinite(what: string): FewbitError {
+  return new FewbitError('numeric', `${what}: the weights are damaged, or too large for float32. Compare the files with their source.`);
 }
 
 function checkFirst(first: number, inputs: Uint32Array): void {

@@ -43,7 +43,8 @@ interface Candidate {
 function candidates(logits: Float32Array, temperature: number, { topK, topP, minP }: SamplingOptions): Candidate[] {
   const top = logits[likeliest(logits)]!;
   const all = Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - top) / temperature) }));
-  all.sort((a, b) => b.weight - a.weight || a.token - b.token);
+  // by logits, which tell apart what rounds to the same weight
+  all.sort((a, b) => logits[b.token]! - logits[a.token]! || a.token - b.token);
   let kept = all.slice(0, topK);
   if (topP !== undefined) kept = nucleus(kept, topP);
   if (minP !== undefined) kept = kept.filter(({ weight }) => weight >= minP);

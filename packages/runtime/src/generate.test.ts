@@ -1,0 +1,123 @@
+import { openModelDirectory } from '@fewbit/checkpoint';
+import { type Backend, referenceBackend } from '@fewbit/kernels';
+import { fewbitError, goldenModel, letterTokenizer } from '@fewbit/testkit';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type GenerateOptions, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
+
+const tokenizer = letterTokenizer();
+let backend: Backend;
+let model: Model;
+let loaded: number;
+beforeEach(async () => {
+  backend = referenceBackend();
+  const directory = await openModelDirectory(goldenModel('llama').folder);
+  model = await openModel(await openWeights(directory), backend);
+  await directory.close();
+  loaded = backend.bytes;
+});
+afterEach(async () => {
+  expect(backend.bytes).toBe(loaded);
+  await model.close();
+  expect(backend.bytes).toBe(0);
+});
+
+async function run(options: Partial<GenerateOptions>): Promise<GenerateSummary & { pieces: string[] }> {
+  const stream = generate(model, tokenizer, { prompt: 'HELLO', eos: [], ...options });
+  const pieces: string[] = [];
+  for (;;) {
+    const { done, value } = await stream.next();
+    if (done) return { ...value, pieces };
+    pieces.push(value);
+  }
+}
+
+/** Greedy decoding without cache or stream. */
+async function greedily(prompt: string, count: number): Promise<number[]> {
+  const ids = [...tokenizer.encode(prompt)];
+  for (let i = 0; i < count; i++) {
+    const { data } = await model.logits(Uint32Array.from(ids), { lastOnly: true });
+    ids.push(data.indexOf(Math.max(...data)));
+  }
+  return ids.slice(-count);
+}
+
+describe('generate', () => {
+  it('is greedy decoding, and its pieces join to its text', async () => {
+    const want = await greedily('HELLO', 20);
+    const { text, tokens, promptTokens, finish, pieces, ...speeds } = await run({ maxTokens: 20 });
+    expect(text).toBe(tokenizer.decode(want));
+    expect(pieces.join('')).toBe(text);
+    expect({ tokens, promptTokens, finish }).toEqual({ tokens: 20, promptTokens: 6, finish: 'length' });
+    expect(speeds.prefillTokensPerSecond).toBeGreaterThan(0);
+    expect(speeds.decodeTokensPerSecond).toBeGreaterThan(0);
+    expect(await run({ prompt: tokenizer.encode('HELLO'), maxTokens: 20 })).toMatchObject({ text });
+  });
+
+  it('one token takes no decoding', async () => {
+    expect(await run({ maxTokens: 1 })).toMatchObject({ tokens: 1, decodeTokensPerSecond: 0, finish: 'length' });
+  });
+
+  it('ends before an end token, given or of the tokenizer', async () => {
+    const want = await greedily('HELLO', 20);
+    const end = want[7]!;
+    const before = want.indexOf(end);
+    expect(await run({ eos: [end] })).toMatchObject({ text: tokenizer.decode(want.slice(0, before)), tokens: before, finish: 'eos' });
+    const { eos: _, ...withoutEos } = { prompt: 'HELLO', eos: [] };
+    const ending = generate(model, { ...tokenizer, eos: want[0]! }, withoutEos);
+    expect(await ending.next()).toMatchObject({ done: true, value: { text: '', tokens: 0, finish: 'eos' } });
+  });
+
+  it('ends where the context does', async () => {
+    // 60 tokens of the prompt, then 4 are fed back; a fifth is drawn
+    expect(await run({ prompt: 'A'.repeat(59), maxTokens: 100 })).toMatchObject({ promptTokens: 60, tokens: 5, finish: 'context' });
+    expect(await run({ prompt: 'A'.repeat(62), maxTokens: 100 })).toMatchObject({ promptTokens: 63, tokens: 2, finish: 'context' });
+  });
+
+  it('memory holds the cache and nothing more, however many tokens come', async () => {
+    const stream = generate(model, tokenizer, { prompt: 'HELLO', eos: [], maxTokens: 58 });
+    await stream.next();
+    const held = backend.bytes;
+    for (let next = await stream.next(); !next.done; next = await stream.next()) expect(backend.bytes).toBe(held);
+  });
+
+  it('a consumer that leaves, and one that aborts, get the memory back', async () => {
+    for await (const _ of generate(model, tokenizer, { prompt: 'HELLO', eos: [] })) break;
+    expect(backend.bytes).toBe(loaded);
+    for (const after of [0, 1, 5]) {
+      const controller = new AbortController();
+      let count = 0;
+      const stopped = async () => {
+        if (after === 0) controller.abort();
+        for await (const _ of generate(model, tokenizer, { prompt: 'HELLO', eos: [], signal: controller.signal })) {
+          if (++count === after) controller.abort('enough');
+        }
+      };
+      await expect(stopped()).rejects.toThrow(fewbitError('cancelled', /Generation stopped/));
+      expect(count).toBe(after);
+      expect(backend.bytes).toBe(loaded);
+    }
+  });
+
+  it.each<[string, Partial<GenerateOptions>, RegExp]>([
+    ['an empty prompt', { prompt: new Uint32Array() }, /The prompt has no tokens/],
+    ['a prompt that fills the context', { prompt: 'A'.repeat(63) }, /The prompt has 64 tokens; with a context of 64 at most 63 leave room/],
+    ['ids beyond the vocabulary', { prompt: Uint32Array.of(1, 64) }, /Token 64 at place 1 is not in the model's vocabulary of 64/],
+    ['no tokens to write', { maxTokens: 0 }, /maxTokens must be a positive integer, got 0/],
+    ['a wrong temperature', { temperature: -1 }, /temperature must be/],
+  ])('refuses %s', async (_, options, message) => {
+    await expect(run(options)).rejects.toThrow(fewbitError('usage', message));
+  });
+});
+
+describe('a model', () => {
+  it('refuses tokens that do not fit it', async () => {
+    await expect(model.logits(new Uint32Array(65))).rejects.toThrow(
+      fewbitError('usage', /65 tokens are more than this model's context of 64/),
+    );
+    await expect(model.logits(new Uint32Array())).rejects.toThrow(fewbitError('usage', /no tokens to run/));
+    await expect(model.score(Uint32Array.of(1, 64, 1))).rejects.toThrow(fewbitError('usage', /Token 64 at place 1/));
+    await expect(model.score(Uint32Array.of(1, 2, 3), 2)).rejects.toThrow(
+      fewbitError('usage', /first scored place 2 is not among the 2 inputs/),
+    );
+  });
+});

@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+// By path: these packages test with the testkit, and a dependency back would close a cycle.
+import { openModelDirectory } from '../../../packages/checkpoint/src/index.js';
+import type { Backend, BackendProbe } from '../../../packages/kernels/src/index.js';
+import { createCache, type Model, openModel, openWeights } from '../../../packages/runtime/src/index.js';
+import { relativeError } from './backend-contract.js';
+import { goldenModels } from './golden-models.js';
+
+/** What whole models must do on a backend: agree with transformers, decode as they prefill, and give their memory back. */
+export function modelContract(name: string, probe: BackendProbe): void {
+  describe.each(goldenModels)(`${name}: $name`, ({ folder, expected }) => {
+    const { tokens, logits } = expected();
+    let backend: Backend;
+    let model: Model;
+    beforeAll(async () => {
+      const opened = await probe({ threads: 2 });
+      if ('unavailable' in opened) throw new Error(opened.unavailable);
+      backend = opened;
+      const directory = await openModelDirectory(folder);
+      model = await openModel(await openWeights(directory), backend);
+      await directory.close();
+    });
+    afterAll(async () => {
+      await model.close();
+      expect(backend.bytes).toBe(0);
+      await backend.close();
+    });
+
+    it('logits agree with those of transformers', async () => {
+      const got = await model.logits(tokens);
+      expect([got.rows, got.cols]).toEqual([tokens.length, model.plan.vocabulary]);
+      expect(relativeError(got.data, logits)).toBeLessThan(1e-4);
+    });
+
+    it.each([
+      ['token by token', [1]],
+      ['in ragged chunks', [5, 1, 2, 9, 1, 3]],
+      ['a prefill, then tokens', [tokens.length - 3, 1]],
+    ])('decoding with a cache, %s, equals the whole pass', async (_, sizes) => {
+      const whole = (await model.logits(tokens)).data;
+      const before = backend.bytes;
+      const cache = createCache(model.plan, backend);
+      const rows: number[] = [];
+      for (let at = 0, i = 0; at < tokens.length; i++) {
+        const size = sizes[Math.min(i, sizes.length - 1)]!;
+        rows.push(...(await model.logits(tokens.subarray(at, at + size), { cache })).data);
+        at += size;
+      }
+      expect(cache.length).toBe(tokens.length);
+      expect(relativeError(rows, whole)).toBeLessThan(1e-5);
+      cache.close();
+      expect(backend.bytes).toBe(before);
+    });
+
+    it('score and logitChunks are the whole pass, too', async () => {
+      const { data, cols } = await model.logits(tokens.subarray(0, -1));
+      const chunks: number[] = [];
+      for await (const chunk of model.logitChunks(tokens.subarray(0, -1), 4)) chunks.push(...chunk.data);
+      expect(relativeError(chunks, data.subarray(4 * cols))).toBeLessThan(1e-5);
+      const losses = Array.from({ length: tokens.length - 5 }, (_, i) => {
+        const row = Array.from(data.subarray((i + 4) * cols, (i + 5) * cols));
+        return Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0)) - row[tokens[i + 5]!]!;
+      });
+      expect(relativeError(await model.score(tokens, 4), losses)).toBeLessThan(1e-5);
+    });
+  });
+}
