@@ -1,3 +1,4 @@
+export { awq } from './awq/layout.js';
 export { compressedTensors } from './compressed-tensors/layout.js';
 export { createFormat } from './create-format.js';
 export { decodeMatrix } from './decode-matrix.js';
@@ -8,6 +9,7 @@ export { floatFormat } from './float/float-format.js';
 export { fromE8m0, toE8m0 } from './float/mx-format.js';
 export { type NvParams, nvParams } from './float/nv-format.js';
 export { formatName } from './format-name.js';
+export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type IntParams, intFormat } from './int/int-format.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';

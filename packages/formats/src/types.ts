@@ -113,6 +113,8 @@ export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec>
 /** Bytes on disk in somebody's format, for one linear layer. Tensor names are local: `weight_packed`, not the full path. */
 export interface Layout {
   readonly id: string;
+  /** Types of scales that its readers take as they are, the preferred one first; absent where they take any. */
+  readonly scaleTypes?: readonly IntSpec['scaleType'][];
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */

@@ -1,4 +1,10 @@
-import { type CheckpointWriter, createModelDirectory, type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import {
+  type CheckpointWriter,
+  createModelDirectory,
+  type ModelDirectory,
+  openModelDirectory,
+  quantizationConfig,
+} from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
@@ -21,8 +27,9 @@ import { writeRest } from './write-rest.js';
 export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
   const directory = await openModelDirectory(options.model);
   try {
+    await refuseQuantized(directory);
     const source = await openWeights(directory);
-    refuseEarly(directory, source.plan, options);
+    refuseEarly(source.plan, options);
     const writer = await createModelDirectory(options.output);
     try {
       return await run(directory, source, writer, options);
@@ -35,14 +42,16 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeReport
   }
 }
 
+async function refuseQuantized(directory: ModelDirectory): Promise<void> {
+  if ((await quantizationConfig(directory)) === undefined) return;
+  throw new FewbitError(
+    'unsupported',
+    'This model is quantized already (it has a quantization_config): start from the float checkpoint, or use fewbit convert.',
+  );
+}
+
 /** All that can be known before any work. */
-function refuseEarly({ config }: ModelDirectory, plan: ModelPlan, { method, calibration, layout, format }: QuantizeOptions): void {
-  if (config.quantization_config) {
-    throw new FewbitError(
-      'unsupported',
-      'This model is quantized already (config.json has a quantization_config): start from the float checkpoint.',
-    );
-  }
+function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: QuantizeOptions): void {
   if (method.solver.needs.length > 0 && !calibration) {
     throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
   }
@@ -93,7 +102,7 @@ async function run(
       await writeRest(directory, plan, writer, layout, format);
       return writer.commit();
     });
-    const difference = await course.step('verify', output, 0, () => readBack(output, sequences[0]!.tokens, expected, backend));
+    const difference = await course.step('verify', output, 0, () => readBack(output, layout, sequences[0]!.tokens, expected, backend));
 
     const weights = linears(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
     return {

@@ -1,5 +1,6 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
+import type { Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { openModel, openWeights } from '@fewbit/runtime';
 
@@ -10,10 +11,16 @@ const tolerance = 1e-4;
  * Opens the checkpoint just written as any user would and compares its logits with those of the model in memory.
  * Returns their relative L2 difference. Throws `output` when they disagree.
  */
-export async function readBack(path: string, tokens: Uint32Array, expected: Float32Array, backend: Backend): Promise<number> {
+export async function readBack(
+  path: string,
+  layout: Layout,
+  tokens: Uint32Array,
+  expected: Float32Array,
+  backend: Backend,
+): Promise<number> {
   const directory = await openModelDirectory(path);
   try {
-    const source = await openWeights(directory);
+    const source = await openWeights(directory, [layout]);
     const model = await openModel(source, backend);
     try {
       const difference = relativeDistance((await model.logits(tokens)).data, expected);

@@ -1,4 +1,4 @@
-import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { elementCount } from '@fewbit/core';
 import { formatName, type LayoutReading } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
@@ -34,7 +34,7 @@ export interface ModelInspection {
 export async function inspectModel(path: string): Promise<ModelInspection> {
   const directory = await openModelDirectory(path);
   try {
-    const quantization = directory.config.quantization_config;
+    const quantization = await quantizationConfig(directory);
     const reading = layouts.map((layout) => layout.recognise(quantization)).find((found) => found !== undefined);
     const modules = inspectTensors(directory, reading);
     const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -79,7 +79,8 @@ function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutR
 
 function writerOf(quantization: unknown): string | undefined {
   if (typeof quantization !== 'object' || quantization === null) return undefined;
-  const { quant_method: method, version, fewbit } = quantization as Record<string, unknown>;
-  if (typeof fewbit === 'string') return `fewbit ${fewbit}`;
+  const { quant_method: method, version, meta } = quantization as Record<string, unknown>;
+  const quantizer = (meta as { quantizer?: unknown } | null | undefined)?.quantizer; // GPTQModel's and ours: ["gptqmodel:7.6.0"]
+  if (quantizer !== undefined) return [quantizer].flat().join(', ').replaceAll(':', ' ');
   return typeof version === 'string' ? `${String(method)} ${version}` : undefined;
 }

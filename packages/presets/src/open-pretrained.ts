@@ -2,6 +2,7 @@ import { openModelDirectory } from '@fewbit/checkpoint';
 import type { Backend } from '@fewbit/kernels';
 import { endTokens, openModel, openWeights } from '@fewbit/runtime';
 import { openTokenizer } from '@fewbit/tokenizer';
+import { layouts } from './layouts.js';
 import type { Pretrained } from './types.js';
 
 /** Opens a model directory, float or quantized, with its tokenizer, on a backend. */
@@ -9,7 +10,7 @@ export async function openPretrained(path: string, backend: Backend): Promise<Pr
   const directory = await openModelDirectory(path);
   try {
     const tokenizer = await openTokenizer(directory);
-    const source = await openWeights(directory);
+    const source = await openWeights(directory, layouts);
     const model = await openModel(source, backend);
     return {
       path,

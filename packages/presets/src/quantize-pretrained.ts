@@ -1,7 +1,7 @@
 import { type CalibrationSet, calibrationWindows, readDocuments } from '@fewbit/calibration';
 import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
-import { createFormat, formatName, type IntSpec } from '@fewbit/formats';
+import { createFormat, formatName, type IntSpec, type Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan, planModel } from '@fewbit/models';
 import { type Progress, type QuantizeOptions, type QuantizeReport, quantize } from '@fewbit/pipeline';
@@ -60,7 +60,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
-    const format = parseFormat(recipe, scaleType(directory, plan));
+    const format = parseFormat(recipe, scaleType(directory, plan, layout));
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
     return { model, output, method, format, layout, seed: recipe.seed, ...(calibration && { calibration }) };
   } finally {
@@ -68,10 +68,11 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   }
 }
 
-/** Engines load scales in the model's own dtype. */
-function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan): IntSpec['scaleType'] {
+/** Engines load scales in the model's own dtype, where the layout does not have one of its own. */
+function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes }: Layout): IntSpec['scaleType'] {
   const dtype = checkpoint.tensors.get(`${linears(plan)[0]!.module}.weight`)?.dtype;
-  return dtype === 'BF16' || dtype === 'F16' ? dtype : 'F32';
+  const own = dtype === 'BF16' || dtype === 'F16' ? dtype : 'F32';
+  return !scaleTypes || scaleTypes.includes(own) ? own : scaleTypes[0]!;
 }
 
 async function readCalibration(

@@ -1,18 +1,19 @@
-import type { ModelDirectory } from '@fewbit/checkpoint';
+import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
-import { compressedTensors, type LayoutReading } from '@fewbit/formats';
+import type { Layout, LayoutReading } from '@fewbit/formats';
 import { checkTensors, type LinearPlan, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
 import { weightReader } from './weight-reader.js';
 
 /**
- * The weights of a float or compressed-tensors checkpoint, read tensor by tensor. The directory stays its opener's to close.
- * Throws `config` when config.json and tensors contradict each other, `unsupported` for another kind of quantization, and on
+ * The weights of a float checkpoint, or of one that a layout of `layouts` (default: none) recognises, read tensor by tensor. The directory stays its
+ * opener's to close. Throws `config` when config.json and tensors contradict each other, `unsupported` for another kind of quantization, and on
  * reading `numeric` for NaN or Inf.
  */
-export async function openWeights({ config, checkpoint }: ModelDirectory): Promise<WeightSource> {
+export async function openWeights(directory: ModelDirectory, layouts: readonly Layout[] = []): Promise<WeightSource> {
+  const { config, checkpoint } = directory;
   const plan = planModel(config, checkpoint.tensors);
-  const reading = readQuantization(config.quantization_config);
+  const reading = readQuantization(await quantizationConfig(directory), layouts);
   checkTensors(plan, checkpoint.tensors, (module) => reading?.format(module) !== undefined);
 
   const readFloat = async (name: string) => {
@@ -28,7 +29,7 @@ export async function openWeights({ config, checkpoint }: ModelDirectory): Promi
     if (!reading || !spec) return undefined;
     const local = new Map<string, Tensor>();
     for (const name of checkpoint.tensors.keys()) {
-      if (name.startsWith(`${module}.weight`)) local.set(name.slice(module.length + 1), await checkpoint.read(name));
+      if (name.startsWith(`${module}.`) && name !== `${module}.bias`) local.set(name.slice(module.length + 1), await checkpoint.read(name));
     }
     return named(module, () => reading.layout.unpack(local, spec, rows, cols));
   };
@@ -36,12 +37,18 @@ export async function openWeights({ config, checkpoint }: ModelDirectory): Promi
   return weightReader(plan, readFloat, readCodes);
 }
 
-function readQuantization(config: unknown): LayoutReading | undefined {
-  if (config === undefined || config === null) return undefined;
-  const reading = compressedTensors.recognise(config);
-  if (reading) return reading;
+function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutReading | undefined {
+  if (config === undefined) return undefined;
+  for (const layout of layouts) {
+    const reading = layout.recognise(config);
+    if (reading) return reading;
+  }
   const method = (config as { quant_method?: unknown }).quant_method;
-  throw new FewbitError('unsupported', `quant_method ${JSON.stringify(method)} is not read; compressed-tensors and float checkpoints are.`);
+  const known = layouts.map(({ id }) => id).join(', ');
+  throw new FewbitError(
+    'unsupported',
+    `quant_method ${JSON.stringify(method)} is not read; float checkpoints are, and ${known || 'no layout'}.`,
+  );
 }
 
 /** Puts the module before messages that speak of its local tensors. */

@@ -5,11 +5,11 @@
  *   weight_scale  float [N, 1] per channel, [1] per tensor
  */
 import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
+import { expectTensor } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
+import { type IntMatrix, packScales, unpackScales } from '../int-matrix.js';
 import type { IntSpec } from '../types.js';
-import { expectTensor } from './expect-tensor.js';
-import { type IntMatrix, packScales, unpackScales } from './int-matrix.js';
 
 export function packBytes({ rows, cols, spec, codes, params }: IntMatrix): Map<string, Tensor> {
   return new Map([
@@ -31,7 +31,7 @@ export function unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec,
   }
   const { data } = expectTensor(tensors, 'weight', ['I8'], [rows, cols]);
   const codes = Uint8Array.from(data, (byte) => byte ^ 0x80); // two's complement + 128
-  const { scales, stored } = unpackScales(tensors, spec, scaleShape(spec, rows));
+  const { scales, stored } = unpackScales(tensors, 'weight_scale', spec, scaleShape(spec, rows));
   return { rows, cols, spec: stored, codes, params: Array.from(scales, (scale): IntParams => ({ scale, zero: 128 })) };
 }
 

@@ -32,7 +32,7 @@ describe('golden vectors of the compressed-tensors package', () => {
         scaleType: vector.scaleType,
       };
       const middle = 2 ** (vector.bits - 1);
-      const matrix: QuantizedMatrix<IntParams> = {
+      const matrix: IntMatrix = {
         rows: vector.rows,
         cols: vector.cols,
         spec,
@@ -185,7 +185,7 @@ describe('pack', () => {
   });
 
   it('refuses a matrix that is not what its spec says', () => {
-    const refused = (changes: Partial<QuantizedMatrix<IntParams>>, message: RegExp) =>
+    const refused = (changes: Partial<IntMatrix>, message: RegExp) =>
       expect(() => compressedTensors.pack({ ...good, ...changes })).toThrow(
         expect.objectContaining({ code: 'usage', message: expect.stringMatching(message) }),
       );

@@ -2,9 +2,9 @@
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
+import { checkMatrix } from '../int-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { describeConfig } from './describe.js';
-import { checkMatrix } from './int-matrix.js';
 import { packBytes, unpackBytes } from './int-quantized.js';
 import { packWords, unpackWords } from './pack-quantized.js';
 import { readConfig } from './recognise.js';

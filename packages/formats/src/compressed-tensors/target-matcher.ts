@@ -1,4 +1,4 @@
-import { FewbitError } from '@fewbit/core';
+import { pythonPattern } from '../python-pattern.js';
 
 /**
  * Finds which of `targets` speaks of the linear module at some path: its exact path first, then `re:` patterns in alphabetical
@@ -9,18 +9,7 @@ export function targetMatcher(targets: readonly string[]): (module: string) => s
   const patterns = targets
     .filter((target) => target.startsWith('re:'))
     .sort()
-    .map((target) => ({ target, pattern: compile(target) }));
+    .map((target) => ({ target, pattern: pythonPattern(target.slice('re:'.length)) }));
   const byClass = targets.find((target) => target === 'Linear');
   return (module) => (targets.includes(module) ? module : (patterns.find(({ pattern }) => pattern.test(module))?.target ?? byClass));
-}
-
-/** The `u` flag refuses escapes that Python and JavaScript read differently. */
-function compile(target: string): RegExp {
-  try {
-    return new RegExp(`^(?:${target.slice('re:'.length)})`, 'u');
-  } catch (cause) {
-    throw new FewbitError('unsupported', `The module pattern ${JSON.stringify(target)} is no regular expression that JavaScript knows.`, {
-      cause,
-    });
-  }
 }

@@ -9,8 +9,24 @@ export function packedWords(count: number, bits: number): number {
   return Math.ceil((count * bits) / 32);
 }
 
+/** Every row of `codes` [rows, cols] as a bit stream of its own → [rows, packedWords(cols, bits)]. */
+export function packRows(codes: Uint8Array, rows: number, cols: number, bits: number): Uint32Array {
+  const width = packedWords(cols, bits);
+  const words = new Uint32Array(rows * width);
+  for (let i = 0; i < rows; i++) packBits(codes, i * cols, cols, bits, words, i * width);
+  return words;
+}
+
+/** The inverse of `packRows`. */
+export function unpackRows(words: Uint32Array, rows: number, cols: number, bits: number): Uint8Array {
+  const width = packedWords(cols, bits);
+  const codes = new Uint8Array(rows * cols);
+  for (let i = 0; i < rows; i++) unpackBits(words, i * width, cols, bits, codes, i * cols);
+  return codes;
+}
+
 /** Writes `count` codes from `codes[from]` on to `words[at]` on. */
-export function packBits(codes: Uint8Array, from: number, count: number, bits: number, words: Uint32Array, at: number): void {
+function packBits(codes: Uint8Array, from: number, count: number, bits: number, words: Uint32Array, at: number): void {
   let word = 0;
   let filled = 0;
   for (let i = from, to = at; i < from + count; i++) {
@@ -27,7 +43,7 @@ export function packBits(codes: Uint8Array, from: number, count: number, bits: n
 }
 
 /** Reads `count` codes from `words[at]` on to `codes[from]` on. */
-export function unpackBits(words: Uint32Array, at: number, count: number, bits: number, codes: Uint8Array, from: number): void {
+function unpackBits(words: Uint32Array, at: number, count: number, bits: number, codes: Uint8Array, from: number): void {
   const mask = 2 ** bits - 1;
   for (let i = 0, position = 0; i < count; i++, position += bits) {
     const word = at + (position >>> 5);

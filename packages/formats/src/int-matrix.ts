@@ -1,8 +1,19 @@
 import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
-import { type IntParams, intFormat, isSymmetric } from '../int/int-format.js';
-import { type TileGrid, tileGrid } from '../tile-grid.js';
-import type { IntSpec, QuantizedMatrix } from '../types.js';
-import { expectTensor } from './expect-tensor.js';
+import { expectTensor, wordsOf } from './expect-tensor.js';
+import { formatName } from './format-name.js';
+import { type IntParams, intFormat, isSymmetric } from './int/int-format.js';
+import { type TileGrid, tileGrid } from './tile-grid.js';
+import type { FormatSpec, IntSpec, QuantizedMatrix } from './types.js';
+
+/** `spec`, where it is an integer one. Throws `unsupported` where it is not. */
+export function integersOnly(spec: FormatSpec, layout: string): IntSpec {
+  if (spec.kind === 'int') return spec;
+  throw new FewbitError('unsupported', notInteger(spec, layout));
+}
+
+export function notInteger(spec: FormatSpec, layout: string): string {
+  return `${layout} checkpoints hold integers, not ${formatName(spec)}.`;
+}
 
 export type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
 
@@ -39,23 +50,38 @@ export function gridOf(spec: IntSpec, rows: number, cols: number): TileGrid {
   return tileGrid(intFormat(spec), rows, cols);
 }
 
-export function packScales(params: readonly IntParams[], type: IntSpec['scaleType'], shape: readonly number[]): Tensor {
-  return fromFloat32(
-    Float32Array.from(params, ({ scale }) => scale),
-    type,
-    shape,
-  );
+export function scalesOf(params: readonly IntParams[]): Float32Array {
+  return Float32Array.from(params, ({ scale }) => scale);
 }
 
-/** `weight_scale` and the spec with the type that it is stored in. */
+export function zerosOf(params: readonly IntParams[]): Uint8Array {
+  return Uint8Array.from(params, ({ zero }) => zero);
+}
+
+export function packScales(params: readonly IntParams[], type: IntSpec['scaleType'], shape: readonly number[]): Tensor {
+  return fromFloat32(scalesOf(params), type, shape);
+}
+
+/** The scales called `name`, and the spec with the type that they are stored in. */
 export function unpackScales(
   tensors: ReadonlyMap<string, Tensor>,
+  name: string,
   spec: IntSpec,
   shape: readonly number[],
 ): { scales: Float32Array; stored: IntSpec } {
-  const tensor = expectTensor(tensors, 'weight_scale', ['F32', 'F16', 'BF16'], shape);
+  const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
   const scales = toFloat32(tensor);
   const bad = scales.findIndex((scale) => !Number.isFinite(scale));
-  if (bad !== -1) throw new FewbitError('checkpoint', `Tensor weight_scale holds ${scales[bad]} at ${bad}: expected finite numbers.`);
+  if (bad !== -1) throw new FewbitError('checkpoint', `Tensor ${name} holds ${scales[bad]} at ${bad}: expected finite numbers.`);
   return { scales, stored: { ...spec, scaleType: tensor.dtype } };
+}
+
+/** The group of each column, from the table called `name`. */
+export function unpackColumnGroup(tensors: ReadonlyMap<string, Tensor>, name: string, cols: number, groups: number): Uint32Array {
+  const columnGroup = wordsOf(expectTensor(tensors, name, ['I32'], [cols])).slice();
+  const bad = columnGroup.findIndex((group) => group >= groups);
+  if (bad !== -1) {
+    throw new FewbitError('checkpoint', `Tensor ${name} holds ${columnGroup[bad]! | 0} at ${bad}: expected 0 … ${groups - 1}.`);
+  }
+  return columnGroup;
 }

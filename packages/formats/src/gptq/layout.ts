@@ -1,0 +1,55 @@
+/** GPTQ checkpoints as AutoGPTQ and GPTQModel write them, versions 1 (`gptq`) and 2 (`gptq_v2`). */
+import { FewbitError } from '@fewbit/core';
+import { formatName } from '../format-name.js';
+import { checkMatrix, integersOnly, notInteger } from '../int-matrix.js';
+import type { FormatSpec, Layout } from '../types.js';
+import { describeConfig, readConfig } from './config.js';
+import { packTensors, unpackTensors, type Version } from './words.js';
+
+/** What every engine reads; zero points are stored less 1, so that 0 cannot be. */
+export const gptq: Layout = createLayout('gptq', 1);
+
+/** For zero points of 0: read by GPTQModel, transformers and SGLang, not by AutoGPTQ. */
+export const gptqV2: Layout = createLayout('gptq-v2', 2);
+
+function createLayout(id: string, version: Version): Layout {
+  const layout: Layout = {
+    id,
+    scaleTypes: ['F16'],
+    rejects,
+    caution,
+    pack(matrix) {
+      const reason = rejects(matrix.spec);
+      if (reason) throw new FewbitError('unsupported', reason);
+      return packTensors(checkMatrix({ ...matrix, spec: integersOnly(matrix.spec, 'GPTQ') }), version);
+    },
+    unpack: (tensors, spec, rows, cols) => unpackTensors(tensors, integersOnly(spec, 'GPTQ'), rows, cols, version),
+    describe: (modules, ignored, columnGrouped) => describeConfig(modules, ignored, columnGrouped, version),
+    recognise: (config) => readConfig(config, layout, version),
+  };
+  return layout;
+}
+
+function rejects(spec: FormatSpec): string | undefined {
+  if (spec.kind !== 'int') return notInteger(spec, 'GPTQ');
+  const { bits, granularity, scaleType } = spec;
+  if (![2, 3, 4, 8].includes(bits)) return `GPTQ checkpoints hold 2, 3, 4 or 8 bits, not ${formatName(spec)}.`;
+  if (granularity.kind !== 'group' && granularity.kind !== 'channel') {
+    return `GPTQ checkpoints have scales per group or channel, not ${formatName(spec)}.`;
+  }
+  if (scaleType !== 'F16') return `GPTQ checkpoints have F16 scales, not ${scaleType}: readers would round them.`;
+  return undefined;
+}
+
+function caution(spec: FormatSpec, rows: number, cols: number): string | undefined {
+  if (spec.kind !== 'int') return undefined;
+  const { bits, granularity } = spec;
+  const unit = bits === 3 ? 32 : 32 / bits;
+  if (rows % unit !== 0 || cols % unit !== 0) {
+    return `GPTQ's readers unpack whole words: ${rows} outputs and ${cols} inputs are not both multiples of ${unit}. Use a layout without this rule, such as compressed-tensors.`;
+  }
+  if (granularity.kind === 'group' && cols % granularity.size !== 0) {
+    return `vLLM reads no ragged group: ${cols} input columns are not a multiple of ${granularity.size}. Use a group size that divides them, or per channel.`;
+  }
+  return undefined;
+}

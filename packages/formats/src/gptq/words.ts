@@ -1,0 +1,77 @@
+/**
+ * GPTQ's tensors, codes of 2, 3, 4, 8 bits, N rows (outputs), K columns (inputs), G groups (1 per channel):
+ *
+ *   qweight  I32 [⌈K·bits/32⌉, N]  codes, bit stream along K, transposed
+ *   qzeros   I32 [G, ⌈N·bits/32⌉]  zero points, bit stream along N; version 1 stores z − 1, modulo 2^bits
+ *   scales   float [G, N]
+ *   g_idx    I32 [K]               group of each column
+ *
+ * Source: AutoGPTQ, qlinear_cuda_old.py; GPTQModel, nn_modules/qlinear.
+ */
+import { FewbitError, fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
+import { packedWords, packRows, unpackRows } from '../bit-stream.js';
+import { expectTensor, wordsOf } from '../expect-tensor.js';
+import { type IntParams, isSymmetric } from '../int/int-format.js';
+import { gridOf, type IntMatrix, scalesOf, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
+import { transposed } from '../transposed.js';
+import type { IntSpec } from '../types.js';
+import { expectMiddle } from '../zero-points.js';
+
+/** Version 1 stores zero points less 1. */
+export type Version = 1 | 2;
+
+/** Throws `unsupported` for a zero point 0 in version 1, whose readers would carry it into its neighbour. */
+export function packTensors(matrix: IntMatrix, version: Version): Map<string, Tensor> {
+  const { rows, cols, spec, codes, params } = matrix;
+  const { bits } = spec;
+  const { across: groups } = gridOf(spec, rows, cols);
+  const zeros = zerosOf(params);
+  const unsafe = version === 1 ? zeros.indexOf(0) : -1;
+  if (unsafe !== -1) {
+    throw new FewbitError(
+      'unsupported',
+      `Output ${Math.floor(unsafe / groups)}, group ${unsafe % groups} has the zero point 0, which readers of GPTQ version 1 mistake: use layout gptq-v2, or a symmetric format.`,
+    );
+  }
+  const height = packedWords(cols, bits);
+  const width = packedWords(rows, bits);
+  const stored = zeros.map((zero) => zero - lessBy[version]);
+  return new Map([
+    ['qweight', fromIntegers(transposed(packRows(codes, rows, cols, bits), rows, height), [height, rows])],
+    ['qzeros', fromIntegers(packRows(transposed(stored, rows, groups), groups, rows, bits), [groups, width])],
+    ['scales', fromFloat32(transposed(scalesOf(params), rows, groups), spec.scaleType, [groups, rows])],
+    ['g_idx', fromIntegers(matrix.columnGroup?.slice() ?? naturalGroups(spec, cols), [cols])],
+  ]);
+}
+
+export function unpackTensors(
+  tensors: ReadonlyMap<string, Tensor>,
+  spec: IntSpec,
+  rows: number,
+  cols: number,
+  version: Version,
+): IntMatrix {
+  const { bits } = spec;
+  const { across: groups } = gridOf(spec, rows, cols);
+  const height = packedWords(cols, bits);
+  const words = wordsOf(expectTensor(tensors, 'qweight', ['I32'], [height, rows]));
+  const codes = unpackRows(transposed(words, height, rows), rows, cols, bits);
+  const packedZeros = wordsOf(expectTensor(tensors, 'qzeros', ['I32'], [groups, packedWords(rows, bits)]));
+  const mask = 2 ** bits - 1;
+  const zeros = transposed(unpackRows(packedZeros, groups, rows, bits), groups, rows).map((zero) => (zero + lessBy[version]) & mask);
+  if (isSymmetric(spec.scheme)) expectMiddle('qzeros', zeros, bits, groups);
+  const { scales, stored } = unpackScales(tensors, 'scales', spec, [groups, rows]);
+  const params = Array.from(transposed(scales, groups, rows), (scale, i): IntParams => ({ scale, zero: zeros[i]! }));
+  const matrix = { rows, cols, spec: stored, codes, params };
+  if (!tensors.has('g_idx')) return matrix;
+  const columnGroup = unpackColumnGroup(tensors, 'g_idx', cols, groups);
+  const natural = naturalGroups(spec, cols);
+  return columnGroup.every((group, column) => group === natural[column]) ? matrix : { ...matrix, columnGroup };
+}
+
+const lessBy = { 1: 1, 2: 0 } as const;
+
+function naturalGroups({ granularity }: IntSpec, cols: number): Uint32Array {
+  const size = granularity.kind === 'group' ? granularity.size : cols;
+  return Uint32Array.from({ length: cols }, (_, column) => Math.floor(column / size));
+}
