@@ -1,4 +1,4 @@
-import { FewbitError, type Matrix } from '@fewbit/core';
+import type { Matrix } from '@fewbit/core';
 import type { Model } from '@fewbit/runtime';
 import { Mean } from './mean.js';
 import type { ScoredWindow } from './windows.js';
@@ -20,22 +20,24 @@ export class Comparing {
   readonly #divergence = new Mean();
   readonly #divergences: number[] = [];
 
-  /** Adds a window; `loss` takes the model's own losses. Logits come in chunks of rows, so that no window's are whole in memory. */
+  /**
+   * Adds a window; `loss` takes the model's own losses. Both have the same vocabulary. Logits come in chunks of rows, so that no window's
+   * are whole in memory.
+   */
   async add(model: Model, baseline: Model, { tokens, first }: ScoredWindow, loss: Mean): Promise<void> {
     const inputs = tokens.subarray(0, -1);
     const expected = baseline.logitChunks(inputs, first);
-    let row = first;
-    for await (const chunk of model.logitChunks(inputs, first)) {
-      const other = (await expected.next()).value as Matrix | undefined;
-      if (other?.cols !== chunk.cols) {
-        throw new FewbitError(
-          'usage',
-          `The baseline has ${other?.cols} tokens in its vocabulary, the model ${chunk.cols}: compare models with the same tokenizer.`,
-        );
+    try {
+      let row = first;
+      for await (const chunk of model.logitChunks(inputs, first)) {
+        const other = (await expected.next()).value as Matrix;
+        for (let i = 0; i < chunk.rows; i++, row++) {
+          this.#addRow(logSoftmax(chunk, i), logSoftmax(other, i), tokens[row + 1]!, loss);
+        }
       }
-      for (let i = 0; i < chunk.rows; i++, row++) {
-        this.#addRow(logSoftmax(chunk, i), logSoftmax(other, i), tokens[row + 1]!, loss);
-      }
+    } finally {
+      // it stands at its last chunk, and frees its memory when it goes on or is let go
+      await expected.return();
     }
   }
 

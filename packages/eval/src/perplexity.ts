@@ -37,11 +37,12 @@ export interface PerplexityResult {
   readonly baseline?: Comparison;
 }
 
-/** Perplexity of a model on a text. Throws `usage` for a context the model cannot take, `calibration` for too little text. */
+/** Perplexity of a model on a text. Throws `usage` for a context or baseline that the model cannot take, `calibration` for too little text. */
 export async function perplexity(options: PerplexityOptions): Promise<PerplexityResult> {
   const started = performance.now();
   const { model, tokenizer, documents, protocol, baseline, signal, onProgress } = options;
   const context = checkContext(options);
+  checkBaseline(options);
   const all = scoredWindows(documents, {
     protocol,
     context,
@@ -83,4 +84,13 @@ function checkContext({ context, protocol, model }: PerplexityOptions): number {
     throw new FewbitError('usage', `A context of ${context} tokens scores nothing: give 2 or more.`);
   if (context > most) throw new FewbitError('usage', `Context ${context} is more than the ${most} positions of this model.`);
   return context;
+}
+
+function checkBaseline({ model, baseline }: PerplexityOptions): void {
+  const [own, other] = [model.plan.vocabulary, baseline?.plan.vocabulary];
+  if (other === undefined || own === other) return;
+  throw new FewbitError(
+    'usage',
+    `The baseline has ${other} tokens in its vocabulary, the model ${own}: compare models with the same tokenizer.`,
+  );
 }
