@@ -1,0 +1,146 @@
+// Causal softmax attention by blocks of keys with a running maximum (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1). One task serves all
+// query heads that share a key-value head, so that keys and values are packed once for them.
+#pragma once
+
+#include "functions.h"
+#include "micro-kernel.h"
+
+namespace {
+
+using fewbit::AttentionShape;
+
+/** Keys per step: whole tiles and vectors. */
+constexpr Index keyStep = tileColumns<float> == 12 ? 120 : 128;
+/** About as many rows (queries × heads) per task. */
+constexpr Index attentionRows = 96;
+
+/** The memory of one task. Rows are (query, head) pairs, a query's heads side by side. */
+struct AttentionTask {
+  Index rows, panels, padded;
+  /** [panel][headSize][tileRows] */
+  float *queries;
+  /** [keyStep / tileColumns][headSize][tileColumns] */
+  float *keys;
+  /** [padded / tileColumns][keyStep][tileColumns] */
+  float *values;
+  /** [panels·tileRows][keyStep] */
+  float *scores;
+  /** [panel][keyStep][tileRows] */
+  float *weights;
+  /** [panels·tileRows][padded] */
+  float *mixed;
+  float *most, *total;
+
+  AttentionTask(Index rows, Index headSize, float *at)
+      : rows(rows), panels(quotientUp(rows, tileRows)), padded(quotientUp(headSize, tileColumns<float>) * tileColumns<float>) {
+    const auto take = [&](Index count) {
+      float *taken = at;
+      at += quotientUp(count, 16) * 16;
+      return taken;
+    };
+    queries = take(panels * headSize * tileRows);
+    keys = take(keyStep * headSize);
+    values = take(padded * keyStep);
+    scores = take(panels * tileRows * keyStep);
+    weights = take(panels * tileRows * keyStep);
+    mixed = take(panels * tileRows * padded);
+    most = take(rows);
+    total = take(rows);
+    end = at;
+  }
+  float *end;
+};
+
+/** Turns one row's scores of keys [from, to) into weights, zero elsewhere; the row's earlier sums shrink as its maximum grows. */
+inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, float softcap) {
+  float *scores = task.scores + row * keyStep;
+  if (softcap > 0)
+    for (Index i = 0; i < keyStep; i += lanes) store(scores + i, capped(load(scores + i), softcap));
+  for (Index i = 0; i < from; i++) scores[i] = -__builtin_inff();
+  for (Index i = to; i < keyStep; i++) scores[i] = -__builtin_inff();
+  Floats most = all(task.most[row]);
+  for (Index i = 0; i < keyStep; i += lanes) most = larger(load(scores + i), most);
+  const float top = largest(most);
+  Floats sums = {};
+  for (Index i = 0; i < keyStep; i += lanes) {
+    const Floats value = load(scores + i);
+    const Floats weight = value < -__builtin_huge_valf() / 2 ? Floats{} : exponential(value - top);
+    sums += weight;
+    store(scores + i, weight);
+  }
+  const float shrink = exponential(all(task.most[row] - top))[0];
+  if (shrink != 1) {
+    float *mixed = task.mixed + row * task.padded;
+    for (Index i = 0; i < task.padded; i += lanes) store(mixed + i, load(mixed + i) * shrink);
+  }
+  task.total[row] = task.total[row] * shrink + sum(sums);
+  task.most[row] = top;
+}
+
+void attention(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
+  constexpr int columns = tileColumns<float>;
+  const auto [m, heads, keyValueHeads, headSize, scale, start, window, softcap] = shape;
+  const Index group = heads / keyValueHeads;
+  const Index queriesPerTask = largerOf(1, smallerOf(m, attentionRows / group));
+  const Index blocks = quotientUp(m, queriesPerTask);
+  const Index width = heads * headSize, keyWidth = keyValueHeads * headSize;
+  const size_t scratchBytes = (AttentionTask(queriesPerTask * group, headSize, nullptr).end - static_cast<float *>(nullptr)) * sizeof(float);
+
+  parallel(pool, keyValueHeads * blocks, scratchBytes, [&](Index index, char *scratch) {
+    // The last queries see the most keys: they go first.
+    const Index firstQuery = (blocks - 1 - index / keyValueHeads) * queriesPerTask;
+    const Index head = index % keyValueHeads;
+    const Index queries = smallerOf(queriesPerTask, m - firstQuery);
+    AttentionTask task(queries * group, headSize, reinterpret_cast<float *>(scratch));
+    const auto headOf = [&](Index row) { return (firstQuery + row / group) * width + (head * group + row % group) * headSize; };
+
+    for (Index row = 0; row < task.panels * tileRows; row++) {
+      float *to = task.queries + row / tileRows * headSize * tileRows + row % tileRows;
+      const float *from = q + (row < task.rows ? headOf(row) : 0);
+      for (Index d = 0; d < headSize; d++) to[d * tileRows] = row < task.rows ? from[d] * scale : 0;
+    }
+    memset(task.mixed, 0, task.panels * tileRows * task.padded * sizeof(float));
+    memset(task.weights, 0, task.panels * tileRows * keyStep * sizeof(float));
+    for (Index row = 0; row < task.rows; row++) task.most[row] = -3e38f, task.total[row] = 0;
+
+    const Index last = start + firstQuery + queries;
+    const Index first = window > 0 ? largerOf(0, start + firstQuery - window + 1) : 0;
+    for (Index key = first; key < last; key += keyStep) {
+      const Index count = smallerOf(keyStep, last - key);
+      const Index keyPanels = quotientUp(count, columns);
+      for (Index panel = 0; panel < keyPanels; panel++) {
+        const View<float> lines{k + (key + panel * columns) * keyWidth + head * headSize, keyWidth, 1};
+        packPanel<columns>(lines, smallerOf(columns, count - panel * columns), headSize, task.keys + panel * headSize * columns);
+        for (Index p = 0; p < task.panels; p++)
+          tile(headSize, task.queries + p * headSize * tileRows, task.keys + panel * headSize * columns,
+               task.scores + p * tileRows * keyStep + panel * columns, keyStep, Into::replace);
+      }
+      for (Index row = 0; row < task.rows; row++) {
+        const Index position = start + firstQuery + row / group;
+        const Index from = window > 0 ? smallerOf(count, largerOf(0, position - window + 1 - key)) : 0;
+        const Index to = largerOf(from, smallerOf(count, position + 1 - key));
+        float *weights = task.weights + row / tileRows * keyStep * tileRows + row % tileRows;
+        if (from == to) {
+          for (Index i = 0; i < count; i++) weights[i * tileRows] = 0;
+          continue;
+        }
+        softmaxStep(task, row, from, to, softcap);
+        for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
+      }
+      for (Index d = 0; d < headSize; d += columns) {
+        const View<float> lines{v + key * keyWidth + head * headSize + d, 1, keyWidth};
+        float *panel = task.values + d * keyStep;
+        packPanel<columns>(lines, smallerOf(columns, headSize - d), count, panel);
+        for (Index p = 0; p < task.panels; p++)
+          tile(count, task.weights + p * keyStep * tileRows, panel, task.mixed + p * tileRows * task.padded + d, task.padded, Into::add);
+      }
+    }
+    for (Index row = 0; row < task.rows; row++) {
+      const float inverse = 1 / task.total[row];
+      float *to = out + headOf(row);
+      for (Index d = 0; d < headSize; d++) to[d] = task.mixed[row * task.padded + d] * inverse;
+    }
+  });
+}
+
+}  // namespace

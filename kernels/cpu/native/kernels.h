@@ -1,0 +1,67 @@
+// The table that each instruction set fills in. Matrices are dense and row-major; every function gives the same bits for any number of threads.
+#pragma once
+
+#include "pool.h"
+
+namespace fewbit {
+
+enum class Activation { silu, gelu, geluTanh, relu };
+
+struct AttentionShape {
+  Index m, heads, keyValueHeads, headSize;
+  float scale;
+  /** Position of the first query row. */
+  Index start;
+  /** Positions seen; 0 for all. */
+  Index window;
+  /** 0 for none. */
+  float softcap;
+};
+
+struct UpdateShape {
+  Index rows, k, n, bRow, cStart;
+};
+
+struct Kernels {
+  const char *name;
+  /** For people. */
+  const char *description;
+
+  /** out [m, n] = x [m, k]·wᵀ + bias; w [n, k]; bias may be null. */
+  void (*matmul)(Pool &, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n);
+  /** into [a, b] += xᵀ·y over `rows` rows; symmetric where y is x. */
+  void (*gram)(Pool &, const float *x, const float *y, double *into, Index rows, Index a, Index b);
+  /** h⁻¹ = Uᵀ·U, into zeroed `upper`; false where h is not positive definite. */
+  bool (*inverseCholesky)(Pool &, const double *h, double *upper, Index n);
+  /** out = b·h⁻¹, b [rows, n]. */
+  bool (*solve)(Pool &, const double *h, Index n, const double *b, double *out, Index rows);
+  void (*subtractProduct)(Pool &, double *c, const double *a, const double *b, UpdateShape);
+  void (*product)(Pool &, const double *a, const double *b, double *c, Index rows, Index k, Index n);
+  void (*attention)(Pool &, const float *q, const float *k, const float *v, float *out, AttentionShape);
+  /** Over `rows` segments of n. */
+  void (*rmsNorm)(Pool &, const float *x, const float *gain, float *out, Index rows, Index n, double epsilon, float gainOffset);
+  void (*layerNorm)(Pool &, const float *x, const float *gain, const float *bias, float *out, Index rows, Index n, double epsilon);
+  void (*rotate)(Pool &, const float *x, float *out, Index m, Index width, Index headSize, const float *frequencies, Index pairs,
+                 double amplitude, Index start);
+  /** b: as many values as a, or one row of n. */
+  void (*add)(Pool &, const float *a, const float *b, float *out, Index rows, Index n, bool oneRow);
+  void (*scale)(Pool &, const float *x, float *out, Index count, float by);
+  void (*softcap)(Pool &, const float *x, float *out, Index count, float cap);
+  void (*activate)(Pool &, const float *x, float *out, Index count, Activation);
+  void (*gated)(Pool &, const float *gate, const float *up, float *out, Index count, Activation);
+  void (*crossEntropy)(Pool &, const float *logits, const uint32_t *targets, float *out, Index m, Index n);
+  /** Rows of `bytes` bytes each, from and to rows that may lie apart. `indices` chooses source rows; null takes them in order. */
+  void (*copyRows)(Pool &, const char *from, Index fromStride, const uint32_t *indices, char *to, Index toStride, Index rows, Index bytes);
+  /** The exclusive or of x's words. */
+  int32_t (*stream)(Pool &, const float *x, Index count);
+};
+
+extern const Kernels portableKernels;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const Kernels avx2Kernels;
+extern const Kernels avx512Kernels;
+#elif defined(__aarch64__) || defined(_M_ARM64)
+extern const Kernels neonKernels;
+#endif
+
+}  // namespace fewbit

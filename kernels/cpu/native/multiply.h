@@ -1,0 +1,58 @@
+// c = a·b, or added to c, or taken from it, for any strides: the left side is packed once, the right side by each task.
+#pragma once
+
+#include "micro-kernel.h"
+
+namespace {
+
+/** Most of k that one right panel holds: it stays in the first-level cache. */
+template <class T>
+constexpr Index depth = 16384 / (tileColumns<T> * sizeof(T));
+/** Columns of c per task. */
+constexpr Index taskColumns = 64;
+/** Most rows of c per task; a left block of `depth` columns fits the second-level cache. */
+constexpr Index taskRows = 504;
+
+/** a (m × k), b (k × n), c [m, n] with rows `cRow` apart; `bias` [n] or null joins where c is replaced. */
+template <class T>
+void multiply(Pool &pool, View<T> a, View<T> b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
+  constexpr int columns = tileColumns<T>;
+  const Index panels = quotientUp(m, tileRows);
+  const Index padded = panels * tileRows;
+  // [k / depth][panel][depth][tileRows]: what a task reads for one right panel is one stretch.
+  T *left = reinterpret_cast<T *>(pool.workspace(padded * k * sizeof(T)));
+  parallel(pool, panels, 0, [&](Index panel, char *) {
+    const Index i = panel * tileRows;
+    for (Index p = 0; p < k; p += depth<T>) {
+      const Index length = smallerOf(depth<T>, k - p);
+      packPanel<tileRows>(a.from(i, p), smallerOf(tileRows, m - i), length, left + p * padded + i * length);
+    }
+  });
+
+  const Index rowBlocks = quotientUp(m, taskRows);
+  const Index blockPanels = quotientUp(panels, rowBlocks);
+  const Index perTask = largerOf(1, taskColumns / columns);
+  const Index across = quotientUp(n, perTask * columns);
+  parallel(pool, rowBlocks * across, depth<T> * columns * sizeof(T), [&](Index task, char *scratch) {
+    T *right = reinterpret_cast<T *>(scratch);
+    const Index firstPanel = task / across * blockPanels;
+    const Index lastPanel = smallerOf(firstPanel + blockPanels, panels);
+    const Index firstColumn = task % across * perTask * columns;
+    const Index lastColumn = smallerOf(firstColumn + perTask * columns, n);
+    for (Index j = firstColumn; j < lastColumn; j += columns) {
+      const Index width = smallerOf(columns, n - j);
+      for (Index p = 0; p < k; p += depth<T>) {
+        const Index length = smallerOf(depth<T>, k - p);
+        packPanel<columns>(b.from(p, j).transposed(), width, length, right);
+        const Into how = into == Into::replace && p > 0 ? Into::add : into;
+        for (Index panel = firstPanel; panel < lastPanel; panel++) {
+          const Index i = panel * tileRows;
+          const T *from = left + p * padded + i * length;
+          tilePart(length, from, right, c + i * cRow + j, cRow, how, bias == nullptr ? nullptr : bias + j, smallerOf(tileRows, m - i), width);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace

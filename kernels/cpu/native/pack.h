@@ -1,0 +1,43 @@
+// Operands of a product in the order in which the micro-kernel reads them: panels [k][width], zeros past the last lane.
+#pragma once
+
+#include "vector.h"
+
+namespace {
+
+template <class T>
+constexpr int tileColumns = tileVectors * lanesOf<T>;
+
+/** A matrix by its strides: element (i, j) is at[i·row + j·column]. */
+template <class T>
+struct View {
+  const T *at;
+  Index row, column;
+  View from(Index i, Index j) const { return {at + i * row + j * column, row, column}; }
+  View transposed() const { return {at, column, row}; }
+};
+
+/** panel[p·width + lane] = lines(lane, p) for lane < count. */
+template <int width, class T>
+inline void packPanel(View<T> lines, Index count, Index k, T *panel) {
+  if (lines.row == 1 && count == width) {
+    for (Index p = 0; p < k; p++) __builtin_memcpy(panel + p * width, lines.at + p * lines.column, width * sizeof(T));
+    return;
+  }
+  // A stretch of each line at a time, so that the stretch of the panel stays in the first-level cache.
+  constexpr Index stretch = 64;
+  for (Index first = 0; first < k; first += stretch) {
+    const Index last = smallerOf(first + stretch, k);
+    for (Index lane = 0; lane < width; lane++) {
+      const T *line = lines.at + lane * lines.row;
+      if (lane >= count)
+        for (Index p = first; p < last; p++) panel[p * width + lane] = 0;
+      else if (lines.column == 1)
+        for (Index p = first; p < last; p++) panel[p * width + lane] = line[p];
+      else
+        for (Index p = first; p < last; p++) panel[p * width + lane] = line[p * lines.column];
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,139 @@
+#include "pool.h"
+
+#include <cstdlib>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
+namespace fewbit {
+
+namespace {
+
+constexpr size_t line = 64;
+constexpr size_t hugePage = size_t(2) << 20;
+constexpr size_t large = size_t(64) << 20;
+/** Some tens of microseconds: longer than what lies between two operations of a forward pass. */
+constexpr int spins = 2000;
+
+inline void relax() {
+#if defined(__x86_64__) || defined(_M_X64)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+char *allocateLines(size_t bytes) {
+  const size_t alignment = bytes >= hugePage ? hugePage : line;
+  const size_t size = (bytes + alignment - 1) / alignment * alignment;
+#if defined(_WIN32)
+  void *memory = _aligned_malloc(size > 0 ? size : line, alignment);
+#else
+  void *memory = nullptr;
+  if (posix_memalign(&memory, alignment, size > 0 ? size : line) != 0) memory = nullptr;
+#endif
+  if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+  if (alignment == hugePage) madvise(memory, size, MADV_HUGEPAGE);
+#endif
+  return static_cast<char *>(memory);
+}
+
+void freeLines(char *memory) {
+#if defined(_WIN32)
+  _aligned_free(memory);
+#else
+  free(memory);
+#endif
+}
+
+char *Scratch::reserve(size_t bytes) {
+  if (bytes > size || (size > large && bytes < size / 4)) {
+    freeLines(memory);
+    memory = nullptr;
+    size = 0;
+    memory = allocateLines(bytes);
+    size = bytes;
+  }
+  return memory;
+}
+
+Pool::Pool(int threads) {
+  scratches.resize(threads);
+  for (int thread = 1; thread < threads; thread++) workers.emplace_back([this, thread] { serve(thread); });
+}
+
+Pool::~Pool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    stopped = true;
+  }
+  wake.notify_all();
+  for (auto &worker : workers) worker.join();
+}
+
+void Pool::run(Index count, size_t scratchBytes, Body function, void *argument) {
+  if (count <= 0) return;
+  if (workers.empty() || count == 1) {
+    char *scratch = scratches[0].reserve(scratchBytes);
+    for (Index task = 0; task < count; task++) function(argument, task, scratch);
+    return;
+  }
+  for (auto &scratch : scratches) scratch.reserve(scratchBytes);
+  body.store(function, std::memory_order_relaxed);
+  context.store(argument, std::memory_order_relaxed);
+  tasks.store(count, std::memory_order_relaxed);
+  unfinished.store(count, std::memory_order_relaxed);
+  const uint32_t generation = static_cast<uint32_t>(ticket.load(std::memory_order_relaxed) >> 32) + 1;
+  ticket.store(static_cast<uint64_t>(generation) << 32);
+  if (sleeping.load() > 0) {
+    std::lock_guard<std::mutex> lock(mutex);
+    wake.notify_all();
+  }
+  takeTasks(generation, 0);
+  for (int i = 0; unfinished.load(std::memory_order_acquire) > 0; i++) {
+    if (i < spins) relax();
+    else std::this_thread::yield();
+  }
+}
+
+void Pool::takeTasks(uint32_t generation, int thread) {
+  for (;;) {
+    uint64_t now = ticket.load(std::memory_order_acquire);
+    if (static_cast<uint32_t>(now >> 32) != generation) return;
+    const Index task = static_cast<Index>(now & 0xffffffff);
+    if (task >= tasks.load(std::memory_order_relaxed)) return;
+    const Body function = body.load(std::memory_order_relaxed);
+    void *argument = context.load(std::memory_order_relaxed);
+    // What was read above belongs to this job if its ticket is still the same.
+    if (!ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+    function(argument, task, scratches[thread].at());
+    unfinished.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+void Pool::serve(int thread) {
+  uint32_t seen = 0;
+  const auto current = [this] { return static_cast<uint32_t>(ticket.load() >> 32); };
+  for (;;) {
+    for (int i = 0; i < spins && current() == seen && !stopped.load(std::memory_order_relaxed); i++) relax();
+    if (current() == seen) {
+      std::unique_lock<std::mutex> lock(mutex);
+      sleeping++;
+      wake.wait(lock, [&] { return stopped.load() || current() != seen; });
+      sleeping--;
+    }
+    if (stopped) return;
+    seen = current();
+    takeTasks(seen, thread);
+  }
+}
+
+}  // namespace fewbit

@@ -1,0 +1,41 @@
+// Work by rows, and sums over a row.
+#pragma once
+
+#include "vector.h"
+
+namespace {
+
+/** Values per task. */
+constexpr Index taskValues = 16384;
+
+/** of(row) for every row of n values. */
+template <class Of>
+inline void byRows(Pool &pool, Index rows, Index n, Of of) {
+  const Index share = largerOf(1, taskValues / largerOf(1, n));
+  parallel(pool, quotientUp(rows, share), 0, [&](Index task, char *) {
+    for (Index row = task * share; row < smallerOf((task + 1) * share, rows); row++) of(row);
+  });
+}
+
+/** of(i, n) for stretches of one flat array. */
+template <class Of>
+inline void byStretches(Pool &pool, Index count, Of of) {
+  parallel(pool, quotientUp(count, taskValues), 0, [&](Index task, char *) {
+    of(task * taskValues, smallerOf(taskValues, count - task * taskValues));
+  });
+}
+
+/** The sum of the vectors of(i, count) over a row of n values: in float32 over a short stretch, in double over the stretches. */
+template <class Of>
+inline double total(Index n, Of of) {
+  constexpr Index stretch = 16 * lanes;
+  double result = 0;
+  for (Index first = 0; first < n; first += stretch) {
+    Floats part = {};
+    byVectors(smallerOf(stretch, n - first), [&](Index i, Index count) { part += of(first + i, count); });
+    result += sum(part);
+  }
+  return result;
+}
+
+}  // namespace

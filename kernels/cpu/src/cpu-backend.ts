@@ -1,0 +1,19 @@
+import { type Backend, hostBackend } from '@fewbit/kernels';
+import type { Addon } from './addon.js';
+import { cpuAlgebra } from './cpu-algebra.js';
+import { cpuOps } from './cpu-ops.js';
+import { nativeHeap } from './native-heap.js';
+
+/** A backend over one set of native kernels. Throws when this processor cannot run it. */
+export function cpuBackend(addon: Addon, instructionSet: string, threads: number): Backend {
+  const engine = new addon.Engine(threads, instructionSet);
+  return hostBackend({
+    id: 'cpu',
+    description: `native ${engine.description}, ${threads} thread${threads === 1 ? '' : 's'}`,
+    threads,
+    heap: nativeHeap(addon),
+    tables: (memory) => [{ id: 'cpu', ops: cpuOps(engine, memory), algebra: cpuAlgebra(engine), rejects: {} }],
+    stream: ({ data }) => engine.stream(data, data.length),
+    close: async () => engine.close(),
+  });
+}

@@ -1,0 +1,37 @@
+import { createRequire } from 'node:module';
+import type { BackendProbe } from '@fewbit/kernels';
+import type { Addon } from './addon.js';
+import { cpuBackend } from './cpu-backend.js';
+import { findAddon, platformPackage } from './find-addon.js';
+import { trial } from './trial.js';
+
+/** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA (portable, avx2, avx512, neon) forces a set. */
+export const cpuProbe: BackendProbe = async ({ threads }) => {
+  try {
+    const addon = await loadAddon();
+    if (typeof addon === 'string') return { unavailable: addon };
+    const usable = addon.instructionSets();
+    const wanted = process.env.FEWBIT_CPU_ISA || usable[0]!;
+    if (!usable.includes(wanted))
+      return { unavailable: `FEWBIT_CPU_ISA=${wanted} is none of what this processor runs: ${usable.join(', ')}` };
+    return cpuBackend(addon, wanted, threads);
+  } catch (error) {
+    return { unavailable: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+let loaded: Promise<Addon | string> | undefined;
+
+/** The binary, or why there is none; tried once per process. */
+export function loadAddon(): Promise<Addon | string> {
+  loaded ??= tryAddon();
+  return loaded;
+}
+
+async function tryAddon(): Promise<Addon | string> {
+  const path = findAddon();
+  if (path === undefined) {
+    return `no binary for this machine: install ${platformPackage()}, or build it from the sources with 'npm run build:native' in @fewbit/kernels-cpu`;
+  }
+  return (await trial(path)) ?? (createRequire(import.meta.url)(path) as Addon);
+}

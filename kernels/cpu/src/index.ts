@@ -1,0 +1,1 @@
+export { cpuProbe } from './cpu-probe.js';

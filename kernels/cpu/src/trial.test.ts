@@ -1,0 +1,38 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { trial } from './trial.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fewbit-trial-'));
+
+/** A stand-in for the binary: what `require` of a path runs. */
+function binary(name: string, program: string): string {
+  const path = join(folder, `${name}.cjs`);
+  writeFileSync(path, program);
+  return path;
+}
+
+const engine = (product: string) => `
+  exports.instructionSets = () => ['plain'];
+  exports.allocate = (bytes) => new ArrayBuffer(bytes);
+  exports.Engine = class { close() {} matmul(x, w, bias, out, m, k, n) {
+    for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += ${product};
+  } };`;
+
+it('says what is wrong with a binary that crashes, throws, hangs up or computes nonsense', async () => {
+  expect(await trial(binary('crash', 'process.kill(process.pid, "SIGSEGV"); while (true);'))).toMatch(/SIGSEGV/);
+  expect(await trial(binary('throw', 'throw new Error("no such symbol");'))).toMatch(/no such symbol/);
+  expect(await trial(binary('exit', 'process.exit(3);'))).toMatch(/exited with 3/);
+  expect(await trial(binary('wrong', engine('x[i * k + p] * w[j * k]')))).toMatch(/plain: element \(0, 0\) of a product is/);
+});
+
+it('passes one that computes, and tries it again only when it has changed', async () => {
+  const path = binary('good', engine('x[i * k + p] * w[j * k + p]'));
+  expect(await trial(path)).toBeUndefined();
+  const started = performance.now();
+  expect(await trial(path)).toBeUndefined();
+  expect(performance.now() - started).toBeLessThan(10);
+  writeFileSync(path, 'process.exit(1); // now bad');
+  expect(await trial(path)).toMatch(/exited with 1/);
+});

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+
+/** Loads the binary and multiplies small whole numbers, which float32 holds exactly, with every set of kernels. Runs as text in a process of its own. */
+const program = `
+const { Engine, instructionSets, allocate } = require(process.argv[1]);
+const [m, k, n] = [21, 19, 131];
+const filled = (count, value) => new Float32Array(allocate(count * 4)).map((_, i) => value(i));
+const x = filled(m * k, (i) => (i % 13) - 6);
+const w = filled(n * k, (i) => (i % 11) - 5);
+for (const name of instructionSets()) {
+  const engine = new Engine(2, name);
+  const out = filled(m * n, () => 0);
+  engine.matmul(x, w, undefined, out, m, k, n);
+  for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) {
+    let want = 0;
+    for (let p = 0; p < k; p++) want += x[i * k + p] * w[j * k + p];
+    if (out[i * n + j] !== want) throw new Error(name + ': element (' + i + ', ' + j + ') of a product is ' + out[i * n + j] + ', not ' + want);
+  }
+  engine.close();
+}
+`;
+
+/**
+ * Tries the binary in a child process, so that a bad one cannot take this process down; returns what went wrong. That it works is remembered
+ * in a file for this binary, Node.js and processor.
+ */
+export async function trial(path: string): Promise<string | undefined> {
+  const passed = passedFile(path);
+  if (existsSync(passed)) return undefined;
+  const failure = await runTrial(path);
+  if (failure === undefined) remember(passed);
+  return failure;
+}
+
+function runTrial(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['-e', program, path], { timeout: 20_000, env: {} }, (error, _stdout, stderr) => {
+      if (!error) return resolve(undefined);
+      const ending = error.signal
+        ? `it ended by ${error.signal}`
+        : (stderr.match(/^\w*Error: .*$/m)?.[0] ?? `it exited with ${error.code}`);
+      resolve(`the binary ${path} failed its trial: ${ending}`);
+    });
+  });
+}
+
+function passedFile(path: string): string {
+  const { mtimeMs, size } = statSync(path);
+  const key = JSON.stringify([path, mtimeMs, size, process.version, process.arch, cpus()[0]?.model, program]);
+  const user = userInfo().uid;
+  return join(tmpdir(), `fewbit-kernels-cpu-${user}-${createHash('sha256').update(key).digest('hex').slice(0, 24)}`);
+}
+
+/** A folder that cannot be written only means a trial at each start. */
+function remember(passed: string): void {
+  try {
+    writeFileSync(passed, '');
+  } catch {}
+}
