@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { FewbitError } from '@fewbit/core';
 import { referenceProbe, selectBackend } from '@fewbit/kernels';
+import { cpuProbe } from '@fewbit/kernels-cpu';
 import { wasmProbe } from '@fewbit/kernels-wasm';
 import type { OpenedBackend } from './types.js';
 
 /** Fastest first; the reference always opens. */
 const probes = [
+  { id: 'cpu', probe: cpuProbe },
   { id: 'wasm', probe: wasmProbe },
   { id: 'reference', probe: referenceProbe },
 ];
