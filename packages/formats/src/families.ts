@@ -1,5 +1,6 @@
 import type { FormatFamily } from './family.js';
 import { floatFamily } from './float/float-family.js';
+import { ggmlFamily } from './ggml/ggml-family.js';
 import { intFamily } from './int/int-family.js';
 import type { FormatSpec } from './types.js';
 import { expectOneOf } from './validate-fields.js';
@@ -7,6 +8,7 @@ import { expectOneOf } from './validate-fields.js';
 const families: { readonly [K in FormatSpec['kind']]: FormatFamily<Extract<FormatSpec, { kind: K }>> } = {
   int: intFamily,
   float: floatFamily,
+  ggml: ggmlFamily,
 };
 
 /** The family that `spec.kind` names. Throws `usage` where none is. */

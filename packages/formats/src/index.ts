@@ -9,6 +9,11 @@ export { floatFormat } from './float/float-format.js';
 export { fromE8m0, toE8m0 } from './float/mx-format.js';
 export { type NvParams, nvParams } from './float/nv-format.js';
 export { formatName } from './format-name.js';
+export { ggmlFormat } from './ggml/ggml-format.js';
+export { type GgmlTypeName, ggmlType, ggmlTypeNames } from './ggml/ggml-types.js';
+export { gguf } from './ggml/layout.js';
+export type { BlockParams } from './ggml/simple-format.js';
+export type { SuperParams } from './ggml/super-format.js';
 export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type IntParams, intFormat } from './int/int-format.js';
@@ -16,6 +21,7 @@ export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './
 export type {
   FloatSpec,
   FormatSpec,
+  GgmlSpec,
   Granularity,
   Importance,
   IntScheme,

@@ -1,4 +1,5 @@
 import type { Tensor } from '@fewbit/core';
+import type { GgmlTypeName } from './ggml/ggml-types.js';
 import type { TileGrid } from './tile-grid.js';
 
 /**
@@ -47,8 +48,14 @@ export interface FloatSpec {
   readonly scaleType: 'F32' | 'F16' | 'BF16' | 'E8M0' | 'E4M3';
 }
 
+/** A block type of ggml (llama.cpp): its blocks lie along a row, whose length they divide. */
+export interface GgmlSpec {
+  readonly kind: 'ggml';
+  readonly type: GgmlTypeName;
+}
+
 /** The JSON name of a numeric format: a union of families. `createFormat`, `validateSpec` and `formatName` ask the family that `kind` names. */
-export type FormatSpec = IntSpec | FloatSpec;
+export type FormatSpec = IntSpec | FloatSpec | GgmlSpec;
 
 /** A tile's values, row-major rows × cols. */
 export interface Tile {

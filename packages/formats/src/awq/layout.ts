@@ -11,7 +11,9 @@ export const awq: Layout = {
   id: 'awq',
   scaleTypes: ['F16'],
   rejects: (spec, rows) => rejectsSpec(spec) ?? rejectsRows(rows),
-  caution({ granularity }, _rows, cols) {
+  caution(spec, _rows, cols) {
+    if (spec.kind !== 'int') return undefined;
+    const { granularity } = spec;
     if (granularity.kind !== 'group' || cols % granularity.size === 0) return undefined;
     return `AWQ's readers take no ragged group: ${cols} input columns are not a multiple of ${granularity.size}. Use a group size that divides them, or per channel.`;
   },

@@ -17,7 +17,7 @@ export const compressedTensors: Layout = {
   id: 'compressed-tensors',
   rejects,
   caution(spec, _rows, cols) {
-    if (spec.granularity.kind !== 'group' || cols % spec.granularity.size === 0) return undefined;
+    if (spec.kind !== 'int' || spec.granularity.kind !== 'group' || cols % spec.granularity.size === 0) return undefined;
     return `vLLM and the compressed-tensors package read no ragged group: ${cols} input columns are not a multiple of ${spec.granularity.size}. Use a group size that divides them, or per channel.`;
   },
   pack(matrix) {
