@@ -5,7 +5,7 @@ import {
   openModelDirectory,
   quantizationConfig,
 } from '@fewbit/checkpoint';
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, firstNonFinite } from '@fewbit/core';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { Course } from './course.js';
@@ -18,7 +18,8 @@ import { writeRest } from './write-rest.js';
 
 /**
  * Quantizes the linear layers of every block of a model and writes the result as a model directory that the
- * layout's engines load. One block is in memory at a time. Nothing is left at `output` when it fails.
+ * layout's engines load. One block is in memory at a time. What was written is read back before it is moved to
+ * `output`, where nothing is left when it fails.
  *
  * Throws `usage` when the method needs calibration and there is none, `unsupported` when the layout cannot hold
  * the format or the model is quantized already, `output` when the output exists or cannot be written, `numeric`
@@ -52,6 +53,9 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
 
 /** All that can be known before any work. */
 function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: QuantizeOptions): void {
+  if (method.transforms.length > 0) {
+    throw new FewbitError('unsupported', `Method ${method.id} has transforms, which this pipeline does not apply.`);
+  }
   if (method.solver.needs.length > 0 && !calibration) {
     throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
   }
@@ -98,11 +102,11 @@ async function run(
       layers.push(...reports);
     }
     const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
-    const { bytes } = await course.step('write', output, 0, async () => {
-      await writeRest(directory, plan, writer, layout, format);
-      return writer.commit();
+    await course.step('write', output, 0, () => writeRest(directory, plan, writer, layout, format));
+    let difference = 0;
+    const { bytes } = await writer.commit(async (partial) => {
+      difference = await course.step('verify', output, 0, () => readBack(partial, layout, sequences[0]!.tokens, expected, backend));
     });
-    const difference = await course.step('verify', output, 0, () => readBack(output, layout, sequences[0]!.tokens, expected, backend));
 
     const weights = linears(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
     return {
@@ -138,6 +142,9 @@ async function run(
     const { data } = await download(backend, logits);
     backend.free(hidden);
     backend.free(logits);
+    if (firstNonFinite(data) >= 0) {
+      throw new FewbitError('numeric', 'The rounded model gives logits with NaN or Inf: its weights are damaged, or overflow in float32.');
+    }
     return data;
   }
 }

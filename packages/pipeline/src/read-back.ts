@@ -27,7 +27,7 @@ export async function readBack(
       if (!(difference <= tolerance)) {
         throw new FewbitError(
           'output',
-          `${path} reads back with logits that differ by ${difference} (relative L2) from the model in memory; at most ${tolerance} is rounding. The files are not to be trusted: please report this.`,
+          `What was written reads back with logits that differ by ${difference} (relative L2) from the model in memory; at most ${tolerance} is rounding. It was removed: please report this.`,
         );
       }
       return difference;

@@ -1,0 +1,247 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { fromFloat32, toFloat32 } from '@fewbit/core';
+import { compressedTensors, type FormatSpec, type Layout } from '@fewbit/formats';
+import { gptq } from '@fewbit/gptq';
+import { type Backend, referenceBackend } from '@fewbit/kernels';
+import { linears, planModel } from '@fewbit/models';
+import { rtn } from '@fewbit/rtn';
+import { fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Progress, type QuantizeOptions, quantize } from './index.js';
+
+const root = temporaryFolder();
+const place = () => join(mkdtempSync(join(root, 'case-')), 'out');
+const format: FormatSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 16 }, scaleType: 'F32' };
+const windows = Array.from({ length: 6 }, (_, w) => Uint32Array.from({ length: 20 }, (_, i) => (w * 31 + i * i * 7 + 3) % 64));
+const calibration = { source: 'numbers', fingerprint: 'x', windows };
+const llama = goldenModel('llama').folder;
+
+let backend: Backend;
+beforeEach(() => {
+  backend = referenceBackend();
+});
+const run = async (options: Partial<QuantizeOptions> = {}) => {
+  const output = options.output ?? place();
+  return quantize({ model: llama, output, method: rtn(), format, layout: compressedTensors, backend, ...options });
+};
+const files = (path: string) => Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name))]));
+
+/** Fails, leaves nothing beside the output's place, and nothing in the backend. */
+async function fails(options: Partial<QuantizeOptions>, code: string, message: RegExp): Promise<void> {
+  const output = place();
+  await expect(run({ output, ...options })).rejects.toThrow(fewbitError(code, message));
+  expect(readdirSync(join(output, '..'))).toEqual([]);
+  expect(backend.bytes).toBe(0);
+}
+
+/** A golden model with some tensors changed. */
+async function changed(name: string, change: (data: Float32Array) => void): Promise<string> {
+  const path = place();
+  const { checkpoint, close } = await openModelDirectory(llama);
+  const writer = await createModelDirectory(path);
+  for (const key of checkpoint.tensors.keys()) {
+    const tensor = await checkpoint.read(key);
+    const data = toFloat32(tensor);
+    if (key === name) change(data);
+    await writer.write(key, fromFloat32(data, 'F32', tensor.shape));
+  }
+  await close();
+  await writer.file('config.json', readFileSync(join(llama, 'config.json')));
+  await writer.commit();
+  return path;
+}
+
+describe('quantize', () => {
+  it('reports every layer, its bits and errors, and what was read back', async () => {
+    const phases: Progress[] = [];
+    const report = await run({ calibration, onProgress: (progress) => phases.push(progress) });
+    const modules = linears(planModel(goldenModel('llama').config())).map(({ module }) => module);
+    expect(report.layers.map(({ name }) => name)).toEqual(modules);
+    expect(report).toMatchObject({ method: 'rtn', layout: 'compressed-tensors' });
+    expect(report.calibration).toEqual({ source: 'numbers', sequences: 6, length: 20, tokens: 120 });
+    for (const layer of report.layers) {
+      expect(layer.weightError).toBeGreaterThan(0);
+      expect(layer.weightError).toBeLessThan(0.02);
+      expect(layer.outputError).toBeLessThan(0.05);
+      // 4 bits and per group of 16 (the last of 45: 13) a float32 scale and a zero point
+      expect(layer.bitsPerWeight).toBeGreaterThan(6);
+      expect(layer.bitsPerWeight).toBeLessThan(8);
+    }
+    expect(report.readBack).toBeLessThan(1e-6);
+    const sizes = await tensorBytes(report.output);
+    expect(report.bytes.after).toBe(sizes.all);
+    expect(report.layers.reduce((sum, { bytes }) => sum + bytes, 0) / sizes.quantized).toBeGreaterThan(0.9);
+    expect(phases.map(({ fraction }) => fraction)).toEqual(phases.map(({ fraction }) => fraction).toSorted((a, b) => a - b));
+    expect(phases.at(-1)).toMatchObject({ phase: 'verify', fraction: expect.closeTo(1, 1) });
+    expect(backend.bytes).toBe(0);
+  });
+
+  it.each(['qwen2', 'qwen3', 'gemma2', 'gpt2', 'mistral', 'llama3-rope'] as const)(
+    '%s is quantized and read back by rtn and gptq',
+    async (name) => {
+      const model = goldenModel(name).folder;
+      for (const method of [rtn(), gptq()]) {
+        const report = await run({ model, method, calibration, format });
+        expect(report.readBack).toBeLessThan(1e-6);
+        expect(report.notes.join()).toMatch(name === 'gpt2' ? /8 layers of this gpt2 are Conv1D in transformers/ : /^$/);
+      }
+    },
+  );
+
+  it.each([
+    ['rtn', rtn()],
+    ['gptq', gptq()],
+  ])('%s twice gives the same bytes', async (_, method) => {
+    const [first, second] = [await run({ method, calibration }), await run({ method, calibration })];
+    expect(files(first.output)).toEqual(files(second.output));
+  });
+
+  it('gptq is no worse than rtn in the output of any layer', async () => {
+    const nearest = await run({ calibration });
+    const swept = await run({ calibration, method: gptq({ target: 'plain', tokenWeight: 'none' }) });
+    for (const [i, { name, outputError }] of swept.layers.entries()) {
+      expect(outputError, name).toBeLessThanOrEqual(nearest.layers[i]!.outputError!);
+    }
+  });
+
+  it('copies what goes along with a model byte for byte, and leaves the rest of it out', async () => {
+    const model = place();
+    mkdirSync(model);
+    copyFileSync(join(llama, 'model.safetensors'), join(model, 'model.safetensors'));
+    copyFileSync(join(llama, 'config.json'), join(model, 'config.json'));
+    const along = [
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'generation_config.json',
+      'special_tokens_map.json',
+      'chat_template.jinja',
+      'LICENSE',
+    ];
+    for (const name of along) writeFileSync(join(model, name), Buffer.from([0xef, 0xbb, 0xbf, 0xff, 0, 13, 10, ...Buffer.from(name)]));
+    for (const name of ['README.md', 'optimizer.pt', 'training_args.bin']) writeFileSync(join(model, name), 'left');
+    const written = files((await run({ model })).output);
+    expect(Object.keys(written).sort()).toEqual([...along, 'config.json', 'model.safetensors'].sort());
+    for (const name of along) expect(written[name]).toEqual(readFileSync(join(model, name)));
+    const { quantization_config, ...config } = JSON.parse(written['config.json']!.toString()) as Record<string, unknown>;
+    expect(config).toEqual(goldenModel('llama').config());
+    expect(quantization_config).toMatchObject({ quant_method: 'compressed-tensors', format: 'pack-quantized' });
+  });
+
+  it('keeps what it does not round as it was', async () => {
+    const { output } = await run();
+    const [before, after] = await Promise.all([llama, output].map(openModelDirectory));
+    for (const name of ['model.embed_tokens.weight', 'lm_head.weight', 'model.norm.weight', 'model.layers.0.self_attn.q_proj.bias']) {
+      expect(await after!.checkpoint.read(name)).toEqual(await before!.checkpoint.read(name));
+    }
+    expect(after!.checkpoint.tensors.has('model.layers.0.self_attn.q_proj.weight')).toBe(false);
+    await before!.close();
+    await after!.close();
+  });
+});
+
+describe('nothing is left when quantize', () => {
+  it('is stopped at any step', async () => {
+    for (const method of [rtn(), gptq()]) {
+      let steps = 0;
+      await run({ method, calibration, onProgress: () => steps++ });
+      const stopAt = async (step: number) => {
+        const controller = new AbortController();
+        let count = 0;
+        const onProgress = () => {
+          if (count++ === step) controller.abort(new Error('enough'));
+        };
+        const options = { method, calibration, onProgress, signal: controller.signal };
+        await fails(options, 'cancelled', /^Stopped at .*: nothing was written/);
+      };
+      // the step under way goes on to its end, so the last one cannot be stopped
+      await fc.assert(fc.asyncProperty(fc.nat(steps - 2), stopAt), { numRuns: 8, seed: 4 });
+      await stopAt(steps - 2);
+      const already = AbortSignal.abort();
+      await fails({ method, calibration, signal: already }, 'cancelled', /^Stopped at embeddings/);
+    }
+  });
+
+  it('meets NaN or Inf in a weight, which it names', async () => {
+    const name = 'model.layers.1.self_attn.k_proj.weight';
+    for (const method of [rtn(), gptq()]) {
+      for (const value of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+        const model = await changed(name, (data) => data.fill(value, 5, 6));
+        await fails({ model, method, calibration }, 'numeric', new RegExp(`^${name.replaceAll('.', '\\.')} has ${value} at index 5`));
+      }
+    }
+  });
+
+  it('meets activations that overflow, and names where, with calibration or without', async () => {
+    const model = await changed('model.layers.0.mlp.gate_proj.weight', (data) => data.fill(3e38));
+    await fails({ model, calibration }, 'numeric', /model\.layers\.0 mlp\.down: The calibration input holds .* at token \d+, feature \d+/);
+    await fails({ model }, 'numeric', /rounded model gives logits with NaN or Inf/);
+  });
+
+  it('has no calibration for a method that needs it', () =>
+    fails({ method: gptq() }, 'usage', /Method gptq measures the layers' inputs: give calibration text \(--calibration FILE\)/));
+
+  it('is given a method with transforms', () =>
+    fails(
+      { method: { ...rtn(), id: 'x', transforms: [{ id: 'y', needs: [], plan: () => [] }] } },
+      'unsupported',
+      /Method x has transforms/,
+    ));
+
+  it('is given a quantized model', async () => {
+    const { output } = await run();
+    await fails({ model: output }, 'unsupported', /quantized already/);
+  });
+
+  it('is given a format that the layout cannot hold', () =>
+    fails(
+      { format: { ...format, granularity: { kind: 'block', rows: 8, cols: 8 } } },
+      'unsupported',
+      /Layout compressed-tensors cannot hold model\.layers\.0\.self_attn\.q_proj \(and 13 more\): .*2-D blocks/,
+    ));
+
+  it('reads back other logits than it had in memory', async () => {
+    const wrong: Layout = {
+      ...compressedTensors,
+      pack: (matrix) => compressedTensors.pack({ ...matrix, codes: matrix.codes.map((code, i) => (i === 7 ? 15 - code : code)) }),
+    };
+    await fails({ layout: wrong }, 'output', /reads back with logits that differ by .* from the model in memory/);
+    const forgetful: Layout = {
+      ...compressedTensors,
+      pack: (matrix) => new Map([...compressedTensors.pack(matrix)].filter(([name]) => name !== 'weight_scale')),
+    };
+    await fails({ layout: forgetful }, 'checkpoint', /q_proj: Tensor weight_scale is missing/);
+  });
+
+  it('finds its output there already, and leaves that as it is', async () => {
+    const output = place();
+    mkdirSync(output);
+    writeFileSync(join(output, 'mine'), 'kept');
+    await expect(run({ output })).rejects.toThrow(fewbitError('output', /out exists already: give another directory/));
+    expect(files(output)).toEqual({ mine: Buffer.from('kept') });
+  });
+
+  it('has a solver or a listener that throws', async () => {
+    const solve = () => {
+      throw new Error('on purpose');
+    }; // prettier-ignore
+    const output = place();
+    const method = { ...rtn(), solver: { id: 'x', needs: [], solve } };
+    await expect(run({ output, method })).rejects.toThrow('on purpose');
+    await expect(run({ output, onProgress: solve })).rejects.toThrow('on purpose');
+    expect(existsSync(output)).toBe(false);
+    expect(readdirSync(join(output, '..'))).toEqual([]);
+    expect(backend.bytes).toBe(0);
+  });
+});
+
+/** Bytes of all tensors of a model, and of those that hold codes, scales and zero points. */
+async function tensorBytes(path: string): Promise<{ all: number; quantized: number }> {
+  const { checkpoint, close } = await openModelDirectory(path);
+  const entries = [...checkpoint.tensors];
+  await close();
+  const sum = (some: typeof entries) => some.reduce((total, [, { bytes }]) => total + bytes, 0);
+  return { all: sum(entries), quantized: sum(entries.filter(([name]) => /\.weight_/.test(name))) };
+}
