@@ -1,3 +1,4 @@
+import { codebookFamily } from './codebook/codebook-family.js';
 import type { FormatFamily } from './family.js';
 import { floatFamily } from './float/float-family.js';
 import { ggmlFamily } from './ggml/ggml-family.js';
@@ -9,6 +10,7 @@ const families: { readonly [K in FormatSpec['kind']]: FormatFamily<Extract<Forma
   int: intFamily,
   float: floatFamily,
   ggml: ggmlFamily,
+  codebook: codebookFamily,
 };
 
 /** The family that `spec.kind` names. Throws `usage` where none is. */

@@ -1,4 +1,11 @@
 export { awq } from './awq/layout.js';
+export { type AbsmaxParams, absmaxFormat } from './codebook/absmax-format.js';
+export { codebookFormat } from './codebook/codebook-format.js';
+export { dynamicMap } from './codebook/dynamic-map.js';
+export { type FittedParams, fittedParams } from './codebook/fitted-format.js';
+export { kMeans } from './codebook/k-means.js';
+export { levelTables } from './codebook/level-tables.js';
+export { type NestedParams, nestAbsmaxes, nestedBlock, nestedParams } from './codebook/nested-format.js';
 export { compressedTensors } from './compressed-tensors/layout.js';
 export { createFormat } from './create-format.js';
 export { decodeMatrix } from './decode-matrix.js';
@@ -16,9 +23,11 @@ export type { BlockParams } from './ggml/simple-format.js';
 export type { SuperParams } from './ggml/super-format.js';
 export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
+export { type AbsmaxIntParams, absmaxIntParams } from './int/absmax-int-format.js';
 export { type IntParams, intFormat } from './int/int-format.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
 export type {
+  CodebookSpec,
   FloatSpec,
   FormatSpec,
   GgmlSpec,

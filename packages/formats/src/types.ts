@@ -14,7 +14,7 @@ export type Granularity =
   | { readonly kind: 'flat'; readonly size: number };
 
 /**
- * The five uniform conventions in use; they give different codes for the same weights, so each has a name.
+ * The uniform conventions in use; they give different codes for the same weights, so each has a name.
  *
  * Codes are unsigned, 0 … 2^b − 1.
  * - `symmetric-full`: scale = 2·absmax/(2^b − 1), zero 2^(b−1): all 2^b levels, +absmax clipped by half a step (GPTQ, compressed-tensors).
@@ -22,8 +22,16 @@ export type Granularity =
  * - `symmetric-signed`: scale = (value of largest magnitude, signed)/−2^(b−1), zero 2^(b−1): the extreme lies on the lowest level; scale may be negative (llama.cpp Q4_0).
  * - `asymmetric`: the range always holds 0; integer zero point round(−min/scale) (GPTQ, compressed-tensors).
  * - `asymmetric-free`: the range need not hold 0; the zero point is clamped into the codes (AWQ).
+ * - `symmetric-absmax`: the grid of `symmetric-restricted` at 8 bits, stored as absmax and not as a scale, values rounded to half precision
+ *   first (LLM.int8() of bitsandbytes).
  */
-export type IntScheme = 'symmetric-full' | 'symmetric-restricted' | 'symmetric-signed' | 'asymmetric' | 'asymmetric-free';
+export type IntScheme =
+  | 'symmetric-full'
+  | 'symmetric-restricted'
+  | 'symmetric-signed'
+  | 'symmetric-absmax'
+  | 'asymmetric'
+  | 'asymmetric-free';
 
 /** Uniform integers of 2–8 bits. Scales are rounded to `scaleType` when they are fitted, so that storing them loses nothing. */
 export interface IntSpec {
@@ -54,8 +62,25 @@ export interface GgmlSpec {
   readonly type: GgmlTypeName;
 }
 
+/**
+ * A short list of levels, which codes index.
+ *
+ * - `nf4`, `bnb-fp4`: the two fixed lists of bitsandbytes, 4 bits, times the absmax of the tile. `nested` stores the absmaxes themselves
+ *   in 8 bits ("double quantization"). bitsandbytes has `flat` tiles of 32–4096. `bnb-fp4` is not E2M1.
+ * - `fitted`: a list of 2^bits levels of its own per tile, stored as `scaleType`.
+ */
+export interface CodebookSpec {
+  readonly kind: 'codebook';
+  readonly levels: 'nf4' | 'bnb-fp4' | 'fitted';
+  readonly bits: 2 | 3 | 4 | 5 | 6 | 7 | 8;
+  readonly granularity: Granularity;
+  /** Of absmaxes, or of levels. */
+  readonly scaleType: 'F32' | 'F16' | 'BF16';
+  readonly nested?: boolean;
+}
+
 /** The JSON name of a numeric format: a union of families. `createFormat`, `validateSpec` and `formatName` ask the family that `kind` names. */
-export type FormatSpec = IntSpec | FloatSpec | GgmlSpec;
+export type FormatSpec = IntSpec | FloatSpec | CodebookSpec | GgmlSpec;
 
 /** A tile's values, row-major rows × cols. */
 export interface Tile {

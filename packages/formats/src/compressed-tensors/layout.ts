@@ -37,6 +37,7 @@ export const compressedTensors: Layout = {
 
 function rejects(spec: FormatSpec): string | undefined {
   if (spec.kind !== 'int') return notInteger(spec);
+  if (spec.scheme === 'symmetric-absmax') return 'compressed-tensors stores scales, not absmaxes; take the scheme symmetric-restricted.';
   const { kind } = spec.granularity;
   if (kind === 'block' || kind === 'flat') {
     const what = kind === 'block' ? '2-D blocks' : 'runs across rows';

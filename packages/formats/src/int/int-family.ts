@@ -6,9 +6,16 @@ import { intFormat } from './int-format.js';
 
 export const intFamily: FormatFamily<IntSpec> = {
   validate({ bits, scheme, scaleType, granularity }) {
-    expectOneOf('bits', bits, [2, 3, 4, 5, 6, 7, 8]);
-    expectOneOf('scheme', scheme, ['symmetric-full', 'symmetric-restricted', 'symmetric-signed', 'asymmetric', 'asymmetric-free']);
-    expectOneOf('scaleType', scaleType, ['F32', 'F16', 'BF16']);
+    expectOneOf('scheme', scheme, [
+      'symmetric-full',
+      'symmetric-restricted',
+      'symmetric-signed',
+      'symmetric-absmax',
+      'asymmetric',
+      'asymmetric-free',
+    ]);
+    expectOneOf('bits', bits, scheme === 'symmetric-absmax' ? [8] : [2, 3, 4, 5, 6, 7, 8]);
+    expectOneOf('scaleType', scaleType, scheme === 'symmetric-absmax' ? ['F32'] : ['F32', 'F16', 'BF16']);
     expectGranularity(granularity);
   },
   name: ({ bits, granularity, scheme }) => `int${bits} ${granularityName(granularity)} ${scheme}`,

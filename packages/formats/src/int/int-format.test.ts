@@ -3,7 +3,9 @@ import { FewbitError, random, roundTo } from '@fewbit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { golden } from '../../golden/golden.js';
+import { bytesOf, floatsOf, numbers } from '../../golden/numbers.js';
 import {
+  absmaxIntParams,
   createFormat,
   decodeMatrix,
   encodeMatrix,
@@ -103,6 +105,23 @@ describe('golden vectors of torch', () => {
     expect([...matrix.codes]).toEqual(vector.codes);
     const decoded = decodeMatrix(matrix).data.map((x) => x + 0);
     expect(createHash('sha256').update(new Uint8Array(decoded.buffer)).digest('hex')).toBe(vector.decoded.sha256);
+  });
+});
+
+describe('golden vectors of bitsandbytes', () => {
+  const spec: IntSpec = { ...channel, bits: 8, scheme: 'symmetric-absmax' };
+  it.each(numbers.int8)('LLM.int8(), case %#', (vector) => {
+    const matrix = encodeMatrix({ rows: vector.rows, cols: vector.cols, data: floatsOf(vector.weight) }, intFormat(spec));
+    expect(matrix.params).toEqual([...floatsOf(vector.absmax)].map(absmaxIntParams));
+    expect([...matrix.codes]).toEqual([...bytesOf(vector.codes)].map((byte) => byte ^ 0x80));
+    expect([...decodeMatrix(matrix).data]).toEqual([...floatsOf(vector.decoded)]);
+  });
+
+  it('rounds to half first, and never leaves ±127', () => {
+    const format = intFormat(spec);
+    const params = format.fit(row(1000.1, -4), 0.5);
+    expect(params).toEqual(absmaxIntParams(500));
+    expect([2000, -2000, 1e9, 3.94].map((value) => format.encode(value, params, 0))).toEqual([255, 1, 255, 129]);
   });
 });
 
@@ -230,6 +249,7 @@ describe('specs', () => {
     const bad: [object, RegExp][] = [
       [{ kind: 'fp8' }, /kind is "fp8"; use one of int/],
       [{ bits: 9 }, /bits is 9; use one of 2, 3, 4/],
+      [{ scheme: 'symmetric-absmax' }, /bits is 4; use one of 8/],
       [{ scheme: 'symmetric' }, /scheme is "symmetric".*symmetric-full/],
       [{ scaleType: 'F64' }, /scaleType is "F64"/],
       [{ granularity: undefined }, /granularity\.kind is undefined/],

@@ -1,12 +1,13 @@
 /**
  * Uniform integers. The grids and their float32 order of operations are those of
  * GPTQ (Frantar et al. 2022; `quant.py` of its code) for `symmetric-full` and `asymmetric`,
- * AWQ (Lin et al. 2023) for `symmetric-restricted` and `asymmetric-free`, and llama.cpp's Q4_0 for `symmetric-signed`.
+ * AWQ (Lin et al. 2023) for `symmetric-restricted` and `asymmetric-free`, llama.cpp's Q4_0 for `symmetric-signed`; `symmetric-absmax` has a file of its own.
  */
 import { roundHalfEven } from '@fewbit/core';
 import { storableScale } from '../storable-scale.js';
 import { tileGrid, tileSize } from '../tile-grid.js';
 import type { IntScheme, IntSpec, NumericFormat, Tile } from '../types.js';
+import { absmaxIntFormat } from './absmax-int-format.js';
 
 /** What one tile of integers shares: x̂ = (code − zero)·scale. */
 export interface IntParams {
@@ -19,6 +20,7 @@ export interface IntParams {
 /** Uniform integers as `spec` says; codes equal those of torch in float32. The spec is trusted: `createFormat` checks it. */
 export function intFormat(spec: IntSpec): NumericFormat<IntParams> {
   const { bits, scheme, granularity, scaleType } = spec;
+  if (scheme === 'symmetric-absmax') return absmaxIntFormat(spec) as NumericFormat<IntParams>;
   const levels = 2 ** bits;
   const top = levels - 1;
   const middle = 1 << (bits - 1);
@@ -81,7 +83,7 @@ function decode(code: number, params: IntParams): number {
 /** The step between levels, not yet rounded to its storage type, and the low end of the range. Float32 operations as torch orders them. */
 type Grid = (tile: Tile, levels: number, shrink: number) => { step: number; min: number };
 
-const grids: Record<IntScheme, Grid> = {
+const grids: Record<Exclude<IntScheme, 'symmetric-absmax'>, Grid> = {
   'symmetric-full': (tile, levels, shrink) => symmetricGrid(Math.abs(extreme(tile)), shrink, (levels - 1) / 2),
   'symmetric-restricted': (tile, levels, shrink) => symmetricGrid(Math.abs(extreme(tile)), shrink, levels / 2 - 1),
   'symmetric-signed': (tile, levels, shrink) => symmetricGrid(extreme(tile), shrink, -levels / 2),

@@ -1,0 +1,42 @@
+import { roundTo } from '@fewbit/core';
+import { absMax } from '../abs-max.js';
+import { tileGrid, tileSize } from '../tile-grid.js';
+import type { IntSpec, NumericFormat } from '../types.js';
+import type { IntParams } from './int-format.js';
+
+/** int8 as LLM.int8() stores it: x̂ = (code − 128)·absmax·(1/127). `scale` is absmax/127, for kernels that know no absmax. */
+export interface AbsmaxIntParams extends IntParams {
+  /** Stored in place of the scale (bitsandbytes' `SCB`); 0 for a tile of zeros. */
+  readonly absmax: number;
+}
+
+/** `symmetric-absmax` (LLM.int8(), Dettmers et al. 2022): values are rounded to half precision first. Float32 operations as bitsandbytes orders them. */
+export function absmaxIntFormat(spec: IntSpec): NumericFormat<AbsmaxIntParams> {
+  const format: NumericFormat<AbsmaxIntParams> = {
+    spec,
+    levels: 256,
+    tile: (rows, cols) => tileSize(spec.granularity, rows, cols),
+    fit: (tile, shrink = 1) => absmaxIntParams(Math.min(roundTo('F16', absMax(tile) * shrink), largestHalf)),
+    encode(value, { absmax }) {
+      if (absmax === 0) return middle;
+      const code = Math.fround(roundTo('F16', value) * Math.fround(steps / absmax)) + halfEven - halfEven;
+      return Math.max(-steps, Math.min(code, steps)) + middle;
+    },
+    decode: (code, { absmax }) => Math.fround(Math.fround((code - middle) * absmax) * perStep),
+    storedBits: (rows, cols) => rows * cols * 8 + tileGrid(format, rows, cols).count * 32,
+  };
+  return format;
+}
+
+/** Params of a stored absmax. */
+export function absmaxIntParams(absmax: number): AbsmaxIntParams {
+  return { scale: Math.fround(absmax / steps), zero: middle, absmax };
+}
+
+const steps = 127;
+const perStep = Math.fround(1 / steps);
+const middle = 128;
+const largestHalf = 65504;
+
+/** Added and taken away, it rounds a double below 2^51 to the nearest integer, halves to even. */
+const halfEven = 1.5 * 2 ** 52;
