@@ -1,0 +1,128 @@
+import { openModelDirectory } from '@fewbit/checkpoint';
+import { FewbitError } from '@fewbit/core';
+import type { FormatSpec } from '@fewbit/formats';
+import { linears } from '@fewbit/models';
+import { openBackend, parseFormat } from '@fewbit/presets';
+import { openWeights, type WeightSource } from '@fewbit/runtime';
+import type { Command } from 'commander';
+import type { ModelDocument } from '../documents.js';
+import type { GlobalOptions, Io } from '../io.js';
+import { measureModel } from '../measure-model.js';
+import { choose, groupSize, positiveInteger } from '../parse-option.js';
+import { llamaCpp } from '../peers/llama-cpp.js';
+import type { PeerProbe } from '../peers/types.js';
+import { plotModel } from '../plot.js';
+import { print } from '../print.js';
+import { planShape, shapeNames } from '../shapes.js';
+import { roundedWeights, syntheticWeights } from '../synthetic-weights.js';
+import { describeMachine, figure, orDash, percent, table } from '../table.js';
+
+interface Options extends GlobalOptions {
+  readonly shape?: string;
+  readonly format: string;
+  readonly group: number;
+  readonly what: string;
+  readonly activations: string;
+  readonly peer: string;
+  readonly prompt: number;
+  readonly generate: number;
+  readonly rounds: number;
+  readonly stream: number;
+  readonly seed: number;
+}
+
+const peers: Readonly<Record<string, PeerProbe | undefined>> = { 'llama.cpp': llamaCpp, none: undefined };
+const kinds: Readonly<Record<string, readonly ('decode' | 'prefill')[]>> = {
+  decode: ['decode'],
+  prefill: ['prefill'],
+  both: ['decode', 'prefill'],
+};
+
+export function addModel(program: Command, io: Io): void {
+  program
+    .command('model')
+    .description('tokens per second of a whole model, beside the limits of the machine and beside a peer')
+    .argument('[model]', 'a model directory; a float one is rounded to --format in memory')
+    .option('--shape <name>', `random weights of a shape instead: ${shapeNames.join(', ')}`)
+    .option('--format <name>', 'format of the linear layers', 'int4')
+    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel', groupSize, 32)
+    .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
+    .option('--activations <type>', 'f32', 'f32')
+    .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
+    .option('--prompt <n>', 'tokens of the prompt', positiveInteger, 512)
+    .option('--generate <n>', 'tokens to generate', positiveInteger, 64)
+    .option('--rounds <n>', 'rounds, of which the median counts', positiveInteger, 5)
+    .option('--stream <MB>', 'memory to read for the bandwidth: more than the caches hold', positiveInteger, 1200)
+    .option('--seed <n>', 'of weights and prompt', positiveInteger, 1)
+    .action(async (path: string | undefined, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<Options>();
+      const what = choose('--what', kinds, options.what);
+      const peer = choose('--peer', peers, options.peer);
+      choose('--activations', { f32: 'f32' }, options.activations);
+      const { name, source, spec, close } = await openSource(path, options);
+      const { backend } = await openBackend(options);
+      try {
+        const { prompt, generate, rounds, seed } = options;
+        const document = await measureModel({
+          ...{ shape: name, source, backend, spec, what, prompt, generate, rounds, seed, peer },
+          streamBytes: options.stream * 1e6,
+          signal: io.signal,
+          onProgress: (message) => io.stderr(`${message}\n`),
+        });
+        await print(io, options, document, describe, plotModel);
+      } finally {
+        await backend.close();
+        await close();
+      }
+    });
+}
+
+interface Source {
+  readonly name: string;
+  readonly source: WeightSource;
+  readonly spec: FormatSpec;
+  close(): Promise<void>;
+}
+
+async function openSource(path: string | undefined, options: Options): Promise<Source> {
+  const { shape, group, seed } = options;
+  const spec = parseFormat(options, 'F16');
+  if ((path === undefined) === (shape === undefined)) {
+    throw new FewbitError('usage', `Give either a model directory or --shape (one of: ${shapeNames.join(', ')}).`);
+  }
+  if (shape !== undefined) {
+    const headSpec = parseFormat({ format: 'int8', group }, 'F16');
+    return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), spec, close: async () => undefined };
+  }
+  const directory = await openModelDirectory(path!);
+  try {
+    const source = await openWeights(directory);
+    const stored = (await source.quantized(linears(source.plan)[0]!.module))?.spec;
+    return { name: path!, source: stored ? source : roundedWeights(source, spec), spec: stored ?? spec, close: () => directory.close() };
+  } catch (error) {
+    await directory.close();
+    throw error;
+  }
+}
+
+function describe({ machine, rounds, rows, notes }: ModelDocument): string {
+  return [
+    describeMachine(machine, rounds),
+    table(
+      ['', 'shape', 'format', 'activations', 'kernel', 'tok/s', 'of the limit', 'peer', 'tok/s', 'ratio'],
+      rows.map((row) => [
+        `${row.what} ${row.tokens}`,
+        row.shape,
+        row.group === null ? row.format : `${row.format} g${row.group}`,
+        row.activations,
+        row.kernel,
+        figure(row.tokensPerSecond),
+        percent(row.fractionOfLimit),
+        orDash(row.peer, ({ name, type }) => `${name} ${type}`),
+        orDash(row.peer, ({ tokensPerSecond }) => figure(tokensPerSecond)),
+        orDash(row.ratio, (ratio) => `${figure(ratio)}×`),
+      ]),
+    ),
+    ...notes.map((note) => `note: ${note}\n`),
+  ].join('');
+}

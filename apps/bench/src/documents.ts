@@ -1,0 +1,117 @@
+import { z } from 'zod';
+
+const machine = z.object({
+  cpu: z.string(),
+  /** Of the backend that took the limits. */
+  threads: z.int().positive(),
+  /** GB/s: all threads read more memory than the caches hold. */
+  readBandwidth: z.number().positive(),
+  /** GFLOP/s of a float32 matrix product. */
+  gemmPeak: z.number().positive(),
+  /** Which backend read and multiplied. */
+  measuredBy: z.string(),
+});
+export type Machine = z.infer<typeof machine>;
+
+const peer = z.object({ name: z.string(), type: z.string() });
+
+const served = {
+  /** The backend, and which table of kernels served the op. */
+  backend: z.string(),
+  kernel: z.string(),
+};
+
+const modelRow = z.object({
+  what: z.enum(['decode', 'prefill']),
+  shape: z.string(),
+  format: z.string(),
+  /** Inputs that share a scale; null where another granularity does. */
+  group: z.int().nullable(),
+  activations: z.string(),
+  ...served,
+  /** Of prefill: of the prompt; of decode: generated after one token of context. */
+  tokens: z.int().positive(),
+  /** Median of the rounds. */
+  tokensPerSecond: z.number().positive(),
+  /** Decode: bytes of weights that one token reads, as the backend holds them. Prefill: floating-point operations per token. */
+  work: z.number().positive(),
+  /** work × tokensPerSecond ÷ readBandwidth (decode) or gemmPeak (prefill; integer kernels may pass 1). */
+  fractionOfLimit: z.number().positive(),
+  peer: peer.extend({ tokensPerSecond: z.number().positive() }).optional(),
+  /** tokensPerSecond ÷ the peer's. */
+  ratio: z.number().positive().optional(),
+});
+export type ModelRow = z.infer<typeof modelRow>;
+
+/** The `--json` document of `fewbit-bench model`. */
+export const modelDocument = z.object({
+  machine,
+  rounds: z.int().positive(),
+  rows: z.array(modelRow),
+  /** What could not be measured, and why. */
+  notes: z.array(z.string()),
+});
+export type ModelDocument = z.infer<typeof modelDocument>;
+
+const kernelRow = z.object({
+  op: z.string(),
+  shape: z.string(),
+  /** Of the weight; absent for ops without one. */
+  format: z.string().optional(),
+  ...served,
+  milliseconds: z.number().positive(),
+  rate: z.number().positive(),
+  unit: z.enum(['GB/s', 'GFLOP/s']),
+  /** rate ÷ readBandwidth or gemmPeak. */
+  fractionOfLimit: z.number().positive(),
+  peer: peer.extend({ milliseconds: z.number().positive() }).optional(),
+  /** The peer's milliseconds ÷ milliseconds. */
+  ratio: z.number().positive().optional(),
+});
+export type KernelRow = z.infer<typeof kernelRow>;
+
+/** The `--json` document of `fewbit-bench kernels`. */
+export const kernelsDocument = z.object({
+  machine,
+  rounds: z.int().positive(),
+  rows: z.array(kernelRow),
+  notes: z.array(z.string()),
+});
+export type KernelsDocument = z.infer<typeof kernelsDocument>;
+
+const byProtocol = z.partialRecord(z.enum(['gptq', 'document', 'llama.cpp', 'word']), z.number());
+
+const accuracyRow = z.object({
+  /** `float` for the model as it is. */
+  method: z.string(),
+  format: z.string(),
+  group: z.int().nullable(),
+  /** Of the quantized layers, scales and zero points counted; of the float model's weights. */
+  bitsPerWeight: z.number().positive(),
+  /** Of the whole checkpoint. */
+  bytes: z.int().positive(),
+  perplexity: byProtocol,
+  /** Of each perplexity. */
+  standardError: byProtocol,
+  /** To the float model over the predictions of the first protocol, nats per prediction. */
+  kl: z.object({ mean: z.number(), standardError: z.number(), p99: z.number() }).optional(),
+  /** How often both models find the same token likeliest. */
+  topOne: z.object({ agreement: z.number(), standardError: z.number() }).optional(),
+  decodeTokensPerSecond: z.number().positive(),
+  /** Of quantizing; 0 for the float model. */
+  seconds: z.number().nonnegative(),
+});
+export type AccuracyRow = z.infer<typeof accuracyRow>;
+
+/** The `--json` document of `fewbit-bench accuracy`. */
+export const accuracyDocument = z.object({
+  model: z.string(),
+  text: z.string(),
+  calibration: z.string().optional(),
+  context: z.int().positive(),
+  windows: z.int().positive().optional(),
+  backend: z.string(),
+  rows: z.array(accuracyRow),
+  notes: z.array(z.string()),
+});
+export type AccuracyDocument = z.infer<typeof accuracyDocument>;

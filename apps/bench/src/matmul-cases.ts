@@ -1,0 +1,74 @@
+import type { FormatSpec } from '@fewbit/formats';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import { blockLinears, type LinearPlan, type ModelPlan } from '@fewbit/models';
+import { type BlockWeights, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
+import { type KernelCase, upload } from './kernel-cases.js';
+import { syntheticWeights } from './synthetic-weights.js';
+
+/** A product with one linear layer's weights. */
+export interface MatmulCase extends KernelCase {
+  readonly m: number;
+  readonly linear: LinearPlan;
+  /** Different weights that one run goes through, so that they come from memory and not from a cache. */
+  readonly copies: number;
+}
+
+/** The weights of a block in one format, as the runtime loads them, several times. */
+export interface LoadedWeights {
+  /** Whether the backend holds codes; else it decoded them to float32. */
+  readonly kept: boolean;
+  /** Over one token, and over `m`. */
+  readonly cases: readonly (() => MatmulCase)[];
+  free(): void;
+}
+
+/**
+ * Loads block 0 of `plan` in `spec` (undefined: float32) as often as it takes to fill `bytes`, and makes a product of each shape of its
+ * linears: with one token as bytes of weights read, with `m` tokens as operations.
+ */
+export async function loadMatmuls(
+  backend: Backend,
+  plan: ModelPlan,
+  spec: FormatSpec | undefined,
+  { m, bytes }: { m: number; bytes: number },
+): Promise<LoadedWeights> {
+  const block = plan.blocks[0]!;
+  const elements = blockLinears(block).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  const source = spec ? syntheticWeights(plan, spec, spec, 1) : floatWeights(plan);
+  const blocks: BlockWeights[] = [];
+  const before = backend.bytes;
+  do blocks.push(await loadBlock(source, block, backend));
+  while (backend.bytes - before < bytes);
+  const bytesPerWeight = (backend.bytes - before) / blocks.length / elements;
+  const shapes = new Map(blockLinears(block).map((linear) => [`${linear.rows}×${linear.cols}`, linear]));
+  return {
+    kept: bytesPerWeight < 3,
+    cases: [...shapes.values()].flatMap((linear) => [
+      () => matmulCase(backend, blocks, linear, 1, bytesPerWeight),
+      () => matmulCase(backend, blocks.slice(0, 1), linear, m, bytesPerWeight),
+    ]),
+    free() {
+      for (const weights of blocks) freeBlock(weights, backend);
+    },
+  };
+}
+
+function matmulCase(backend: Backend, blocks: readonly BlockWeights[], linear: LinearPlan, m: number, bytesPerWeight: number): MatmulCase {
+  const { module, rows, cols } = linear;
+  const copies = blocks.length;
+  const weights = blocks.map((block): DeviceTensor => block.get(`${module}.weight`)!);
+  const x = upload(backend, [m, cols], 1);
+  return {
+    ...{ op: 'matmul', m, linear, copies, shape: `${m}×${cols} ${rows}×${cols}` },
+    ...(m === 1 ? { unit: 'GB/s', work: copies * bytesPerWeight * rows * cols } : { unit: 'GFLOP/s', work: copies * 2 * m * rows * cols }),
+    run() {
+      for (const weight of weights) backend.step(() => void backend.ops.matmul(x, weight));
+    },
+    free: () => backend.free(x),
+  };
+}
+
+function floatWeights(plan: ModelPlan): WeightSource {
+  const spec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
+  return { ...syntheticWeights(plan, spec, spec, 1), quantized: async () => undefined };
+}

@@ -1,0 +1,135 @@
+import { random } from '@fewbit/core';
+import type { FormatSpec } from '@fewbit/formats';
+import type { Backend } from '@fewbit/kernels';
+import { linears, type ModelPlan } from '@fewbit/models';
+import { createCache, type Model, openModel, sampler, type WeightSource } from '@fewbit/runtime';
+import type { ModelDocument, ModelRow } from './documents.js';
+import { formatFamily, groupOf } from './format-label.js';
+import { openLimits } from './measure-limits.js';
+import type { Peer, PeerProbe, Task } from './peers/types.js';
+import { type Run, seconds, takeTurns } from './take-turns.js';
+
+export interface ModelBenchmark {
+  /** For the rows: a shape's name, or a path. */
+  readonly shape: string;
+  readonly source: WeightSource;
+  readonly backend: Backend;
+  /** Of the linear layers. */
+  readonly spec: FormatSpec;
+  readonly what: readonly ('decode' | 'prefill')[];
+  readonly prompt: number;
+  readonly generate: number;
+  readonly rounds: number;
+  readonly seed: number;
+  readonly peer?: PeerProbe | undefined;
+  readonly streamBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (message: string) => void;
+}
+
+/** Tokens per second of a model, of a peer with a model of the same shape, and the machine's limits, all in turns. */
+export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocument> {
+  const { source, backend, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
+  const { plan } = source;
+  const task = { prompt: randomTokens(plan, benchmark.prompt, benchmark.seed), generate: benchmark.generate };
+  const notes: string[] = [];
+
+  onProgress('loading the weights');
+  const before = backend.bytes;
+  const model = await openModel(source, backend);
+  const held = backend.bytes - before;
+  const limits = await openLimits({ threads: backend.threads, ...(streamBytes && { streamBytes }) });
+  let peer: Peer | undefined;
+  try {
+    peer = await openPeer(benchmark, task, notes, onProgress);
+    const runs: Record<string, Run> = { ...limits.runs };
+    for (const kind of what) {
+      runs[kind] = kind === 'prefill' ? () => prefill(model, task) : () => decode(model, task);
+      if (peer) runs[`peer ${kind}`] = peer[kind];
+    }
+    onProgress(`measuring: ${rounds} rounds of ${Object.keys(runs).join(', ')}`);
+    const medians = await takeTurns(runs, { rounds, signal });
+    const machine = limits.machine({ readBandwidth: medians.readBandwidth!, gemmPeak: medians.gemmPeak! });
+    const format = formatFamily(benchmark.spec);
+    const rows = what.map((kind): ModelRow => {
+      const tokensPerSecond = medians[kind]!;
+      const work = kind === 'decode' ? held - unreadBytes(plan) : operationsPerToken(plan, task.prompt.length);
+      const limit = 1e9 * (kind === 'decode' ? machine.readBandwidth : machine.gemmPeak);
+      const rival = medians[`peer ${kind}`];
+      return {
+        what: kind,
+        shape: benchmark.shape,
+        format,
+        group: groupOf(benchmark.spec),
+        activations: 'f32',
+        backend: backend.id,
+        kernel: backend.chosen.matmul!,
+        tokens: kind === 'decode' ? task.generate : task.prompt.length,
+        tokensPerSecond,
+        work,
+        fractionOfLimit: (work * tokensPerSecond) / limit,
+        ...(peer && rival && { peer: { name: peer.name, type: peer.type, tokensPerSecond: rival }, ratio: tokensPerSecond / rival }),
+      };
+    });
+    return { machine, rounds, rows, notes };
+  } finally {
+    await peer?.close();
+    await limits.close();
+    await model.close();
+  }
+}
+
+async function openPeer(
+  { source, spec, backend, peer: probe }: ModelBenchmark,
+  task: Task,
+  notes: string[],
+  onProgress: (message: string) => void,
+): Promise<Peer | undefined> {
+  if (!probe) return undefined;
+  onProgress('opening the peer');
+  const peer = await probe({ plan: source.plan, format: formatFamily(spec), task, threads: backend.threads });
+  if (!('unavailable' in peer)) return peer;
+  notes.push(`No peer, so no ratio: ${peer.unavailable}.`);
+  return undefined;
+}
+
+/** Prompt tokens per second, up to the logits after the last one. */
+async function prefill(model: Model, { prompt }: Task): Promise<number> {
+  const cache = createCache(model.plan, model.backend);
+  try {
+    return prompt.length / (await seconds(() => model.logits(prompt, { cache, lastOnly: true })));
+  } finally {
+    cache.close();
+  }
+}
+
+/** Tokens per second, greedily from one token of context. */
+async function decode(model: Model, { prompt, generate }: Task): Promise<number> {
+  const cache = createCache(model.plan, model.backend);
+  const sample = sampler();
+  try {
+    let logits = await model.logits(prompt.subarray(0, 1), { cache, lastOnly: true });
+    const time = await seconds(async () => {
+      for (let i = 0; i < generate; i++) logits = await model.logits(Uint32Array.of(sample(logits.data)), { cache, lastOnly: true });
+    });
+    return generate / time;
+  } finally {
+    cache.close();
+  }
+}
+
+/** Of the token embeddings a token reads one row, unless they are the head too. */
+function unreadBytes({ head, vocabulary, hidden }: ModelPlan): number {
+  return head.tied ? 0 : vocabulary * hidden * 4;
+}
+
+/** Multiplications and additions of the linear layers, and of the head for the last token of the prompt; attention's products are left out. */
+function operationsPerToken(plan: ModelPlan, tokens: number): number {
+  const blocks = linears(plan).reduce((sum, { rows, cols }) => sum + 2 * rows * cols, 0);
+  return blocks + (2 * plan.vocabulary * plan.hidden) / tokens;
+}
+
+function randomTokens({ vocabulary }: ModelPlan, count: number, seed: number): Uint32Array {
+  const { below } = random(seed);
+  return Uint32Array.from({ length: count }, () => below(vocabulary));
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { kernelsDocument } from '../src/documents.js';
+import { fewbitBench, fewbitBenchJson } from './capture.js';
+
+const small = ['--shape', 'tiny', '--peer', 'none', '--rounds', '1', '--prompt', '4', '--stream', '1'];
+
+describe('fewbit-bench kernels', () => {
+  it('measures every op, and says who served it', async () => {
+    const { machine, rows } = kernelsDocument.parse(await fewbitBenchJson('kernels', '--backend', 'wasm', ...small));
+    const products = rows.filter(({ op, format }) => op === 'matmul' && format === 'f32');
+    expect(products.map(({ shape }) => shape)).toContain('1×64 192×64');
+    expect(products.map(({ shape }) => shape)).toContain('4×192 64×192');
+    expect(new Set(rows.map(({ op }) => op))).toEqual(
+      new Set(['matmul', 'add', 'rmsNorm', 'gated', 'rotate', 'attention', 'crossEntropy', 'gram', 'inverseCholesky', 'subtractProduct']),
+    );
+    for (const { backend, kernel } of rows) expect([backend, kernel]).toEqual(['wasm', 'wasm']);
+    expect(machine.measuredBy).toMatch(/^(cpu|wasm): /);
+  });
+
+  it('says which formats a backend only decodes', async () => {
+    const { rows, notes } = kernelsDocument.parse(
+      await fewbitBenchJson('kernels', '--backend', 'reference', '--formats', 'int4', ...small),
+    );
+    expect(rows.some(({ format }) => format === 'int4 g32')).toBe(false);
+    expect(notes).toEqual(['reference has no product with int4 g32 weights: it decodes them to float32.']);
+  });
+
+  it('refuses an unknown peer', async () => {
+    const { code, stderr } = await fewbitBench('kernels', '--peer', 'blas');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--peer blas is unknown. Choose one of: onnxruntime, none');
+  });
+});

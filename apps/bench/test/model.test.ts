@@ -1,0 +1,67 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { embeddedModel } from '@fewbit/testkit';
+import { describe, expect, it } from 'vitest';
+import { modelDocument } from '../src/documents.js';
+import { fewbitBench, fewbitBenchJson } from './capture.js';
+
+const small = ['--rounds', '1', '--prompt', '8', '--generate', '2', '--stream', '4'];
+const reference = ['--backend', 'reference', '--peer', 'none', ...small];
+
+describe('fewbit-bench model', () => {
+  it('measures random weights of a shape', async () => {
+    const document = modelDocument.parse(await fewbitBenchJson('model', '--shape', 'tiny', ...reference));
+    expect(document.rows.map(({ what, tokens }) => [what, tokens])).toEqual([
+      ['decode', 2],
+      ['prefill', 8],
+    ]);
+    for (const row of document.rows) {
+      expect(row).toMatchObject({ shape: 'tiny', format: 'int4', group: 32, activations: 'f32', backend: 'reference' });
+      const { readBandwidth, gemmPeak } = document.machine;
+      const limit = 1e9 * (row.what === 'decode' ? readBandwidth : gemmPeak);
+      expect(row.fractionOfLimit).toBeCloseTo((row.work * row.tokensPerSecond) / limit, 10);
+      expect(row).not.toHaveProperty('ratio');
+    }
+  });
+
+  it('counts the weights that a token reads: all but the embeddings, as the backend holds them', async () => {
+    const { rows } = modelDocument.parse(await fewbitBenchJson('model', '--shape', 'tiny', '--what', 'decode', ...reference));
+    const block = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 192 * 64;
+    const norms = 5 * 64;
+    expect(rows[0]!.work).toBe(4 * (2 * block + norms + 512 * 64));
+  });
+
+  it('measures a checkpoint, rounded in memory, and draws it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-test-'));
+    try {
+      const plot = join(folder, 'plot.svg');
+      const flags = ['--format', 'int8', '--group', '-1', '--what', 'prefill', '--backend', 'wasm', '--peer', 'none', ...small];
+      const { rows } = modelDocument.parse(await fewbitBenchJson('model', embeddedModel, ...flags, '--plot', plot));
+      expect(rows).toMatchObject([{ what: 'prefill', shape: embeddedModel, format: 'int8', group: null, backend: 'wasm' }]);
+      expect(await readFile(plot, 'utf8')).toMatch(/^<svg .*fewbit wasm int8/s);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('prints a table for people, and why there is no ratio', async () => {
+    const { code, stdout } = await fewbitBench('model', '--shape', 'tiny', '--format', 'int3', '--backend', 'wasm', ...small);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/decode 2 .* int3 g32 /);
+    expect(stdout).toContain('note: No peer, so no ratio: llama.cpp has no type like int3');
+  });
+
+  it.each([
+    [[], 'either a model directory or --shape'],
+    [['--shape', 'gpt-5'], 'Unknown shape "gpt-5"'],
+    [['--shape', 'tiny', '--what', 'all'], '--what all is unknown. Choose one of: decode, prefill, both'],
+    [['--shape', 'tiny', '--peer', 'vllm'], '--peer vllm is unknown'],
+    [['--shape', 'tiny', '--format', 'int9'], 'Unknown format "int9"'],
+    [['--shape', 'tiny', '--rounds', '0'], '0 is not a positive whole number'],
+  ])('refuses %j', async (flags, message) => {
+    const { code, stdout, stderr } = await fewbitBench('model', ...flags);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(message);
+  });
+});
