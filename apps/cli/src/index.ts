@@ -5,6 +5,8 @@ process.once('SIGINT', () => interrupt.abort(new Error('Interrupted')));
 process.once('SIGTERM', () => interrupt.abort(new Error('Terminated')));
 // a reader that stops early (`fewbit … | head`) is no error
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// nobody reads the progress: the work goes on
+process.stderr.on('error', () => undefined);
 
 process.exitCode = await run(process.argv.slice(2), {
   stdout: (text) => void process.stdout.write(text),
