@@ -52,6 +52,7 @@ describe('wrong usage ends with 2 and lists the choices', () => {
     [calibrated('--length', '257'), /windows of 257 tokens are longer than the 256 positions/],
     [q('--seed', '-1'), /seed/],
     [q('--method', 'gptq'), /Method gptq measures the layers' inputs: give calibration text/],
+    [q('--method', 'gptq', '--dry-run'), /Method gptq measures the layers' inputs/],
     [q('--recipe', join(root, 'none.json')), /Recipe .*none\.json cannot be read as JSON: ENOENT/],
     [q('--recipe', text), /Recipe .*text\.txt cannot be read as JSON/],
     [['eval', model, '--text', text, '--protocol', 'c4'], /Unknown protocol "c4"\. Choose one of: gptq, llama\.cpp, word, document/],
@@ -97,6 +98,7 @@ describe('what fails ends with 1 and leaves nothing', () => {
     ],
     [calibrated(), /text\.txt gives \d+ tokens; 128 windows of 256 need 32768/],
     [q('--method', 'rtn', '--granularity', 'block'), /cannot hold model\.layers\.0\.self_attn\.q_proj \(and 34 more\)/],
+    [q('--method', 'rtn', '--granularity', 'block', '--dry-run'), /cannot hold model\.layers\.0\.self_attn\.q_proj/],
     [['quantize', model, '-o', join(text, 'out'), '--method', 'rtn'], /out cannot be written: (ENOTDIR|EEXIST)/],
   ])('%j', (argv, message) => refused(argv, 1, message));
 
@@ -104,7 +106,8 @@ describe('what fails ends with 1 and leaves nothing', () => {
     const mine = join(root, 'mine');
     mkdirSync(mine);
     writeFileSync(join(mine, 'file'), 'kept');
-    await refused(['quantize', model, '-o', mine, '--method', 'rtn'], 1, /mine exists already: give another directory, or move it away/);
+    const message = /mine exists already: give another directory, or move it away/;
+    for (const flags of [[], ['--dry-run']]) await refused(['quantize', model, '-o', mine, '--method', 'rtn', ...flags], 1, message);
     expect(readdirSync(mine)).toEqual(['file']);
     rmSync(mine, { recursive: true });
   });

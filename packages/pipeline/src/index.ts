@@ -1,2 +1,2 @@
-export { quantize } from './quantize.js';
+export { checkQuantize, quantize } from './quantize.js';
 export type { LayerReport, Progress, QuantizeOptions, QuantizeReport } from './types.js';

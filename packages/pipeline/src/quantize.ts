@@ -26,11 +26,7 @@ import { writeRest } from './write-rest.js';
  * for NaN or Inf in weights or activations, `cancelled` when the signal fires.
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
-  const directory = await openModelDirectory(options.model);
-  try {
-    await refuseQuantized(directory);
-    const source = await openWeights(directory);
-    refuseEarly(source.plan, options);
+  return prepared(options, async (directory, source) => {
     const writer = await createModelDirectory(options.output);
     try {
       return await run(directory, source, writer, options);
@@ -38,6 +34,25 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeReport
       await writer.abort();
       throw error;
     }
+  });
+}
+
+/** Throws what `quantize` would throw before any work, and leaves nothing at `output`. */
+export async function checkQuantize(options: Omit<QuantizeOptions, 'backend'>): Promise<void> {
+  await prepared(options, async () => (await createModelDirectory(options.output)).abort());
+}
+
+/** Runs `body` on a model that may be quantized so. */
+async function prepared<R>(
+  options: Omit<QuantizeOptions, 'backend'>,
+  body: (directory: ModelDirectory, source: WeightSource) => Promise<R>,
+): Promise<R> {
+  const directory = await openModelDirectory(options.model);
+  try {
+    await refuseQuantized(directory);
+    const source = await openWeights(directory);
+    refuseEarly(source.plan, options);
+    return await body(directory, source);
   } finally {
     await directory.close();
   }
@@ -52,7 +67,7 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
 }
 
 /** All that can be known before any work. */
-function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: QuantizeOptions): void {
+function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: Omit<QuantizeOptions, 'backend'>): void {
   if (method.transforms.length > 0) {
     throw new FewbitError('unsupported', `Method ${method.id} has transforms, which this pipeline does not apply.`);
   }

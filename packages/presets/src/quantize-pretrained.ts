@@ -4,7 +4,7 @@ import { FewbitError } from '@fewbit/core';
 import { createFormat, formatName, type IntSpec, type Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan, planModel } from '@fewbit/models';
-import { type Progress, type QuantizeOptions, type QuantizeReport, quantize } from '@fewbit/pipeline';
+import { checkQuantize, type Progress, type QuantizeOptions, type QuantizeReport, quantize } from '@fewbit/pipeline';
 import { openTokenizer } from '@fewbit/tokenizer';
 import { parseFormat } from './formats.js';
 import { findLayout } from './layouts.js';
@@ -24,9 +24,11 @@ export async function quantizePretrained(
   return quantize({ ...(await prepare(job)), ...run });
 }
 
-/** Checks a job (model, recipe, calibration text) and says what it would do; writes nothing. */
+/** Checks a job (model, recipe, calibration text, output) as a run would before any work, and says what it would do; leaves nothing. */
 export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
-  const { model, output, method, format, layout, calibration } = await prepare(job);
+  const prepared = await prepare(job);
+  await checkQuantize(prepared);
+  const { model, output, method, format, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
