@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { readSideFile } from './side-file.js';
 import type { CheckpointWriter, ModelDirectory } from './types.js';
 
 /** Files that a model needs beside its weights and config. A model card is left out: it speaks of the original. */
@@ -19,5 +17,5 @@ export function isCompanion(name: string): boolean {
 
 /** Copies the companion files byte for byte. */
 export async function copyCompanions(from: ModelDirectory, writer: CheckpointWriter): Promise<void> {
-  for (const name of from.companions) await writer.file(name, await readSideFile(join(from.path, name)));
+  for (const name of from.companions) await writer.file(name, await from.bytes(name));
 }

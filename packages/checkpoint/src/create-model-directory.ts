@@ -1,13 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { FewbitError } from '@fewbit/core';
+import { createPartial, requirePlainName, writeFile } from './create-partial.js';
 import { indexFile, singleFile } from './open-shards.js';
-import { outputError } from './output-error.js';
 import { quote } from './quote.js';
 import { createShard, type ShardWriter } from './shard-writer.js';
 import type { CheckpointWriter } from './types.js';
-import { writeAll } from './write-all.js';
 
 export interface ModelDirectoryOptions {
   /** A shard is closed before it would grow larger; one tensor alone may be. Default 5e9, as transformers has it. */
@@ -22,9 +20,8 @@ export interface ModelDirectoryOptions {
 export async function createModelDirectory(path: string, options: ModelDirectoryOptions = {}): Promise<CheckpointWriter> {
   const { maxShardBytes = 5e9 } = options;
   if (!(maxShardBytes > 0)) throw new FewbitError('usage', `maxShardBytes must be a number above 0, got ${maxShardBytes}.`);
-  const target = resolve(path);
-  await refuseExisting(target, path);
-  const { partial, undo } = await makePartial(target);
+  const output = await createPartial(path);
+  const { partial } = output;
   const shards: ShardWriter[] = [];
   const tensors = new Set<string>();
   const sideFiles = new Set<string>();
@@ -51,13 +48,7 @@ export async function createModelDirectory(path: string, options: ModelDirectory
     return current;
   };
 
-  const writing = async <R>(body: () => Promise<R>, bytes?: number): Promise<R> => {
-    try {
-      return await body();
-    } catch (cause) {
-      throw await outputError(cause, path, bytes);
-    }
-  };
+  const { writing } = output;
 
   return {
     async write(name, tensor) {
@@ -66,7 +57,7 @@ export async function createModelDirectory(path: string, options: ModelDirectory
       await writing(async () => (await shardFor(length)).write(name, tensor), length);
     },
     async file(name, content) {
-      if (!/^[^./\\][^/\\]*$/.test(name)) throw new FewbitError('usage', `${quote(name)} is not the plain name of a file in ${path}.`);
+      requirePlainName(name, path);
       if (/\.safetensors|^shard-/.test(name)) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
       claim(name, sideFiles);
       const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
@@ -79,8 +70,7 @@ export async function createModelDirectory(path: string, options: ModelDirectory
         return placeShards(partial, shards);
       });
       await check?.(partial);
-      await refuseExisting(target, path);
-      await writing(() => rename(partial, target));
+      await output.place();
       done = true;
       return { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
     },
@@ -88,45 +78,9 @@ export async function createModelDirectory(path: string, options: ModelDirectory
       if (done) return;
       done = true;
       await current?.close();
-      await undo();
+      await output.undo();
     },
   };
-}
-
-async function refuseExisting(target: string, path: string): Promise<void> {
-  const found = await lstat(target).catch(() => undefined);
-  if (found) throw new FewbitError('output', `${path} exists already: give another directory, or move it away.`);
-}
-
-/** The directory that is filled, on the file system of the target; `undo` removes it and the parents made for it. */
-async function makePartial(target: string): Promise<{ partial: string; undo: () => Promise<void> }> {
-  const parent = dirname(target);
-  const partial = join(parent, `.${basename(target)}.partial-${randomBytes(4).toString('hex')}`);
-  let firstMade: string | undefined;
-  const removeParents = async () => firstMade !== undefined && removeEmpty(parent, firstMade);
-  try {
-    firstMade = await mkdir(parent, { recursive: true });
-    await mkdir(partial);
-  } catch (cause) {
-    await removeParents();
-    throw await outputError(cause, target);
-  }
-  return {
-    partial,
-    async undo() {
-      await rm(partial, { recursive: true, force: true });
-      await removeParents();
-    },
-  };
-}
-
-/** Removes `folder` and its parents up to `last`, as far as they are empty: another run may have put something there meanwhile. */
-async function removeEmpty(folder: string, last: string): Promise<void> {
-  const removed = await rmdir(folder).then(
-    () => true,
-    () => false,
-  );
-  if (removed && folder.length > last.length) await removeEmpty(dirname(folder), last);
 }
 
 /** Gives the shards their names, and writes the index when there are several. */
@@ -148,13 +102,4 @@ async function placeShards(partial: string, shards: readonly ShardWriter[]): Pro
   const metadata = { total_size: shards.reduce((sum, { bytes }) => sum + bytes, 0) };
   await writeFile(join(partial, indexFile), new TextEncoder().encode(`${JSON.stringify({ metadata, weight_map: sorted }, null, 2)}\n`));
   return [...files, indexFile];
-}
-
-async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
-  const handle = await open(path, 'wx');
-  try {
-    await writeAll(handle, bytes, 0);
-  } finally {
-    await handle.close();
-  }
 }

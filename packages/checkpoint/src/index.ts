@@ -1,6 +1,11 @@
 export { copyCompanions } from './companions.js';
 export { createModelDirectory, type ModelDirectoryOptions } from './create-model-directory.js';
 export { fileSource } from './file-source.js';
+export { createGgufFile, type GgufFileOptions, type GgufWriter } from './gguf/create-gguf-file.js';
+export { ggufLimits } from './gguf/parse-gguf.js';
+export { type GgufFile, openGguf, readGguf } from './gguf/read-gguf.js';
+export type { GgufMetadata, GgufTensor, GgufValue } from './gguf/types.js';
+export { type TensorToWrite, writeGguf } from './gguf/write-gguf.js';
 export { memorySource } from './memory-source.js';
 export { openModelDirectory } from './open-model-directory.js';
 export { quantizationConfig } from './quantization-config.js';

@@ -2,19 +2,24 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FewbitError } from '@fewbit/core';
 import { isCompanion } from './companions.js';
+import { openGgufModel } from './gguf/open-gguf-model.js';
 import { openShards } from './open-shards.js';
 import { decodeUtf8, parseJsonObject } from './parse-json.js';
+import { list } from './quote.js';
 import { readSideFile } from './side-file.js';
 import type { ModelDirectory } from './types.js';
 
 /**
- * Opens a Hugging Face model directory: config.json and every shard's header are read and checked now, tensors when asked for.
+ * Opens a Hugging Face model directory, or a .gguf file (or a directory with one, and no config.json): config.json and every shard's header are read and checked now, tensors when asked for.
  * Throws `config` for a missing or damaged config.json, `checkpoint` for missing, damaged or contradicting weight files.
  */
 export async function openModelDirectory(path: string): Promise<ModelDirectory> {
+  if (path.endsWith('.gguf')) return openGgufModel(path);
   const names = await fileNames(path);
+  const gguf = names.includes('config.json') ? undefined : onlyGguf(names, path);
+  if (gguf) return { ...(await openGgufModel(join(path, gguf))), path };
   if (!names.includes('config.json')) {
-    throw new FewbitError('config', `${path} has no config.json: give the directory of a Hugging Face model.`);
+    throw new FewbitError('config', `${path} has no config.json: give the directory of a Hugging Face model, or a .gguf file.`);
   }
   const configPath = join(path, 'config.json');
   const config = parseJsonObject(await readSideFile(configPath), configPath, 'config');
@@ -29,8 +34,16 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
       return decodeUtf8(await readSideFile(file), file, 'config');
     },
     companions: names.filter(isCompanion),
+    bytes: (name) => readSideFile(join(path, name)),
     close: () => checkpoint.close(),
   };
+}
+
+/** The one .gguf file, or the first of a split one. */
+function onlyGguf(names: readonly string[], path: string): string | undefined {
+  const found = names.filter((name) => name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  if (found.length <= 1) return found[0];
+  throw new FewbitError('usage', `${path} holds ${found.length} .gguf files (${list(found)}): name one of them.`);
 }
 
 /** Files of a directory, links to files among them (the hub's cache is made of those), sorted. */

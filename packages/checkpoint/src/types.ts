@@ -37,7 +37,7 @@ export interface CheckpointWriter {
   abort(): Promise<void>;
 }
 
-/** A Hugging Face model directory, opened. */
+/** A Hugging Face model directory, opened; a GGUF file shows itself as one too. */
 export interface ModelDirectory {
   readonly path: string;
   /** config.json, parsed. */
@@ -47,5 +47,7 @@ export interface ModelDirectory {
   text(name: string): Promise<string | undefined>;
   /** Names of files that go along with a model and hold no weights: tokenizer*, generation_config.json, chat_template*, special_tokens_map.json, vocab, merges, LICENSE. */
   readonly companions: readonly string[];
+  /** Content of a companion. */
+  bytes(companion: string): Promise<Uint8Array>;
   close(): Promise<void>;
 }

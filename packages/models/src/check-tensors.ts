@@ -4,14 +4,15 @@ import type { ModelPlan, NormPlan } from './types.js';
 
 /**
  * Throws `config`, naming the tensor with its expected and found shape, when a checkpoint does not hold what `plan` needs.
- * Weights of modules that `quantized` accepts are left to their layout; their biases are checked.
+ * Weights of modules that `quantized` accepts are left to their layout; their biases are checked. So are embedding and head, where the
+ * checkpoint does not have them in float.
  */
 export function checkTensors(
   plan: ModelPlan,
   tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
   quantized: (module: string) => boolean = () => false,
 ): void {
-  for (const [name, expected] of expectedShapes(plan, quantized)) {
+  for (const [name, expected] of expectedShapes(plan, tensors, quantized)) {
     const found = tensors.get(name)?.shape;
     if (found && found.length === expected.length && found.every((size, i) => size === expected[i])) continue;
     const wanted = `config.json (${plan.architecture}) makes ${name} [${expected.join(', ')}]`;
@@ -24,7 +25,11 @@ export function checkTensors(
   }
 }
 
-function expectedShapes(plan: ModelPlan, quantized: (module: string) => boolean): Map<string, readonly number[]> {
+function expectedShapes(
+  plan: ModelPlan,
+  tensors: { get(name: string): unknown },
+  quantized: (module: string) => boolean,
+): Map<string, readonly number[]> {
   const { hidden, vocabulary, maxPositions, embedding, head } = plan;
   const shapes = new Map<string, readonly number[]>();
   const norm = (part: NormPlan | undefined, size: number) => {
@@ -32,9 +37,10 @@ function expectedShapes(plan: ModelPlan, quantized: (module: string) => boolean)
     shapes.set(part.gain, [size]);
     if (part.bias) shapes.set(part.bias, [size]);
   };
-  shapes.set(embedding.tokens, [vocabulary, hidden]);
+  for (const name of [embedding.tokens, head.weight]) {
+    if (tensors.get(name) || !quantized(name.replace(/\.weight$/, ''))) shapes.set(name, [vocabulary, hidden]);
+  }
   if (embedding.positions) shapes.set(embedding.positions, [maxPositions, hidden]);
-  shapes.set(head.weight, [vocabulary, hidden]);
   for (const { attentionNorm, attentionPostNorm, mlpNorm, mlpPostNorm, attention } of plan.blocks) {
     for (const part of [attentionNorm, attentionPostNorm, mlpNorm, mlpPostNorm]) norm(part, hidden);
     for (const part of [attention.queryNorm, attention.keyNorm]) norm(part, attention.headSize);

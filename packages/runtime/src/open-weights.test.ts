@@ -52,7 +52,7 @@ async function opened(config: Config, tensors: Tensors) {
   await writer.commit();
   const directory = await openModelDirectory(path);
   directories.push(directory);
-  return openWeights(directory);
+  return openWeights(directory, [compressedTensors]);
 }
 
 function floats(shape: readonly number[], value: number): Tensor {

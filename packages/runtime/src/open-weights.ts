@@ -1,6 +1,6 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
-import type { Layout, LayoutReading } from '@fewbit/formats';
+import { decodeMatrix, type Layout, type LayoutReading } from '@fewbit/formats';
 import { checkTensors, type LinearPlan, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
 import { weightReader } from './weight-reader.js';
@@ -17,6 +17,11 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
   checkTensors(plan, checkpoint.tensors, (module) => reading?.format(module) !== undefined);
 
   const readFloat = async (name: string) => {
+    const shape = [plan.vocabulary, plan.hidden] as const;
+    if ((name === plan.embedding.tokens || name === plan.head.weight) && !checkpoint.tensors.has(name)) {
+      const codes = await readCodes({ module: name.replace(/\.weight$/, ''), rows: shape[0], cols: shape[1] });
+      if (codes) return { shape, data: decodeMatrix(codes).data };
+    }
     const tensor = await checkpoint.read(name);
     if (!isFloat(tensor.dtype)) {
       throw new FewbitError('unsupported', `${name} is stored as ${tensor.dtype}, but config.json does not say that it is quantized.`);
@@ -24,7 +29,7 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return { shape: tensor.shape, data: toFloat32(tensor) };
   };
 
-  const readCodes = async ({ module, rows, cols }: LinearPlan) => {
+  const readCodes = async ({ module, rows, cols }: Pick<LinearPlan, 'module' | 'rows' | 'cols'>) => {
     const spec = reading?.format(module);
     if (!reading || !spec) return undefined;
     const local = new Map<string, Tensor>();

@@ -1,0 +1,239 @@
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type DType,
+  dtypeBytes,
+  elementCount,
+  FewbitError,
+  type FloatDType,
+  fromFloat32,
+  isFloat,
+  type Tensor,
+  toFloat32,
+} from '@fewbit/core';
+import { createPartial, requirePlainName, writeFile } from '../create-partial.js';
+import { parseJsonObject } from '../parse-json.js';
+import { quote } from '../quote.js';
+import type { CheckpointWriter, TensorInfo } from '../types.js';
+import { writeAll } from '../write-all.js';
+import { type Heads, toGgufValues } from './change-values.js';
+import { configToMetadata, type ModelMetadata } from './config-to-metadata.js';
+import { fileType } from './file-type.js';
+import { scalar } from './metadata-values.js';
+import { headsOf } from './open-gguf-model.js';
+import { type Change, namings, toGgufName } from './tensor-names.js';
+import { tokenizerToMetadata } from './tokenizer-to-metadata.js';
+import { type GgufValue, tensorTypes } from './types.js';
+import { type TensorToWrite, writeGguf } from './write-gguf.js';
+
+export interface GgufFileOptions {
+  /** Of weights that are stored in float: those with two dimensions. Default: as they come. Vectors, norms and learned positions are F32, as llama.cpp wants them. */
+  readonly floatType?: 'F32' | 'F16' | 'BF16';
+  /** More keys, such as `general.name` or `quantize.imatrix.file`. */
+  readonly metadata?: ReadonlyMap<string, GgufValue>;
+}
+
+/** A writer that also says what a reader of the file must know. */
+export type GgufWriter = CheckpointWriter & {
+  /** Filled by `commit`. */
+  readonly notes: readonly string[];
+};
+
+const fileName = 'model.gguf';
+/** Their content goes into the file; others (a licence, a model card) stand beside it. */
+const consumed =
+  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|vocab)\.json$|^merges\.txt$|^chat_template\.(jinja|json)$|^tokenizer\.model$/;
+
+/**
+ * A directory that will hold one `model.gguf`. Takes what a model directory's writer takes (Hugging Face's names, config.json, tokenizer.json;
+ * block-quantized weights as `${module}.weight.q4_k`) and makes the file at `commit`. Tensors wait on disk. Throws `output` when `path` exists
+ * or cannot be written, and at `commit` `usage` without config.json, `unsupported` for what llama.cpp would not run the same.
+ */
+export async function createGgufFile(path: string, options: GgufFileOptions = {}): Promise<GgufWriter> {
+  const output = await createPartial(path);
+  const { partial, writing } = output;
+  const dataPath = join(partial, '.data');
+  const data = await writing(() => open(dataPath, 'wx+'));
+  const tensors = new Map<string, Arrived>();
+  const texts = new Map<string, string>();
+  const names = new Set<string>();
+  const notes: string[] = [];
+  let size = 0;
+  let done = false;
+  let closed = false;
+  const close = async () => {
+    if (!closed) await data.close();
+    closed = true;
+  };
+  const claim = (name: string) => {
+    if (done) throw new FewbitError('usage', `${path} is committed or given up: nothing more can be written to it.`);
+    if (names.has(name)) throw new FewbitError('usage', `${quote(name)} is written to ${path} twice.`);
+    names.add(name);
+  };
+
+  return {
+    notes,
+    async write(name, { dtype, shape, data: content }) {
+      claim(name);
+      const expected = elementCount(shape) * dtypeBytes[dtype];
+      if (content.length !== expected)
+        throw new FewbitError('usage', `Tensor ${quote(name)}, ${dtype} [${shape}], takes ${expected} bytes, got ${content.length}.`);
+      tensors.set(name, { dtype, shape, bytes: content.length, from: size });
+      size = await writing(() => writeAll(data, content, size), content.length);
+    },
+    async file(name, content) {
+      requirePlainName(name, path);
+      if (name.endsWith('.gguf')) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
+      claim(name);
+      const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+      if (consumed.test(name)) texts.set(name, new TextDecoder().decode(bytes));
+      else await writing(() => writeFile(join(partial, name), bytes), bytes.length);
+    },
+    async commit(check) {
+      if (done) throw new FewbitError('usage', `${path} is committed or given up.`);
+      const model = describeModel(texts, path);
+      const tokenizer = describeTokenizer(texts, model);
+      notes.push(...tokenizer.notes);
+      const toWrite = planTensors(tensors, data, model, options.floatType);
+      const metadata = new Map<string, GgufValue>([
+        ['general.architecture', scalar('string', model.architecture)],
+        ['general.type', scalar('string', 'model')],
+        ['general.file_type', scalar('u32', fileType(toWrite))],
+        ['general.quantization_version', scalar('u32', 2)],
+        ...model.entries,
+        ...tokenizer.entries,
+        ...(options.metadata ?? []),
+      ]);
+      const bytes = await writing(() => writeGguf(join(partial, fileName), metadata, toWrite));
+      await close();
+      await writing(() => rm(dataPath));
+      await check?.(partial);
+      await output.place();
+      done = true;
+      return { bytes, files: [fileName] };
+    },
+    async abort() {
+      if (done) return;
+      done = true;
+      await close();
+      await output.undo();
+    },
+  };
+}
+
+/** A tensor and where its bytes lie in the data as they came. */
+type Arrived = TensorInfo & { readonly from: number };
+
+type Described = ModelMetadata & { readonly config: Readonly<Record<string, unknown>>; readonly heads: Heads };
+
+function describeModel(texts: ReadonlyMap<string, string>, path: string): Described {
+  const text = texts.get('config.json');
+  if (text === undefined) throw new FewbitError('usage', `No config.json was written to ${path}: a GGUF file takes its metadata from it.`);
+  const config = json(text, 'config.json');
+  return { ...configToMetadata(config), config, heads: headsOf(config) };
+}
+
+function describeTokenizer(texts: ReadonlyMap<string, string>, { plan }: Described) {
+  const tokenizer = texts.get('tokenizer.json');
+  if (tokenizer === undefined) {
+    return {
+      entries: new Map<string, GgufValue>([['tokenizer.ggml.model', scalar('string', 'none')]]),
+      notes: ['The model has no tokenizer.json: the file holds no tokenizer, and llama.cpp can only be given token ids.'],
+    };
+  }
+  const template = texts.get('chat_template.jinja');
+  return tokenizerToMetadata(
+    {
+      tokenizer: json(tokenizer, 'tokenizer.json'),
+      config: json(texts.get('tokenizer_config.json') ?? '{}', 'tokenizer_config.json'),
+      ...(template !== undefined && { chatTemplate: template }),
+    },
+    plan.vocabulary,
+  );
+}
+
+function json(text: string, file: string): Record<string, unknown> {
+  return parseJsonObject(new TextEncoder().encode(text), file, 'config');
+}
+
+/** All tensors under GGUF's names, in the order in which a forward pass meets them. */
+function planTensors(
+  tensors: ReadonlyMap<string, Arrived>,
+  data: FileHandle,
+  { architecture, plan, heads, ropeFactors }: Described,
+  floatType: FloatDType | undefined,
+): TensorToWrite[] {
+  const planned: TensorToWrite[] = [];
+  // the first published GPT-2 has no prefix
+  const root = tensors.has('wte.weight') || tensors.has('wte.weight.q8_0') ? 'transformer.' : '';
+  for (const [name, arrived] of tensors) {
+    // a tied head is the embedding, which llama.cpp takes for it by itself; GPT-2's masks are constants
+    if ((plan.head.tied && name.startsWith('lm_head.')) || /\.attn\.(masked_)?bias$/.test(name)) continue;
+    const { full, type } = blockType(name);
+    const mapped = toGgufName(namings[architecture]!, `${root}${full}`);
+    if (!mapped) throw new FewbitError('unsupported', `Tensor ${quote(name)} has no place in a GGUF file of architecture ${architecture}.`);
+    planned.push(planTensor(arrived, mapped, type, data, heads, floatType));
+  }
+  if (ropeFactors) {
+    const { data: content, shape } = fromFloat32(ropeFactors, 'F32', [ropeFactors.length]);
+    planned.push({ name: 'rope_freqs.weight', type: 'F32', shape, bytes: content.length, content: async () => content });
+  }
+  return planned.sort((a, b) => place(a.name) - place(b.name) || (a.name < b.name ? -1 : 1));
+}
+
+/** `${module}.weight.q4_k` is a weight in blocks. */
+function blockType(name: string): { full: string; type: string | undefined } {
+  const match = /^(.*\.weight)\.([a-z0-9_]+)$/.exec(name);
+  return match && Object.hasOwn(tensorTypes, match[2]!) ? { full: match[1]!, type: match[2]! } : { full: name, type: undefined };
+}
+
+function planTensor(
+  arrived: Arrived,
+  { name, change }: { readonly name: string; readonly change?: Change },
+  type: string | undefined,
+  data: FileHandle,
+  heads: Heads,
+  floatType: FloatDType | undefined,
+): TensorToWrite {
+  const load = async (): Promise<Tensor> => {
+    const bytes = new Uint8Array(arrived.bytes);
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesRead } = await data.read(bytes, at, Math.min(bytes.length - at, 2 ** 30), arrived.from + at);
+      if (bytesRead === 0) throw new Error('the file of waiting tensors was cut');
+      at += bytesRead;
+    }
+    return toGgufValues({ dtype: arrived.dtype, shape: arrived.shape, data: bytes }, change, heads);
+  };
+  const turned = change?.kind === 'transpose' && type === undefined && arrived.shape.length === 2;
+  const shape = turned ? arrived.shape.toReversed() : arrived.shape;
+  if (type !== undefined) {
+    const { block, bytes } = tensorTypes[type]!;
+    const [rows, width] = shape as [number, number];
+    return { name, type, shape: [rows, (width / bytes) * block], bytes: arrived.bytes, content: async () => (await load()).data };
+  }
+  if (!isFloat(arrived.dtype))
+    throw new FewbitError('unsupported', `${name} is stored as ${arrived.dtype}, which is no type of ggml's blocks.`);
+  const target = storedType(name, arrived.shape, arrived.dtype, floatType);
+  return {
+    name,
+    type: target,
+    shape,
+    bytes: elementCount(shape) * dtypeBytes[target],
+    async content() {
+      const tensor = await load();
+      return tensor.dtype === target ? tensor.data : fromFloat32(toFloat32(tensor), target, shape).data;
+    },
+  };
+}
+
+/** llama.cpp computes norms, biases and learned positions in F32, and wants them so. */
+function storedType(name: string, shape: readonly number[], dtype: DType & FloatDType, wanted: FloatDType | undefined): FloatDType {
+  if (shape.length < 2 || name.endsWith('_norm.weight') || name === 'position_embd.weight') return 'F32';
+  return wanted ?? (dtype === 'F64' ? 'F32' : dtype);
+}
+
+function place(name: string): number {
+  const block = /^blk\.(\d+)\./.exec(name)?.[1];
+  if (block !== undefined) return 1 + Number(block);
+  return name.startsWith('output') ? Number.MAX_SAFE_INTEGER : 0;
+}
