@@ -8,6 +8,10 @@ const peers: Record<string, { perplexity: number; within: number }> = {
   'llmc-baby-gptq4g32a': { perplexity: 1.98046, within: 1e-4 },
   'gm-baby-4g32s': { perplexity: 1.98875, within: 1e-4 },
   'gm-baby-4g32a': { perplexity: 1.98133, within: 1e-4 },
+  'llmc-baby-w8a8': { perplexity: 1.95756, within: 2e-3 },
+  'llmc-baby-fp8dyn': { perplexity: 1.97147, within: 2e-3 },
+  'llmc-baby-nvfp4a16': { perplexity: 2.05405, within: 1e-4 },
+  'llmc-baby-mxfp4a16': { perplexity: 2.09863, within: 1e-4 },
 };
 
 const text = shared('data/tinystories/eval.jsonl');

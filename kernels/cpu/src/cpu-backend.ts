@@ -12,7 +12,14 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
     description: `native ${engine.description}, ${threads} thread${threads === 1 ? '' : 's'}`,
     threads,
     heap: nativeHeap(addon),
-    tables: (memory) => [{ id: 'cpu', ops: cpuOps(engine, memory), algebra: cpuAlgebra(engine), rejects: {} }],
+    tables: (memory) => [
+      {
+        id: 'cpu',
+        ops: cpuOps(engine, memory),
+        algebra: cpuAlgebra(engine),
+        rejects: { roundActivations: 'activations are rounded by the reference' },
+      },
+    ],
     stream: ({ data }) => engine.stream(data, data.length),
     close: async () => engine.close(),
   });

@@ -1,8 +1,8 @@
 import type { DeviceTensor, HostMemory, Ops } from '@fewbit/kernels';
 import { activationIds, type Engine } from './addon.js';
 
-/** The whole op table over a native engine. Operands are read before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(engine: Engine, { allocate, read }: HostMemory): Ops {
+/** The op table over a native engine; activations are rounded by the reference. Operands are read before the result is made, so that an op that throws leaves nothing behind. */
+export function cpuOps(engine: Engine, { allocate, read }: HostMemory): Omit<Ops, 'roundActivations'> {
   const data = (tensor: DeviceTensor) => read(tensor).data;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   /** Runs a kernel that fills a new tensor of x's shape. */

@@ -67,7 +67,7 @@ for (const { layout, bits, columnGroups, leastZero, rowUnit } of layouts) {
         fc.property(matrices, ({ spec, columnGroup }) => {
           const modules = new Map([['model.layers.0.mlp.up_proj', spec]]);
           const grouped = new Set(columnGroup ? modules.keys() : []);
-          const config = layout.describe(modules, ['lm_head', 'model.layers.1.mlp.up_proj'], grouped);
+          const config = layout.describe(modules, ['lm_head', 'model.layers.1.mlp.up_proj'], { columnGrouped: grouped });
           const reading = layout.recognise(JSON.parse(JSON.stringify(config)))!;
           expect(reading.layout).toBe(layout);
           expect(reading.format('model.layers.0.mlp.up_proj')).toEqual(spec);

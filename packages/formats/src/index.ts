@@ -1,3 +1,4 @@
+export { activationName } from './activation-name.js';
 export { awq } from './awq/layout.js';
 export { type AbsmaxParams, absmaxFormat } from './codebook/absmax-format.js';
 export { codebookFormat } from './codebook/codebook-format.js';
@@ -25,9 +26,13 @@ export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type AbsmaxIntParams, absmaxIntParams } from './int/absmax-int-format.js';
 export { type IntParams, intFormat } from './int/int-format.js';
+export { roundActivations } from './round-activations.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
 export type {
+  ActivationRounding,
+  ActivationSpec,
   CodebookSpec,
+  DescribeOptions,
   FloatSpec,
   FormatSpec,
   GgmlSpec,

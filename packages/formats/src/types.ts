@@ -142,6 +142,30 @@ export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec>
   readonly columnGroup?: Uint32Array;
 }
 
+/** How the inputs of a linear layer are rounded while the model runs; `format` is that of x [tokens, inputs], so that `channel` is a scale per token. */
+export interface ActivationSpec {
+  readonly format: FormatSpec;
+  /** `dynamic`: params are fitted to each input as it comes. `static`: to calibration text, once; then `format` is per tensor. */
+  readonly scaling: 'dynamic' | 'static';
+  /** LLM.int8(): features of which any |x| reaches it stay in float. Default: none does. */
+  readonly outlierThreshold?: number;
+}
+
+/** An `ActivationSpec` that can be applied. */
+export interface ActivationRounding {
+  readonly spec: ActivationSpec;
+  /** Of the whole input; present where scaling is static. */
+  readonly params?: unknown;
+}
+
+/** What a model's `quantization_config` must tell beside the formats of its modules. */
+export interface DescribeOptions {
+  /** Modules whose matrix has a `columnGroup`. */
+  readonly columnGrouped?: ReadonlySet<string>;
+  /** How the inputs of modules are rounded. */
+  readonly activations?: ReadonlyMap<string, ActivationSpec>;
+}
+
 /** Bytes on disk in somebody's format, for one linear layer. Tensor names are local: `weight_packed`, not the full path. */
 export interface Layout {
   readonly id: string;
@@ -151,18 +175,18 @@ export interface Layout {
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */
   caution?(spec: FormatSpec, rows: number, cols: number): string | undefined;
-  pack(matrix: QuantizedMatrix): ReadonlyMap<string, Tensor>;
+  /** Why this layout cannot say that the inputs of such a matrix are rounded so, or undefined. A layout without it says nothing of inputs. */
+  rejectsActivation?(activation: ActivationSpec, spec: FormatSpec): string | undefined;
+  /** What its readers do to the inputs of such a matrix in any case. */
+  impliedActivation?(spec: FormatSpec): ActivationSpec | undefined;
+  /** The tensors of a linear layer, its static activation's among them. */
+  pack(matrix: QuantizedMatrix, activation?: ActivationRounding): ReadonlyMap<string, Tensor>;
   /** The inverse of pack: exact; `scaleType` is that of the stored scales. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
   unpack(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): QuantizedMatrix;
-  /**
-   * `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float,
-   * `columnGrouped` those modules whose matrix has a `columnGroup`.
-   */
-  describe(
-    modules: ReadonlyMap<string, FormatSpec>,
-    ignored: readonly string[],
-    columnGrouped?: ReadonlySet<string>,
-  ): Record<string, unknown>;
+  /** The stored params of an activation that `LayoutReading.activation` told of. Throws `checkpoint` as `unpack` does. */
+  unpackActivation?(tensors: ReadonlyMap<string, Tensor>, activation: ActivationSpec): ActivationRounding;
+  /** `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float. */
+  describe(modules: ReadonlyMap<string, FormatSpec>, ignored: readonly string[], options?: DescribeOptions): Record<string, unknown>;
   /** The reverse: undefined when the config is not this layout's. */
   recognise(quantizationConfig: unknown): LayoutReading | undefined;
 }
@@ -172,4 +196,6 @@ export interface LayoutReading {
   readonly layout: Layout;
   /** The format of a module (`model.layers.0.mlp.up_proj`), or undefined when it is stored in float. */
   format(module: string): FormatSpec | undefined;
+  /** How the inputs of a quantized module are rounded; undefined where they are not. */
+  activation?(module: string): ActivationSpec | undefined;
 }

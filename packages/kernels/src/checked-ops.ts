@@ -75,6 +75,10 @@ export function checkedOps(ops: Ops): Ops {
       range('store', start, rows.shape[0]!, cache.shape[0]!);
       ops.store(cache, rows, start);
     },
+    roundActivations(x, rounding) {
+      require('roundActivations', 'x', x, 2);
+      return ops.roundActivations(x, rounding);
+    },
     crossEntropy(logits, targets) {
       require('crossEntropy', 'logits', logits, 2);
       check(targets.length === logits.shape[0], `crossEntropy: ${targets.length} targets for logits ${text(logits)}.`);

@@ -1,3 +1,4 @@
+import { roundActivations } from '@fewbit/formats';
 import { activations } from './activation.js';
 import type { HostMemory, HostTensor } from './host-memory.js';
 import { referenceAttention, referenceRotate } from './reference-attention.js';
@@ -107,6 +108,14 @@ export function referenceOps(memory: Pick<HostMemory, 'allocate' | 'read'>): Ops
 
     store(cache, rows, start) {
       read(cache).data.set(read(rows).data, start * cache.shape[1]!);
+    },
+
+    roundActivations(xTensor, rounding) {
+      const x = read(xTensor);
+      const [m, k] = dimensions(x);
+      const out = allocate([m, k]);
+      out.data.set(roundActivations({ rows: m, cols: k, data: x.data }, rounding).data);
+      return out;
     },
 
     crossEntropy(logitsTensor, targets) {

@@ -1,4 +1,5 @@
 import type { Matrix } from '@fewbit/core';
+import type { ActivationRounding } from '@fewbit/formats';
 
 /** A float32 tensor in a backend's memory; row-major. Opaque: only its backend can read it. */
 export interface DeviceTensor {
@@ -58,6 +59,8 @@ export interface Ops {
   rows(x: DeviceTensor, start: number, count: number): DeviceTensor;
   /** Writes `rows` [m, n] into `cache` [capacity, n] at row `start`, in place: the KV cache. */
   store(cache: DeviceTensor, rows: DeviceTensor, start: number): void;
+  /** x [m, k] as a linear layer sees it whose activations are rounded so: codes and back, in float32. */
+  roundActivations(x: DeviceTensor, rounding: ActivationRounding): DeviceTensor;
   /** −log softmax(logits [m, vocabulary])[target] per row → [m], nats. */
   crossEntropy(logits: DeviceTensor, targets: Uint32Array): DeviceTensor;
 }

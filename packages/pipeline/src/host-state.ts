@@ -1,7 +1,7 @@
 import type { Matrix } from '@fewbit/core';
 import { matrix } from '@fewbit/core';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
-import type { BlockWeights, Stage } from '@fewbit/runtime';
+import type { Stage, StageContext } from '@fewbit/runtime';
 
 /** The live tensors of a sequence between two stages, on the host: the backend holds one sequence at a time. */
 export interface HostState {
@@ -11,10 +11,11 @@ export interface HostState {
 }
 
 /** Runs one stage of a block for one sequence. */
-export async function advance(stage: Stage, state: HostState, weights: BlockWeights, backend: Backend): Promise<HostState> {
+export async function advance(stage: Stage, state: HostState, context: Omit<StageContext, 'start' | 'cache'>): Promise<HostState> {
+  const { backend } = context;
   const residual = upload(backend, state.residual);
   const input = state.input && upload(backend, state.input);
-  const next = backend.step(() => ({ ...stage.run({ residual, ...(input && { input }) }, { backend, weights, start: 0 }) }));
+  const next = backend.step(() => ({ ...stage.run({ residual, ...(input && { input }) }, { ...context, start: 0 }) }));
   const after: HostState = {
     // most stages pass the residual stream on untouched
     residual: next.residual === residual ? state.residual : await download(backend, next.residual),

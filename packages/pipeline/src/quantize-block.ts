@@ -1,9 +1,19 @@
 import { outputError, type Solver, weightError } from '@fewbit/algorithm';
-import { type Gathering, gather, gram, type Measured } from '@fewbit/calibration';
+import { type Gathering, gather, gram, inputHistogram, type Measured, type Observer, staticParams } from '@fewbit/calibration';
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { createFormat, decodeMatrix, type FormatSpec, formatName, type QuantizedMatrix } from '@fewbit/formats';
+import {
+  type ActivationRounding,
+  type ActivationSpec,
+  activationName,
+  createFormat,
+  decodeMatrix,
+  type FormatSpec,
+  formatName,
+  type QuantizedMatrix,
+  roundActivations,
+} from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
-import type { BlockPlan, LinearPlan } from '@fewbit/models';
+import type { BlockPlan, LinearPlan, Site } from '@fewbit/models';
 import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
 import type { Course } from './course.js';
 import { advance, type HostState, upload } from './host-state.js';
@@ -23,13 +33,16 @@ export interface BlockOptions {
   readonly backend: Backend;
   readonly solver: Solver;
   readonly spec: FormatSpec;
+  readonly activation: ActivationSpec | undefined;
+  readonly observer: Observer;
   readonly seed: number;
   readonly course: Course;
-  /** Takes each matrix as soon as it is rounded. */
-  readonly emit: (linear: LinearPlan, matrix: QuantizedMatrix) => Promise<void>;
+  /** Takes each matrix as soon as it is rounded, and how its inputs are. */
+  readonly emit: (linear: LinearPlan, matrix: QuantizedMatrix, rounding: ActivationRounding | undefined) => Promise<void>;
 }
 
 const plainGram = gram();
+const histogram = inputHistogram();
 
 /**
  * Rounds every linear of a block, stage by stage: all sequences run up to a site, the site's linears are
@@ -41,26 +54,31 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
   const { source, backend, solver, course } = options;
   const original = await loadBlock(source, block, backend);
   const rounded = new Map<string, DeviceTensor>(original);
+  const activations = new Map<string, ActivationRounding>();
   const reports: LayerReport[] = [];
   const calibrates = sequences.some((sequence) => sequence.calibrates);
   try {
     for (const stage of blockStages(block)) {
       const site = stage.site;
-      const needs = calibrates ? [...solver.needs, plainGram] : [];
-      const gathering = site && gather(needs, site.linears[0]!.cols, backend.algebra);
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       for (const sequence of sequences) {
         await course.step('calibrate', at, stageWork(block) * sequence.quantized.residual.rows, async () => {
-          sequence.quantized = await advance(stage, sequence.quantized, rounded, backend);
-          if (sequence.float) sequence.float = await advance(stage, sequence.float, original, backend);
-          if (gathering && sequence.calibrates) measure(gathering, sequence, at);
+          sequence.quantized = await advance(stage, sequence.quantized, { backend, weights: rounded, activations });
+          if (sequence.float) sequence.float = await advance(stage, sequence.float, { backend, weights: original });
         });
       }
-      if (!site || !gathering) continue;
+      if (!site) continue;
+      const calibrating = sequences.filter((sequence) => sequence.calibrates);
+      const rounding = options.activation && roundingOf(options.activation, site, calibrating, at, options);
+      if (rounding) for (const { module } of site.linears) activations.set(module, rounding);
+      const gathering = gather(calibrates ? [...solver.needs, plainGram] : [], site.linears[0]!.cols, backend.algebra);
+      for (const sequence of calibrating) {
+        await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at));
+      }
       const measured = gathering.measured();
       for (const linear of site.linears) {
         const { report, decoded } = await course.step('solve', linear.module, solveWork(linear), () =>
-          roundLinear(linear, measured, calibrates, options),
+          roundLinear(linear, measured, calibrates, rounding, options),
         );
         reports.push(report);
         rounded.set(`${linear.module}.weight`, upload(backend, decoded));
@@ -84,9 +102,25 @@ export function solveWork({ rows, cols }: LinearPlan): number {
   return rows * cols * cols + 10 * cols ** 3;
 }
 
-function measure(gathering: Gathering, { quantized, float }: Sequence, at: string): void {
+/** How the inputs of a site are rounded; a static scale covers what the calibrating sequences bring there. */
+function roundingOf(
+  spec: ActivationSpec,
+  site: Site,
+  calibrating: readonly Sequence[],
+  at: string,
+  { observer, backend }: BlockOptions,
+): ActivationRounding {
+  if (spec.scaling === 'dynamic') return { spec };
+  const gathering = gather([histogram], site.linears[0]!.cols, backend.algebra);
+  for (const sequence of calibrating) measure(gathering, sequence, undefined, at);
+  return { spec, params: staticParams(gathering.measured().get(histogram), spec.format, observer) };
+}
+
+/** Statistics see what the layers will see: rounded inputs, where they are rounded. */
+function measure(gathering: Gathering, { quantized, float }: Sequence, rounding: ActivationRounding | undefined, at: string): void {
   try {
-    gathering.add({ input: quantized.input!, ...(float && { floatInput: float.input! }) });
+    const input = rounding ? roundActivations(quantized.input!, rounding) : quantized.input!;
+    gathering.add({ input, ...(float && { floatInput: float.input! }) });
   } catch (error) {
     if (FewbitError.is(error)) throw new FewbitError(error.code, `${at}: ${error.message}`, { cause: error });
     throw error;
@@ -97,6 +131,7 @@ async function roundLinear(
   linear: LinearPlan,
   input: Measured,
   calibrated: boolean,
+  rounding: ActivationRounding | undefined,
   options: BlockOptions,
 ): Promise<{ report: LayerReport; decoded: Matrix }> {
   const { source, backend, solver, spec, seed, emit } = options;
@@ -104,13 +139,14 @@ async function roundLinear(
   const format = createFormat(spec);
   const { matrix, notes } = await solver.solve({ name: `${linear.module}.weight`, weight, format, input, algebra: backend.algebra, seed });
   const decoded = decodeMatrix(matrix);
-  await emit(linear, matrix);
+  await emit(linear, matrix, rounding);
   const bits = format.storedBits(weight.rows, weight.cols);
   return {
     decoded,
     report: {
       name: linear.module,
       format: formatName(spec),
+      ...(rounding && { activation: activationName(rounding.spec) }),
       bitsPerWeight: bits / weight.data.length,
       bytes: Math.ceil(bits / 8),
       weightError: weightError(weight, decoded),

@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { join } from 'node:path';
 import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { fromFloat32, toFloat32 } from '@fewbit/core';
-import { compressedTensors, type FormatSpec, type Layout } from '@fewbit/formats';
+import { type ActivationSpec, activationName, compressedTensors, type FormatSpec, type IntSpec, type Layout } from '@fewbit/formats';
 import { gptq } from '@fewbit/gptq';
 import { type Backend, referenceBackend } from '@fewbit/kernels';
 import { linears, planModel } from '@fewbit/models';
@@ -14,7 +14,7 @@ import { type Progress, type QuantizeOptions, quantize } from './index.js';
 
 const root = temporaryFolder();
 const place = () => join(mkdtempSync(join(root, 'case-')), 'out');
-const format: FormatSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 16 }, scaleType: 'F32' };
+const format: IntSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 16 }, scaleType: 'F32' };
 const windows = Array.from({ length: 6 }, (_, w) => Uint32Array.from({ length: 20 }, (_, i) => (w * 31 + i * i * 7 + 3) % 64));
 const calibration = { source: 'numbers', fingerprint: 'x', windows };
 const llama = goldenModel('llama').folder;
@@ -90,6 +90,39 @@ describe('quantize', () => {
       }
     },
   );
+
+  const int8: IntSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
+  const fp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'channel' }, scaleType: 'F32' };
+  const perTensor = { kind: 'tensor' } as const;
+  it.each<[string, FormatSpec, ActivationSpec]>([
+    ['W8A8', int8, { format: int8, scaling: 'dynamic' }],
+    ['W8A8 static', int8, { format: { ...int8, granularity: perTensor }, scaling: 'static' }],
+    ['W4A8', format, { format: int8, scaling: 'dynamic' }],
+    ['FP8 W8A8', fp8, { format: fp8, scaling: 'dynamic' }],
+    ['FP8 W8A8 static', fp8, { format: { ...fp8, granularity: perTensor }, scaling: 'static' }],
+  ])('%s runs, calibrates and is read back with rounded inputs', async (_, weights, activation) => {
+    for (const method of [rtn(), gptq()]) {
+      const report = await run({ method, format: weights, activation, calibration, observer: 'mse' });
+      expect(report.readBack).toBeLessThan(1e-6);
+      expect(report.activations).toBe(activationName(activation));
+      expect(report.layers[0]!.activation).toBe(report.activations);
+      const weightOnly = await run({ method, format: weights, calibration });
+      expect(weightOnly.activations).toBeUndefined();
+      // later layers were calibrated on what rounded inputs make of the stream
+      expect(report.layers.at(-1)!.outputError).not.toBe(weightOnly.layers.at(-1)!.outputError);
+    }
+  });
+
+  it('puts the same static scale before linears of one input', async () => {
+    const activation: ActivationSpec = { format: { ...int8, granularity: perTensor }, scaling: 'static' };
+    const { output } = await run({ format: int8, activation, calibration });
+    const { checkpoint, close } = await openModelDirectory(output);
+    const scale = async (name: string) => toFloat32(await checkpoint.read(`model.layers.0.${name}.input_scale`))[0]!;
+    expect(await scale('self_attn.q_proj')).toBe(await scale('self_attn.v_proj'));
+    expect(await scale('mlp.up_proj')).toBe(await scale('mlp.gate_proj'));
+    expect(await scale('mlp.down_proj')).not.toBe(await scale('mlp.up_proj'));
+    await close();
+  });
 
   it.each([
     ['rtn', rtn()],
@@ -182,6 +215,15 @@ describe('nothing is left when quantize', () => {
 
   it('has no calibration for a method that needs it', () =>
     fails({ method: gptq() }, 'usage', /Method gptq measures the layers' inputs: give calibration text \(--calibration FILE\)/));
+
+  it('is asked for rounded inputs that the layout cannot say, or static ones without calibration', async () => {
+    const activation = (scaling: ActivationSpec['scaling']): ActivationSpec => ({ format, scaling });
+    await fails({ activation: activation('static') }, 'unsupported', /Layout compressed-tensors cannot round inputs as .*one per tensor/);
+    const perTensor: FormatSpec = { ...format, granularity: { kind: 'tensor' } };
+    await fails({ activation: { format: perTensor, scaling: 'static' } }, 'usage', /Static scales of activations are measured/);
+    const { rejectsActivation: _, ...silent } = compressedTensors;
+    await fails({ layout: silent, activation: activation('dynamic') }, 'unsupported', /say nothing of inputs/);
+  });
 
   it('is given a method with transforms', () =>
     fails(

@@ -6,6 +6,7 @@ import {
   quantizationConfig,
 } from '@fewbit/checkpoint';
 import { FewbitError, firstNonFinite } from '@fewbit/core';
+import { type ActivationSpec, activationName, type FormatSpec, type Layout } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { Course } from './course.js';
@@ -67,13 +68,14 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
 }
 
 /** All that can be known before any work. */
-function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: Omit<QuantizeOptions, 'backend'>): void {
+function refuseEarly(plan: ModelPlan, { method, calibration, layout, format, activation }: Omit<QuantizeOptions, 'backend'>): void {
   if (method.transforms.length > 0) {
     throw new FewbitError('unsupported', `Method ${method.id} has transforms, which this pipeline does not apply.`);
   }
   if (method.solver.needs.length > 0 && !calibration) {
     throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
   }
+  if (activation) refuseActivation(activation, layout, format, calibration !== undefined);
   const refused = linears(plan)
     .map(({ module, rows, cols }) => ({ module, why: layout.rejects(format, rows, cols) }))
     .filter(({ why }) => why);
@@ -85,6 +87,16 @@ function refuseEarly(plan: ModelPlan, { method, calibration, layout, format }: O
   }
 }
 
+function refuseActivation(activation: ActivationSpec, layout: Layout, format: FormatSpec, calibrated: boolean): void {
+  const why = layout.rejectsActivation
+    ? layout.rejectsActivation(activation, format)
+    : 'its files say nothing of inputs; use compressed-tensors.';
+  if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round inputs as ${activationName(activation)}: ${why}`);
+  if (activation.scaling === 'static' && !calibrated) {
+    throw new FewbitError('usage', 'Static scales of activations are measured: give calibration text (--calibration FILE).');
+  }
+}
+
 async function run(
   directory: ModelDirectory,
   source: WeightSource,
@@ -92,7 +104,7 @@ async function run(
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
   const started = performance.now();
-  const { method, format, layout, backend, calibration, output, seed = 0 } = options;
+  const { method, format, activation, observer = 'minmax', layout, backend, calibration, output, seed = 0 } = options;
   const { plan } = source;
   const withFloat = method.solver.needs.some((statistic) => statistic.needsFloat);
   const course = new Course(totalWork(plan, options), options.onProgress, options.signal);
@@ -102,22 +114,26 @@ async function run(
       startSequences(source, globals, backend, calibration?.windows ?? [], withFloat),
     );
     const layers: LayerReport[] = [];
+    const columnGrouped = new Set<string>();
     for (const block of plan.blocks) {
       const reports = await quantizeBlock(block, sequences, {
         source,
         backend,
         solver: method.solver,
         spec: format,
+        activation,
+        observer,
         seed,
         course,
-        emit: async ({ module }, matrix) => {
-          for (const [name, tensor] of layout.pack(matrix)) await writer.write(`${module}.${name}`, tensor);
+        emit: async ({ module }, matrix, rounding) => {
+          if (matrix.columnGroup) columnGrouped.add(module);
+          for (const [name, tensor] of layout.pack(matrix, rounding)) await writer.write(`${module}.${name}`, tensor);
         },
       });
       layers.push(...reports);
     }
     const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
-    await course.step('write', output, 0, () => writeRest(directory, plan, writer, layout, format));
+    await course.step('write', output, 0, () => writeRest(directory, plan, writer, layout, format, { activation, columnGrouped }));
     let difference = 0;
     const { bytes } = await writer.commit(async (partial) => {
       difference = await course.step('verify', output, 0, () => readBack(partial, layout, sequences[0]!.tokens, expected, backend));
@@ -128,6 +144,7 @@ async function run(
       output,
       method: method.id,
       layout: layout.id,
+      ...(activation && { activations: activationName(activation) }),
       bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
       bitsPerWeight: layers.reduce((sum, layer) => sum + layer.bytes * 8, 0) / weights,
       seconds: (performance.now() - started) / 1000,

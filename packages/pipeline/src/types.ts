@@ -1,6 +1,6 @@
 import type { Method } from '@fewbit/algorithm';
-import type { CalibrationSet } from '@fewbit/calibration';
-import type { FormatSpec, Layout } from '@fewbit/formats';
+import type { CalibrationSet, Observer } from '@fewbit/calibration';
+import type { ActivationSpec, FormatSpec, Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 
 export interface QuantizeOptions {
@@ -11,6 +11,10 @@ export interface QuantizeOptions {
   readonly method: Method;
   /** The format of every linear layer of the blocks; embeddings, norms and head stay in float. */
   readonly format: FormatSpec;
+  /** How the inputs of those layers are rounded when the model runs, and while it is calibrated. Default: not at all. */
+  readonly activation?: ActivationSpec;
+  /** How static scales of activations are found. Default `minmax`. */
+  readonly observer?: Observer;
   readonly layout: Layout;
   readonly backend: Backend;
   /** Required when the method needs statistics; also fills `outputError`. */
@@ -32,11 +36,13 @@ export interface Progress {
 export interface LayerReport {
   readonly name: string;
   readonly format: string;
+  /** How its inputs are rounded; absent where they are not. */
+  readonly activation?: string;
   readonly bitsPerWeight: number;
   readonly bytes: number;
   /** ‖W−Ŵ‖²/‖W‖² */
   readonly weightError: number;
-  /** ‖(W−Ŵ)X‖²/‖WX‖² over the calibration inputs. */
+  /** ‖(W−Ŵ)X‖²/‖WX‖² over the calibration inputs, rounded where activations are. */
   readonly outputError?: number;
   readonly notes: readonly string[];
 }
@@ -46,6 +52,8 @@ export interface QuantizeReport {
   readonly output: string;
   readonly method: string;
   readonly layout: string;
+  /** How inputs are rounded; absent where they are not. */
+  readonly activations?: string;
   readonly bytes: { readonly before: number; readonly after: number };
   /** Over the quantized layers, scales and zero points counted. */
   readonly bitsPerWeight: number;

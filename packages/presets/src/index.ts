@@ -1,3 +1,4 @@
+export { activationNames, parseActivation } from './activations.js';
 export { formatNames, parseFormat } from './formats.js';
 export { type InspectedTensor, inspectModel, type ModelInspection } from './inspect-model.js';
 export { findLayout, layoutNames } from './layouts.js';

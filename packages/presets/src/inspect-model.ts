@@ -1,6 +1,6 @@
 import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { elementCount } from '@fewbit/core';
-import { formatName, type LayoutReading } from '@fewbit/formats';
+import { activationName, formatName, type LayoutReading } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
 import { layouts } from './layouts.js';
 
@@ -9,6 +9,8 @@ export interface InspectedTensor {
   readonly name: string;
   /** `int4 g128 …`, or a dtype. */
   readonly format: string;
+  /** How the inputs of a linear layer are rounded; absent where they are not. */
+  readonly activation?: string;
   /** Logical: of the weight, not of its packed words. */
   readonly shape: readonly number[];
   readonly bitsPerWeight: number;
@@ -67,7 +69,15 @@ function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutR
     if (!spec) continue;
     const parts = [...checkpoint.tensors].filter(([name]) => name.startsWith(`${module}.`) && name !== `${module}.bias`);
     const bytes = parts.reduce((sum, [, info]) => sum + info.bytes, 0);
-    const tensor = { name: module, format: formatName(spec), shape: [rows, cols], bitsPerWeight: (bytes * 8) / (rows * cols), bytes };
+    const inputs = reading?.activation?.(module);
+    const tensor: InspectedTensor = {
+      name: module,
+      format: formatName(spec),
+      ...(inputs && { activation: activationName(inputs) }),
+      shape: [rows, cols],
+      bitsPerWeight: (bytes * 8) / (rows * cols),
+      bytes,
+    };
     for (const [name] of parts) quantized.set(name, tensor);
   }
   const plain = (name: string): InspectedTensor => {

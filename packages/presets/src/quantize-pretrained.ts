@@ -1,11 +1,12 @@
 import { type CalibrationSet, calibrationWindows, readDocuments } from '@fewbit/calibration';
 import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
-import { createFormat, formatName, type IntSpec, type Layout } from '@fewbit/formats';
+import { activationName, createFormat, formatName, type IntSpec, type Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan, planModel } from '@fewbit/models';
 import { checkQuantize, type Progress, type QuantizeOptions, type QuantizeReport, quantize } from '@fewbit/pipeline';
 import { openTokenizer } from '@fewbit/tokenizer';
+import { parseActivation } from './activations.js';
 import { parseFormat } from './formats.js';
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
@@ -28,7 +29,7 @@ export async function quantizePretrained(
 export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
   const prepared = await prepare(job);
   await checkQuantize(prepared);
-  const { model, output, method, format, layout, calibration } = prepared;
+  const { model, output, method, format, activation, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
@@ -41,6 +42,7 @@ export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
       output,
       method: method.id,
       format: formatName(format),
+      ...(activation && { activations: activationName(activation) }),
       layout: layout.id,
       layers: layers.length,
       parameters: layers.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
@@ -59,12 +61,24 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   const method = createMethod(recipe.method, recipe.methodOptions);
   const layout = findLayout(recipe.layout);
   parseFormat(recipe, 'F32'); // a wrong name is said before a model is looked for
+  const asked = parseActivation(recipe.activations);
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
     const format = parseFormat(recipe, scaleType(directory, plan, layout));
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
-    return { model, output, method, format, layout, seed: recipe.seed, ...(calibration && { calibration }) };
+    const activation = asked ?? layout.impliedActivation?.(format);
+    return {
+      model,
+      output,
+      method,
+      format,
+      layout,
+      seed: recipe.seed,
+      ...(activation && { activation }),
+      ...(recipe.observer && { observer: recipe.observer }),
+      ...(calibration && { calibration }),
+    };
   } finally {
     await directory.close();
   }

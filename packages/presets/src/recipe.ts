@@ -1,3 +1,4 @@
+import { observers } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import { z } from 'zod';
 import { granularityNames } from './formats.js';
@@ -9,6 +10,8 @@ const recipeSchema = z.strictObject({
   group: z.int().optional(),
   granularity: z.enum(granularityNames).optional(),
   symmetric: z.boolean().optional(),
+  activations: z.string().default('none'),
+  observer: z.enum(observers).optional(),
   layout: z.string().default('compressed-tensors'),
   calibration: z
     .strictObject({

@@ -25,6 +25,8 @@ export interface QuantizePlan {
   readonly output: string;
   readonly method: string;
   readonly format: string;
+  /** How inputs are rounded; absent where they are not. */
+  readonly activations?: string;
   readonly layout: string;
   readonly layers: number;
   readonly parameters: number;

@@ -1,3 +1,4 @@
+import type { ActivationRounding } from '@fewbit/formats';
 import type { DeviceTensor, Ops } from '@fewbit/kernels';
 import type { AttentionPlan, BlockPlan, LinearPlan, NormPlan } from '@fewbit/models';
 import { applyNorm } from './apply-norm.js';
@@ -20,18 +21,20 @@ export const blockStages: BlockStages = (block) => {
     },
     {
       site: mlpInput!,
-      run({ residual, input }, { backend: { ops }, weights }) {
-        const joined = join(ops, residual, linear(ops, block.output, weights, input!), block.attentionPostNorm, weights);
+      run({ residual, input }, context) {
+        const { weights } = context;
+        const { ops } = context.backend;
+        const joined = join(ops, residual, linear(block.output, input!, context), block.attentionPostNorm, weights);
         return { residual: joined, input: applyNorm(ops, block.mlpNorm, weights, joined) };
       },
     },
     {
       site: mlpDown!,
-      run: ({ residual, input }, { backend: { ops }, weights }) => ({ residual, input: expand(block, ops, weights, input!) }),
+      run: ({ residual, input }, context) => ({ residual, input: expand(block, input!, context) }),
     },
     {
-      run: ({ residual, input }, { backend: { ops }, weights }) => ({
-        residual: join(ops, residual, linear(ops, block.mlp.down, weights, input!), block.mlpPostNorm, weights),
+      run: ({ residual, input }, context) => ({
+        residual: join(context.backend.ops, residual, linear(block.mlp.down, input!, context), block.mlpPostNorm, context.weights),
       }),
     },
   ];
@@ -40,7 +43,7 @@ export const blockStages: BlockStages = (block) => {
 function attend({ attention, projections }: BlockPlan, input: DeviceTensor, context: StageContext): DeviceTensor {
   const { backend, weights, start, cache } = context;
   const { ops } = backend;
-  const [q, k, v] = project(projections, attention, ops, weights, input);
+  const [q, k, v] = project(projections, attention, input, context);
   const query = turn(ops, headNorm(ops, attention.queryNorm, weights, q), attention, start);
   const key = turn(ops, headNorm(ops, attention.keyNorm, weights, k), attention, start);
   const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
@@ -55,15 +58,15 @@ function attend({ attention, projections }: BlockPlan, input: DeviceTensor, cont
 function project(
   projections: BlockPlan['projections'],
   { heads, keyValueHeads, headSize }: AttentionPlan,
-  ops: Ops,
-  weights: BlockWeights,
   input: DeviceTensor,
+  context: StageContext,
 ): [DeviceTensor, DeviceTensor, DeviceTensor] {
   if (projections.kind === 'separate') {
     const { query, key, value } = projections;
-    return [linear(ops, query, weights, input), linear(ops, key, weights, input), linear(ops, value, weights, input)];
+    return linears([query, key, value], input, context) as [DeviceTensor, DeviceTensor, DeviceTensor];
   }
-  const all = linear(ops, projections.all, weights, input);
+  const { ops } = context.backend;
+  const all = linear(projections.all, input, context);
   const queries = heads * headSize;
   const keys = keyValueHeads * headSize;
   return [ops.columns(all, 0, queries), ops.columns(all, queries, keys), ops.columns(all, queries + keys, keys)];
@@ -77,9 +80,11 @@ function turn(ops: Ops, x: DeviceTensor, { rotary, headSize }: AttentionPlan, st
   return rotary ? ops.rotate(x, headSize, rotary, start) : x;
 }
 
-function expand({ mlp }: BlockPlan, ops: Ops, weights: BlockWeights, input: DeviceTensor): DeviceTensor {
-  const up = linear(ops, mlp.up, weights, input);
-  return mlp.kind === 'gated' ? ops.gated(linear(ops, mlp.gate, weights, input), up, mlp.activation) : ops.activate(up, mlp.activation);
+function expand({ mlp }: BlockPlan, input: DeviceTensor, context: StageContext): DeviceTensor {
+  const { ops } = context.backend;
+  if (mlp.kind === 'plain') return ops.activate(linear(mlp.up, input, context), mlp.activation);
+  const [up, gate] = linears([mlp.up, mlp.gate], input, context) as [DeviceTensor, DeviceTensor];
+  return ops.gated(gate, up, mlp.activation);
 }
 
 /** residual + output, normalised before where the model does so. */
@@ -87,6 +92,17 @@ function join(ops: Ops, residual: DeviceTensor, output: DeviceTensor, postNorm: 
   return ops.add(residual, postNorm ? applyNorm(ops, postNorm, weights, output) : output);
 }
 
-function linear(ops: Ops, { module }: LinearPlan, weights: BlockWeights, x: DeviceTensor): DeviceTensor {
-  return ops.matmul(x, weights.get(`${module}.weight`)!, weights.get(`${module}.bias`));
+function linear(plan: LinearPlan, x: DeviceTensor, context: StageContext): DeviceTensor {
+  return linears([plan], x, context)[0]!;
+}
+
+/** Linears of one input, which is rounded once for those that round it alike. */
+function linears(plans: readonly LinearPlan[], x: DeviceTensor, { backend: { ops }, weights, activations }: StageContext): DeviceTensor[] {
+  const seen = new Map<ActivationRounding | undefined, DeviceTensor>([[undefined, x]]);
+  return plans.map(({ module }) => {
+    const rounding = activations?.get(module);
+    const input = seen.get(rounding) ?? ops.roundActivations(x, rounding!);
+    seen.set(rounding, input);
+    return ops.matmul(input, weights.get(`${module}.weight`)!, weights.get(`${module}.bias`));
+  });
 }

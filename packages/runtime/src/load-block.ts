@@ -1,6 +1,7 @@
+import type { ActivationRounding } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import { type BlockPlan, blockLinears, type NormPlan } from '@fewbit/models';
-import type { BlockWeights, WeightSource } from './types.js';
+import type { BlockActivations, BlockWeights, WeightSource } from './types.js';
 
 /** Puts a block's weights into the backend's memory, where they stay until `freeBlock`. */
 export function loadBlock(source: WeightSource, block: BlockPlan, backend: Backend): Promise<BlockWeights> {
@@ -14,6 +15,21 @@ export function loadBlock(source: WeightSource, block: BlockPlan, backend: Backe
       if (bias) weights.set(`${module}.bias`, await uploadVector(source, `${module}.bias`, backend));
     }
   });
+}
+
+/** How the inputs of a block's linears are rounded; equal roundings are one object, so that a shared input is rounded once. */
+export async function loadActivations(source: WeightSource, block: BlockPlan): Promise<BlockActivations> {
+  const activations = new Map<string, ActivationRounding>();
+  const known = new Map<string, ActivationRounding>();
+  for (const { module } of blockLinears(block)) {
+    const rounding = await source.activation?.(module);
+    if (!rounding) continue;
+    const key = JSON.stringify(rounding);
+    const same = known.get(key) ?? rounding;
+    known.set(key, same);
+    activations.set(module, same);
+  }
+  return activations;
 }
 
 /** Frees what `loadBlock` put into memory. */

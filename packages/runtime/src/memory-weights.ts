@@ -29,6 +29,7 @@ export function overlay(source: WeightSource, replaced: ReadonlyMap<string, Matr
       if (!found) return source.quantized(module);
       return 'codes' in found ? found : undefined;
     },
+    ...(source.activation && { activation: (module: string) => source.activation!(module) }),
     vector: (name) => source.vector(name),
     close: () => source.close(),
   };

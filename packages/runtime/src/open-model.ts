@@ -5,8 +5,8 @@ import type { ModelPlan } from '@fewbit/models';
 import { blockStages } from './block-stages.js';
 import { embedTokens, freeGlobals, type Globals, headLogits, loadGlobals } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
-import { freeBlock, loadBlock } from './load-block.js';
-import type { BlockWeights, Stage, StageState, WeightSource } from './types.js';
+import { freeBlock, loadActivations, loadBlock } from './load-block.js';
+import type { BlockActivations, BlockWeights, Stage, StageState, WeightSource } from './types.js';
 
 export interface LogitsOptions {
   /** Earlier tokens of the sequence; the new ones join it. Without it `tokens` are a whole sequence. */
@@ -43,7 +43,10 @@ export async function openModel(source: WeightSource, backend: Backend): Promise
     freeGlobals(globals, backend);
   };
   try {
-    for (const block of plan.blocks) blocks.push({ weights: await loadBlock(source, block, backend), stages: blockStages(block) });
+    for (const block of plan.blocks) {
+      const activations = await loadActivations(source, block);
+      blocks.push({ weights: await loadBlock(source, block, backend), activations, stages: blockStages(block) });
+    }
   } catch (error) {
     await close();
     throw error;
@@ -61,6 +64,7 @@ export async function openModel(source: WeightSource, backend: Backend): Promise
 
 interface LoadedBlock {
   readonly weights: BlockWeights;
+  readonly activations: BlockActivations;
   readonly stages: readonly Stage[];
 }
 
@@ -149,9 +153,9 @@ async function hiddenStates(pass: Pass, tokens: Uint32Array, start: number, cach
 }
 
 function runBlock({ backend, blocks }: Pass, index: number, residual: DeviceTensor, start: number, cache?: KeyValueCache): DeviceTensor {
-  const { weights, stages } = blocks[index]!;
+  const { weights, activations, stages } = blocks[index]!;
   const blockCache = cache?.blocks[index];
-  const context = { backend, weights, start, ...(blockCache && { cache: blockCache }) };
+  const context = { backend, weights, activations, start, ...(blockCache && { cache: blockCache }) };
   return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
 }
 

@@ -1,6 +1,6 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
-import { decodeMatrix, type Layout, type LayoutReading } from '@fewbit/formats';
+import { type ActivationRounding, decodeMatrix, type Layout, type LayoutReading } from '@fewbit/formats';
 import { checkTensors, type LinearPlan, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
 import { weightReader } from './weight-reader.js';
@@ -29,17 +29,31 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return { shape: tensor.shape, data: toFloat32(tensor) };
   };
 
-  const readCodes = async ({ module, rows, cols }: Pick<LinearPlan, 'module' | 'rows' | 'cols'>) => {
-    const spec = reading?.format(module);
-    if (!reading || !spec) return undefined;
+  const localTensors = async (module: string) => {
     const local = new Map<string, Tensor>();
     for (const name of checkpoint.tensors.keys()) {
       if (name.startsWith(`${module}.`) && name !== `${module}.bias`) local.set(name.slice(module.length + 1), await checkpoint.read(name));
     }
+    return local;
+  };
+
+  const readCodes = async ({ module, rows, cols }: Pick<LinearPlan, 'module' | 'rows' | 'cols'>) => {
+    const spec = reading?.format(module);
+    if (!reading || !spec) return undefined;
+    const local = await localTensors(module);
     return named(module, () => reading.layout.unpack(local, spec, rows, cols));
   };
 
-  return weightReader(plan, readFloat, readCodes);
+  const activation = async (module: string): Promise<ActivationRounding | undefined> => {
+    const spec = reading?.activation?.(module);
+    if (!reading || !spec) return undefined;
+    const { unpackActivation } = reading.layout;
+    if (!unpackActivation || spec.scaling === 'dynamic') return { spec };
+    const local = await localTensors(module);
+    return named(module, () => unpackActivation(local, spec));
+  };
+
+  return { ...weightReader(plan, readFloat, readCodes), activation };
 }
 
 function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutReading | undefined {

@@ -1,5 +1,5 @@
 import type { Matrix } from '@fewbit/core';
-import type { QuantizedMatrix } from '@fewbit/formats';
+import type { ActivationRounding, QuantizedMatrix } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { BlockPlan, ModelPlan, Site } from '@fewbit/models';
 
@@ -10,6 +10,8 @@ export interface WeightSource {
   linear(module: string): Promise<Matrix>;
   /** The codes of a quantized linear, or undefined where it is stored in float. */
   quantized(module: string): Promise<QuantizedMatrix | undefined>;
+  /** How the inputs of a linear are rounded, or undefined where they are not. A source without it rounds none. */
+  activation?(module: string): Promise<ActivationRounding | undefined>;
   /** Any other float tensor by its full name. */
   vector(name: string): Promise<{ readonly shape: readonly number[]; readonly data: Float32Array }>;
   close(): Promise<void>;
@@ -17,6 +19,9 @@ export interface WeightSource {
 
 /** A block's weights in a backend's memory, by tensor name (`….weight`, `….bias`). */
 export type BlockWeights = ReadonlyMap<string, DeviceTensor>;
+
+/** How the inputs of a block's linears are rounded, by module; modules that are not there take them as they come. */
+export type BlockActivations = ReadonlyMap<string, ActivationRounding>;
 
 /**
  * The live tensors of one sequence between two stages of a block: `input` is what the next site's linears
@@ -30,6 +35,8 @@ export interface StageState {
 export interface StageContext {
   readonly backend: Backend;
   readonly weights: BlockWeights;
+  /** Default: no inputs are rounded. */
+  readonly activations?: BlockActivations;
   /** Position of the first row. */
   readonly start: number;
   /** Keys and values of earlier positions; absent for a whole sequence at once. */

@@ -182,6 +182,14 @@ export function backendContract(name: string, probe: BackendProbe): void {
         });
       }));
 
+    it('roundActivations', () =>
+      property(fc.record({ m: size(20), k: size(200), seed }), ({ m, k, seed }) => {
+        const format = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
+        return agrees([[[m, k], values(m * k, seed)]], tolerance.copy, (on, [x]) =>
+          on.ops.roundActivations(x!, { spec: { format, scaling: 'dynamic' } }),
+        );
+      }));
+
     it('crossEntropy', () =>
       property(fc.record({ m: size(20), n: size(3000), spread: fc.constantFrom(1, 30), seed }), ({ m, n, spread, seed }) => {
         const targets = Uint32Array.from(values(m, seed), (x) => Math.floor(Math.abs(x) * 1e6) % n);

@@ -17,6 +17,7 @@ export function addInspect(program: Command, io: Io): void {
 }
 
 function describe({ model, architecture, parameters, bytes, bitsPerWeight, layout, writer, formats, modules }: ModelInspection): string {
+  const inputs = [...new Set(modules.flatMap(({ activation }) => activation ?? []))];
   return [
     table(
       [model, ''],
@@ -26,6 +27,7 @@ function describe({ model, architecture, parameters, bytes, bitsPerWeight, layou
         ['size', megabytes(bytes)],
         ['bits per weight', bitsPerWeight.toFixed(3)],
         ['layout', layout ?? 'float'],
+        ...inputs.map((activation) => ['inputs', activation]),
         ...(writer ? [['written by', writer]] : []),
         ...formats.map(({ format, modules, parameters }) => [format, `${modules} tensors, ${parameters.toLocaleString('en')} values`]),
       ],

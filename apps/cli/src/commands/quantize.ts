@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { FewbitError } from '@fewbit/core';
 import {
+  activationNames,
   formatNames,
   layoutNames,
   methodNames,
@@ -42,6 +43,8 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--granularity <kind>', 'tensor, channel, group, block (default: group)')
     .option('--symmetric', 'symmetric grid (default at 4 and 8 bits)')
     .option('--asymmetric', 'asymmetric grid (default at the other widths)')
+    .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
+    .option('--observer <how>', 'static scales of activations: minmax, percentile, mse (default: minmax)')
     .option('--layout <name>', `${layoutNames.join(', ')} (default: compressed-tensors)`)
     .option('--calibration <file>', 'text to calibrate on: .txt, .raw, or .jsonl with a "text" field per line')
     .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
@@ -89,6 +92,8 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     group: options.group,
     granularity: options.granularity,
     symmetric: options.symmetric ? true : options.asymmetric ? false : undefined,
+    activations: options.activations,
+    observer: options.observer,
     layout: options.layout,
     seed: options.seed,
   });
@@ -121,6 +126,7 @@ function describe(report: QuantizeReport): string {
   return [
     table(['layer', 'format', 'weight error', 'output error', 'bits', 'size'], rows),
     ...notes.map((note) => `note: ${note}\n`),
+    ...(report.activations ? [`inputs: ${report.activations}\n`] : []),
     `${report.output}: ${report.method}, ${report.layout}, ${report.bitsPerWeight.toFixed(3)} bits per weight in the quantized layers\n`,
     `${megabytes(bytes.before)} → ${megabytes(bytes.after)} in ${duration(report.seconds)}, at most ${megabytes(report.peakMemory)} of memory\n`,
     `read back: logits differ by ${report.readBack.toExponential(1)} (relative L2) from the model in memory\n`,

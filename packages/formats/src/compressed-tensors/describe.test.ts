@@ -55,7 +55,7 @@ describe('describe', () => {
     for (const [i, { config, modules }] of described.entries()) {
       const reading = compressedTensors.recognise(config);
       for (const module of modules) {
-        const format = reading?.format(module);
+        const format = reading?.format(module) as IntSpec | undefined;
         const theirs = golden.configs[i]!.resolved[module];
         const ours = format && {
           num_bits: format.bits,
@@ -77,7 +77,7 @@ describe('describe', () => {
       [first, format],
       [second, format],
     ]);
-    const config = compressedTensors.describe(modules, [], new Set([second]));
+    const config = compressedTensors.describe(modules, [], { columnGrouped: new Set([second]) });
     expect(config.config_groups).toMatchObject({
       group_0: { targets: [first], weights: { actorder: null } },
       group_1: { targets: [second], weights: { actorder: 'group' } },

@@ -1,6 +1,9 @@
 import { FewbitError } from '@fewbit/core';
+import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
-import type { FormatSpec, IntSpec } from '../types.js';
+import type { ActivationSpec, DescribeOptions, FormatSpec } from '../types.js';
+import { type ContainerId, containerOf } from './containers.js';
+import { heldSpec } from './held-spec.js';
 
 /**
  * The `quantization_config` of compressed-tensors. One group with the target `Linear` where all modules have one format,
@@ -9,9 +12,9 @@ import type { FormatSpec, IntSpec } from '../types.js';
 export function describeConfig(
   modules: ReadonlyMap<string, FormatSpec>,
   ignored: readonly string[],
-  columnGrouped: ReadonlySet<string> = new Set(),
+  options: DescribeOptions = {},
 ): Record<string, unknown> {
-  const groups = groupModules(modules, columnGrouped);
+  const groups = groupModules(modules, options);
   const formats = new Set(groups.map(({ format }) => format));
   const mixed = formats.size > 1;
   return {
@@ -22,12 +25,12 @@ export function describeConfig(
     kv_cache_scheme: null,
     ignore: [...new Set([...ignored, ...(modules.has('lm_head') ? [] : ['lm_head'])])],
     config_groups: Object.fromEntries(
-      groups.map(({ weights, format, targets }, i) => [
+      groups.map(({ weights, input_activations, format, targets }, i) => [
         `group_${i}`,
         {
           targets: groups.length === 1 ? ['Linear'] : targets,
           weights,
-          input_activations: null,
+          input_activations,
           output_activations: null,
           ...(mixed ? { format } : {}),
         },
@@ -38,43 +41,58 @@ export function describeConfig(
 
 interface Group {
   readonly weights: Record<string, unknown>;
-  readonly format: 'pack-quantized' | 'int-quantized';
+  readonly input_activations: Record<string, unknown> | null;
+  readonly format: ContainerId;
   readonly targets: string[];
 }
 
 /** Modules that a reader treats alike, in order of first appearance. */
-function groupModules(modules: ReadonlyMap<string, FormatSpec>, columnGrouped: ReadonlySet<string>): readonly Group[] {
+function groupModules(modules: ReadonlyMap<string, FormatSpec>, { columnGrouped, activations }: DescribeOptions): readonly Group[] {
   if (modules.size === 0) throw new FewbitError('usage', 'No module is quantized, so there is no quantization_config to write.');
   const groups = new Map<string, Group>();
   for (const [name, spec] of modules) {
-    if (spec.kind !== 'int')
-      throw new FewbitError('unsupported', `compressed-tensors files of ${spec.kind} formats are not written: ${name}.`);
-    const weights = weightArguments(spec, columnGrouped.has(name));
-    const key = JSON.stringify(weights);
-    const group = groups.get(key) ?? {
-      weights,
-      format: spec.granularity.kind === 'tensor' ? 'int-quantized' : 'pack-quantized',
-      targets: [],
+    const activation = activations?.get(name);
+    const format = containerOf(spec, activation);
+    if (!format) throw new FewbitError('unsupported', `compressed-tensors has no place for ${name} in ${formatName(spec)}.`);
+    const weights = {
+      ...argumentsOf(spec),
+      dynamic: false,
+      actorder: columnGrouped?.has(name) ? 'group' : null,
+      observer: 'minmax',
+      observer_kwargs: {},
     };
+    const input_activations = activation ? activationArguments(activation) : null;
+    const key = JSON.stringify([weights, input_activations, format]);
+    const group = groups.get(key) ?? { weights, input_activations, format, targets: [] as string[] };
     group.targets.push(name);
     groups.set(key, group);
   }
   return [...groups.values()];
 }
 
-/** Only keys that `QuantizationArgs` knows: it forbids others. */
-function weightArguments(spec: IntSpec, columnGrouped: boolean): Record<string, unknown> {
+function activationArguments({ format, scaling }: ActivationSpec): Record<string, unknown> {
+  const { strategy, ...rest } = argumentsOf(format);
+  return {
+    ...rest,
+    strategy: strategy === 'channel' ? 'token' : strategy,
+    dynamic: scaling === 'dynamic',
+    actorder: null,
+    observer: scaling === 'dynamic' ? null : 'minmax',
+    observer_kwargs: {},
+  };
+}
+
+/** Only keys that `QuantizationArgs` knows: it forbids others. Old readers do not know `scale_dtype`: it stands only where it is needed. */
+function argumentsOf(format: FormatSpec): Record<string, unknown> {
+  const spec = heldSpec(format);
   const { granularity } = spec;
   return {
-    num_bits: spec.bits,
-    type: 'int',
-    symmetric: isSymmetric(spec.scheme),
-    strategy: granularity.kind,
+    num_bits: spec.kind === 'int' ? spec.bits : spec.element === 'e2m1' ? 4 : 8,
+    type: spec.kind,
+    symmetric: spec.kind === 'float' || isSymmetric(spec.scheme),
+    strategy: spec.scaleType === 'E4M3' ? 'tensor_group' : granularity.kind,
     group_size: granularity.kind === 'group' ? granularity.size : null,
-    block_structure: null,
-    dynamic: false,
-    actorder: columnGrouped ? 'group' : null,
-    observer: 'minmax',
-    observer_kwargs: {},
+    block_structure: granularity.kind === 'block' ? [granularity.rows, granularity.cols] : null,
+    ...(spec.scaleType === 'E8M0' && { scale_dtype: 'torch.uint8', zp_dtype: 'torch.uint8' }),
   };
 }

@@ -1,18 +1,14 @@
-/** compressed-tensors, the format of llm-compressor, vLLM and transformers: its integer families `pack-quantized` and `int-quantized`. */
+/** compressed-tensors, the format of llm-compressor, vLLM and transformers. */
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
-import { checkMatrix } from '../int-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
+import { packActivation, rejectsActivation, unpackActivation } from './activation.js';
+import { containerOf, packInto, unpackFrom } from './containers.js';
 import { describeConfig } from './describe.js';
-import { packBytes, unpackBytes } from './int-quantized.js';
-import { packWords, unpackWords } from './pack-quantized.js';
 import { readConfig } from './recognise.js';
 
-/**
- * Channel and group granularity go to `pack-quantized`, one scale for the whole tensor to `int-quantized`; both are read.
- * Every symmetric scheme is exact: readers multiply code − 2^(bits − 1) by the scale, whatever its convention or sign.
- */
+/** Every symmetric scheme is exact: readers multiply code − 2^(bits − 1) by the scale, whatever its convention or sign. */
 export const compressedTensors: Layout = {
   id: 'compressed-tensors',
   rejects,
@@ -20,35 +16,31 @@ export const compressedTensors: Layout = {
     if (spec.kind !== 'int' || spec.granularity.kind !== 'group' || cols % spec.granularity.size === 0) return undefined;
     return `vLLM and the compressed-tensors package read no ragged group: ${cols} input columns are not a multiple of ${spec.granularity.size}. Use a group size that divides them, or per channel.`;
   },
-  pack(matrix) {
-    const { spec } = matrix;
-    const reason = rejects(spec);
-    if (reason || spec.kind !== 'int') throw new FewbitError('unsupported', reason ?? notInteger(spec));
-    const integers = checkMatrix({ ...matrix, spec });
-    return spec.granularity.kind === 'tensor' ? packBytes(integers) : packWords(integers);
+  rejectsActivation,
+  pack(matrix, activation) {
+    const container = containerOf(matrix.spec, activation?.spec);
+    if (!container) throw new FewbitError('unsupported', rejects(matrix.spec) ?? `compressed-tensors has no ${formatName(matrix.spec)}.`);
+    return new Map([...packInto(container, matrix), ...packActivation(activation)]);
   },
-  unpack(tensors, spec, rows, cols) {
-    if (spec.kind !== 'int') throw new FewbitError('unsupported', notInteger(spec));
-    return (tensors.has('weight') ? unpackBytes : unpackWords)(tensors, spec, rows, cols);
-  },
+  unpack: unpackFrom,
+  unpackActivation,
   describe: describeConfig,
   recognise: (config) => readConfig(config, compressedTensors),
 };
 
 function rejects(spec: FormatSpec): string | undefined {
-  if (spec.kind !== 'int') return notInteger(spec);
+  if (containerOf(spec)) return undefined;
+  if (spec.kind !== 'int') {
+    return `compressed-tensors has no ${formatName(spec)}: its floats are E4M3 with float scales, MXFP4, MXFP8 (groups of 32) and NVFP4 (groups of 16).`;
+  }
   if (spec.scheme === 'symmetric-absmax') return 'compressed-tensors stores scales, not absmaxes; take the scheme symmetric-restricted.';
   const { kind } = spec.granularity;
   if (kind === 'block' || kind === 'flat') {
     const what = kind === 'block' ? '2-D blocks' : 'runs across rows';
     return `compressed-tensors has no integer format with ${what} that engines read; use group, channel or tensor granularity.`;
   }
-  if (kind === 'tensor' && (spec.bits !== 8 || !isSymmetric(spec.scheme))) {
+  if (spec.bits !== 8 || !isSymmetric(spec.scheme)) {
     return `compressed-tensors holds one scale per tensor only for symmetric int8, not ${formatName(spec)}; use group or channel granularity.`;
   }
   return undefined;
-}
-
-function notInteger(spec: FormatSpec): string {
-  return `compressed-tensors files of integer formats are written and read here, not ${formatName(spec)}.`;
 }

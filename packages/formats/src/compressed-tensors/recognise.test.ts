@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { FewbitError } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
-import { compressedTensors } from '../index.js';
+import { activationName, compressedTensors, formatName, type IntSpec } from '../index.js';
 
 const weights = {
   num_bits: 4,
@@ -32,7 +32,12 @@ const config = (changes: object = {}) => ({
   ...changes,
 });
 const withWeights = (changes: object) => config({ config_groups: { group_0: group(['Linear'], changes) } });
-const format = (value: object, module = 'model.layers.0.mlp.up_proj') => compressedTensors.recognise(value)?.format(module);
+const withInputs = (input: object) =>
+  config({
+    config_groups: { group_0: { ...group(['Linear']), input_activations: { num_bits: 8, type: 'int', symmetric: true, ...input } } },
+  });
+const format = (value: object, module = 'model.layers.0.mlp.up_proj') =>
+  compressedTensors.recognise(value)?.format(module) as IntSpec | undefined;
 
 describe('recognise', () => {
   it("leaves other methods' configs alone", () => {
@@ -95,19 +100,46 @@ describe('recognise', () => {
   });
 
   const refused: [string, object, string, RegExp][] = [
-    ['another format', config({ format: 'nvfp4-pack-quantized' }), 'unsupported', /nvfp4-pack-quantized.*pack-quantized and int-quantized/],
+    ['another format', config({ format: 'marlin-24' }), 'unsupported', /marlin-24.*pack-quantized, int-quantized/],
     ['mixed precision without formats', config({ format: 'mixed-precision' }), 'unsupported', /mixed-precision/],
-    ['float codes', withWeights({ type: 'float' }), 'unsupported', /float4/],
+    ['float codes', withWeights({ type: 'float' }), 'unsupported', /fp4-e2m1 g128 is not read in pack-quantized/],
+    ['float codes of 6 bits', withWeights({ type: 'float', num_bits: 6 }), 'unsupported', /float6/],
+    [
+      'FP8 called NVFP4',
+      { ...withWeights({ type: 'float', num_bits: 8 }), format: 'nvfp4-pack-quantized' },
+      'unsupported',
+      /that is float-quantized/,
+    ],
     ['one bit', withWeights({ num_bits: 1 }), 'unsupported', /int1/],
     ['dynamic weights', withWeights({ dynamic: true }), 'unsupported', /dynamic/],
-    ['blocks', withWeights({ strategy: 'block', group_size: null, block_structure: [128, 128] }), 'unsupported', /"block"/],
-    ['groups without a size', withWeights({ group_size: null }), 'config', /group_size is null/],
-    ['a packed tensor scale', withWeights({ strategy: 'tensor', group_size: null }), 'unsupported', /channel or group/],
     [
-      'int-quantized of 4 bits',
-      { ...withWeights({ strategy: 'channel', group_size: null }), format: 'int-quantized' },
+      'blocks',
+      withWeights({ strategy: 'block', group_size: null, block_structure: [128, 128] }),
       'unsupported',
-      /int8/,
+      /block128x128.*integers per channel or group/,
+    ],
+    ['blocks without a size', withWeights({ strategy: 'block', group_size: null }), 'config', /block_structure is null/],
+    ['groups without a size', withWeights({ group_size: null }), 'config', /group_size is null/],
+    ['a packed tensor scale', withWeights({ strategy: 'tensor', group_size: null }), 'unsupported', /per channel or group/],
+    [
+      'asymmetric bytes',
+      { ...withWeights({ num_bits: 8, symmetric: false, strategy: 'channel', group_size: null }), format: 'int-quantized' },
+      'unsupported',
+      /int8 channel asymmetric is not read in int-quantized/,
+    ],
+    [
+      'rounded outputs',
+      config({ config_groups: { a: { ...group(['Linear']), output_activations: {} } } }),
+      'unsupported',
+      /output_activations/,
+    ],
+    ['local inputs', withInputs({ dynamic: 'local', strategy: 'tensor_group', group_size: 16 }), 'unsupported', /dynamic is "local"/],
+    ['static inputs per token', withInputs({ dynamic: false, strategy: 'token' }), 'unsupported', /static scales are read per tensor/],
+    [
+      'inputs that are no object',
+      config({ config_groups: { a: { ...group(['Linear']), input_activations: 8 } } }),
+      'config',
+      /must be an object/,
     ],
     ['symmetric that is no boolean', withWeights({ symmetric: 'yes' }), 'config', /symmetric is "yes"/],
     ['a preset', config({ config_groups: { W4A16: ['Linear'] } }), 'unsupported', /W4A16 is a preset/],
@@ -123,19 +155,36 @@ describe('recognise', () => {
     expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it.skipIf(!shared('peers'))('reads what llm-compressor wrote, and names the activations that it cannot read', () => {
-    const peer = (name: string) => JSON.parse(readFileSync(join(shared('peers')!, name, 'config.json'), 'utf8')).quantization_config;
-    const g32 = { kind: 'group', size: 32 };
-    expect(format(peer('llmc-baby-gptq4g32s'))).toMatchObject({ bits: 4, scheme: 'symmetric-full', granularity: g32 });
-    expect(format(peer('llmc-baby-gptq4g32a'))).toMatchObject({ bits: 4, scheme: 'asymmetric', granularity: g32 });
-    expect(format(peer('llmc-baby-gptq4g32a'), 'lm_head')).toBeUndefined();
-    expect(caught(() => format(peer('llmc-baby-w8a8')))).toMatchObject({
-      code: 'unsupported',
-      message: expect.stringMatching(/input_activations \(int8, per token, dynamic\)/),
+  it('reads how inputs are rounded', () => {
+    const inputs = (input: object) => compressedTensors.recognise(withInputs(input))!.activation!('model.layers.0.mlp.up_proj');
+    const int8 = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
+    expect(inputs({ dynamic: true, strategy: 'token' })).toEqual({ format: int8, scaling: 'dynamic' });
+    expect(inputs({ dynamic: true, strategy: 'token', symmetric: false })).toEqual({
+      format: { ...int8, scheme: 'asymmetric' },
+      scaling: 'dynamic',
     });
-    for (const name of ['llmc-baby-fp8dyn', 'llmc-baby-mxfp4a16', 'llmc-baby-nvfp4a16']) {
-      expect(caught(() => format(peer(name)))).toMatchObject({ code: 'unsupported' });
-    }
+    expect(inputs({ strategy: 'tensor' })).toEqual({ format: { ...int8, granularity: { kind: 'tensor' } }, scaling: 'static' });
+    expect(inputs({ type: 'float', dynamic: true, strategy: 'group', group_size: 128 })).toEqual({
+      format: { kind: 'float', element: 'e4m3', granularity: { kind: 'group', size: 128 }, scaleType: 'F32' },
+      scaling: 'dynamic',
+    });
+    expect(compressedTensors.recognise(withInputs({ strategy: 'tensor' }))!.activation!('lm_head')).toBeUndefined();
+    expect(compressedTensors.recognise(config())!.activation!('model.layers.0.mlp.up_proj')).toBeUndefined();
+  });
+
+  it.skipIf(!shared('peers'))('reads what llm-compressor wrote', () => {
+    const peer = (name: string) => JSON.parse(readFileSync(join(shared('peers')!, name, 'config.json'), 'utf8')).quantization_config;
+    const name = (of: string) => formatName(format(peer(of))!);
+    expect(name('llmc-baby-gptq4g32s')).toBe('int4 g32 symmetric-full');
+    expect(name('llmc-baby-gptq4g32a')).toBe('int4 g32 asymmetric');
+    expect(format(peer('llmc-baby-gptq4g32a'), 'lm_head')).toBeUndefined();
+    expect(name('llmc-baby-w8a8')).toBe('int8 channel symmetric-full');
+    expect(name('llmc-baby-fp8dyn')).toBe('fp8-e4m3 channel');
+    expect(name('llmc-baby-mxfp4a16')).toBe('mxfp4-e2m1 g32');
+    expect(name('llmc-baby-nvfp4a16')).toBe('nvfp4-e2m1 g16');
+    const inputs = (of: string) => activationName(compressedTensors.recognise(peer(of))!.activation!('model.layers.0.mlp.up_proj')!);
+    expect(inputs('llmc-baby-w8a8')).toBe('int8 per token symmetric-full');
+    expect(inputs('llmc-baby-fp8dyn')).toBe('fp8-e4m3 per token');
   });
 });
 

@@ -24,7 +24,7 @@ function createLayout(id: string, version: Version): Layout {
       return packTensors(checkMatrix({ ...matrix, spec: integersOnly(matrix.spec, 'GPTQ') }), version);
     },
     unpack: (tensors, spec, rows, cols) => unpackTensors(tensors, integersOnly(spec, 'GPTQ'), rows, cols, version),
-    describe: (modules, ignored, columnGrouped) => describeConfig(modules, ignored, columnGrouped, version),
+    describe: (modules, ignored, options) => describeConfig(modules, ignored, options?.columnGrouped, version),
     recognise: (config) => readConfig(config, layout, version),
   };
   return layout;

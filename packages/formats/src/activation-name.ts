@@ -1,0 +1,9 @@
+import { formatName } from './format-name.js';
+import type { ActivationSpec } from './types.js';
+
+/** A short name for people: `int8 per token symmetric-full`, `fp8-e4m3 tensor, static`. */
+export function activationName({ format, scaling, outlierThreshold }: ActivationSpec): string {
+  const name = formatName(format).replace(/\bchannel\b/, 'per token');
+  const outliers = outlierThreshold === undefined ? '' : `, features reaching ${outlierThreshold} in float`;
+  return `${name}${scaling === 'static' ? ', static' : ''}${outliers}`;
+}

@@ -1,0 +1,59 @@
+/**
+ * Rounded inputs in compressed-tensors. Dynamic ones have no tensors, static ones
+ *
+ *   input_scale       float [1]
+ *   input_zero_point  I8 [1]  code of 0 less 2^(bits − 1); asymmetric only
+ */
+import { FewbitError, fromFloat32, fromIntegers, type Tensor, toFloat32 } from '@fewbit/core';
+import { activationName } from '../activation-name.js';
+import { expectTensor } from '../expect-tensor.js';
+import type { FloatParams } from '../float/elements.js';
+import { requireScale } from '../float-matrix.js';
+import { type IntParams, isSymmetric } from '../int/int-format.js';
+import type { ActivationRounding, ActivationSpec, FormatSpec } from '../types.js';
+import { isHeld } from './held-spec.js';
+
+/** Integers and floats of 8 bits; integers are `symmetric-full` or `asymmetric`, as compressed-tensors computes them. */
+export function rejectsActivation(activation: ActivationSpec): string | undefined {
+  const { format, outlierThreshold } = activation;
+  const refuse = (why: string) => `compressed-tensors cannot say that inputs are ${activationName(activation)}: ${why}.`;
+  if (outlierThreshold !== undefined) return refuse('no outliers stay in float there');
+  if (!isHeld(format)) return refuse('its codes are integers and floats');
+  const { kind } = format.granularity;
+  if (kind === 'block' || kind === 'flat') return refuse('inputs have scales per token, tensor or group');
+  if (activation.scaling === 'static' && kind !== 'tensor') return refuse('a stored scale is one per tensor');
+  if (format.kind === 'int' && (format.scheme === 'symmetric-restricted' || format.scheme === 'symmetric-signed')) {
+    return refuse('its scale is absmax/127.5');
+  }
+  if (format.kind === 'float' && (format.element !== 'e4m3' || format.scaleType === 'E4M3')) return refuse('its floats are E4M3');
+  return undefined;
+}
+
+export function packActivation(activation: ActivationRounding | undefined): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  if (activation?.spec.scaling !== 'static') return tensors;
+  const { format } = activation.spec;
+  const params = activation.params as IntParams | FloatParams | undefined;
+  if (!params) throw new FewbitError('usage', `An activation of ${activationName(activation.spec)} needs its params.`);
+  tensors.set('input_scale', fromFloat32(Float32Array.of(params.scale), 'F32', [1]));
+  if (isAsymmetric(format)) {
+    const zero = (params as IntParams).zero - 2 ** (format.bits - 1);
+    tensors.set('input_zero_point', fromIntegers(Int8Array.of(zero), [1]));
+  }
+  return tensors;
+}
+
+export function unpackActivation(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec): ActivationRounding {
+  if (spec.scaling === 'dynamic') return { spec };
+  const [stored] = toFloat32(expectTensor(tensors, 'input_scale', ['F32', 'F16', 'BF16'], [1])) as unknown as [number];
+  const scale = requireScale(stored, 'input_scale', 0);
+  if (spec.format.kind !== 'int') return { spec, params: { scale } };
+  const middle = 2 ** (spec.format.bits - 1);
+  if (!isAsymmetric(spec.format)) return { spec, params: { scale, zero: middle } };
+  const [byte] = expectTensor(tensors, 'input_zero_point', ['I8'], [1]).data as unknown as [number];
+  return { spec, params: { scale, zero: ((byte << 24) >> 24) + middle } };
+}
+
+function isAsymmetric(format: FormatSpec): format is Extract<FormatSpec, { kind: 'int' }> {
+  return format.kind === 'int' && !isSymmetric(format.scheme);
+}

@@ -1,0 +1,59 @@
+/**
+ * `nvfp4-pack-quantized` and `mxfp4-pack-quantized`, N rows (outputs), K columns (inputs), G groups of 16 or 32:
+ *
+ *   weight_packed        U8 [N, ⌈K/2⌉]    E2M1 nibbles, the even column in the low one
+ *   weight_scale         NVFP4: F8_E4M3 [N, G]; MXFP4: U8 [N, G], E8M0 exponents
+ *   weight_global_scale  NVFP4: F32 [1], the divisor: a weight is element · weight_scale ÷ weight_global_scale
+ */
+import { FewbitError, fromE4m3, fromFloat32, type Tensor, toE4m3, toFloat32 } from '@fewbit/core';
+import { createFormat } from '../create-format.js';
+import { expectTensor } from '../expect-tensor.js';
+import { type NvParams, nvParams } from '../float/nv-format.js';
+import { type FloatMatrix, packFloatScales, requireScale, unpackFloatScales } from '../float-matrix.js';
+import { packNibbles, unpackNibbles } from '../nibbles.js';
+import { tileGrid } from '../tile-grid.js';
+import type { FloatSpec } from '../types.js';
+
+export function packMxfp4({ rows, cols, spec, codes, params }: FloatMatrix): Map<string, Tensor> {
+  return new Map([packedWeight(codes, rows, cols), ['weight_scale', packFloatScales(params, spec, [rows, groupsOf(spec, rows, cols)])]]);
+}
+
+export function unpackMxfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix {
+  const codes = unpackedWeight(tensors, rows, cols);
+  const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, [rows, groupsOf(spec, rows, cols)]);
+  return { rows, cols, spec: stored, codes, params };
+}
+
+export function packNvfp4({ rows, cols, spec, codes, params }: FloatMatrix<NvParams>): Map<string, Tensor> {
+  const { divisor } = params[0]!;
+  if (params.some((tile) => tile.divisor !== divisor)) throw new FewbitError('usage', 'The tiles of an NVFP4 matrix share one divisor.');
+  const blocks = Uint8Array.from(params, ({ block }) => toE4m3(block));
+  return new Map([
+    packedWeight(codes, rows, cols),
+    ['weight_scale', { dtype: 'F8_E4M3', shape: [rows, groupsOf(spec, rows, cols)], data: blocks }],
+    ['weight_global_scale', fromFloat32(Float32Array.of(divisor), 'F32', [1])],
+  ]);
+}
+
+export function unpackNvfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix<NvParams> {
+  const codes = unpackedWeight(tensors, rows, cols);
+  const blocks = expectTensor(tensors, 'weight_scale', ['F8_E4M3'], [rows, groupsOf(spec, rows, cols)]).data;
+  const [divisor] = toFloat32(expectTensor(tensors, 'weight_global_scale', ['F32'], [1])) as unknown as [number];
+  if (!Number.isFinite(divisor) || divisor <= 0) {
+    throw new FewbitError('checkpoint', `Tensor weight_global_scale holds ${divisor}: expected a positive number.`);
+  }
+  const params = Array.from(blocks, (byte, i) => nvParams(requireScale(fromE4m3(byte), 'weight_scale', i), divisor));
+  return { rows, cols, spec, codes, params };
+}
+
+function packedWeight(codes: Uint8Array, rows: number, cols: number): [string, Tensor] {
+  return ['weight_packed', { dtype: 'U8', shape: [rows, Math.ceil(cols / 2)], data: packNibbles(codes, rows, cols) }];
+}
+
+function unpackedWeight(tensors: ReadonlyMap<string, Tensor>, rows: number, cols: number): Uint8Array {
+  return unpackNibbles(expectTensor(tensors, 'weight_packed', ['U8'], [rows, Math.ceil(cols / 2)]).data, rows, cols);
+}
+
+function groupsOf(spec: FloatSpec, rows: number, cols: number): number {
+  return tileGrid(createFormat(spec), rows, cols).across;
+}

@@ -1,0 +1,59 @@
+import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import { createFormat } from './create-format.js';
+import { expectTensor } from './expect-tensor.js';
+import type { FloatParams } from './float/elements.js';
+import { fromE8m0, toE8m0 } from './float/mx-format.js';
+import { tileGrid } from './tile-grid.js';
+import type { FloatSpec, QuantizedMatrix } from './types.js';
+
+export type FloatMatrix<P extends FloatParams = FloatParams> = QuantizedMatrix<P, FloatSpec>;
+
+/** `matrix` with its params as floats'. Throws `usage` where codes or params are not what its spec says, so that no damaged file is written. */
+export function checkFloatMatrix<P extends FloatParams>(matrix: QuantizedMatrix<unknown, FloatSpec>): FloatMatrix<P> {
+  const { rows, cols, spec, codes, columnGroup } = matrix;
+  const { levels } = createFormat(spec);
+  const { count } = tileGrid(createFormat(spec), rows, cols);
+  const params = matrix.params as readonly P[];
+  const expect = (held: boolean, message: string) => {
+    if (!held) throw new FewbitError('usage', `A quantized ${rows} × ${cols} matrix ${message}.`);
+  };
+  expect(codes.length === rows * cols, `needs ${rows * cols} codes, got ${codes.length}`);
+  expect(params.length === count, `has ${count} tiles, got ${params.length} params`);
+  const high = codes.findIndex((code) => code >= levels);
+  expect(high === -1, `of ${spec.element} holds code ${codes[high]} at ${high}`);
+  for (const { scale } of params) expect(Number.isFinite(scale) && scale > 0, `has scale ${scale}, which is not positive and finite`);
+  expect(columnGroup === undefined, `of ${spec.element} cannot have a columnGroup`);
+  return { ...matrix, params };
+}
+
+/** Scales as the tensor that they are stored in: floats, or E8M0 bytes (U8). */
+export function packFloatScales(params: readonly FloatParams[], { scaleType }: FloatSpec, shape: readonly number[]): Tensor {
+  if (scaleType === 'E8M0') return { dtype: 'U8', shape, data: Uint8Array.from(params, ({ scale }) => toE8m0(scale)) };
+  if (scaleType === 'E4M3') throw new FewbitError('usage', 'E4M3 scales stand under a tensor scale: they are no scales by themselves.');
+  for (const { scale } of params) {
+    if (roundTo(scaleType, scale) !== scale) throw new FewbitError('usage', `Scale ${scale} is no ${scaleType}.`);
+  }
+  const scales = Float32Array.from(params, ({ scale }) => scale);
+  return fromFloat32(scales, scaleType, shape);
+}
+
+/** The scales called `name`, and the spec with the type that they are stored in. */
+export function unpackFloatScales(
+  tensors: ReadonlyMap<string, Tensor>,
+  name: string,
+  spec: FloatSpec,
+  shape: readonly number[],
+): { params: FloatParams[]; stored: FloatSpec } {
+  if (spec.scaleType === 'E8M0') {
+    const { data } = expectTensor(tensors, name, ['U8', 'F8_E8M0'], shape);
+    return { params: Array.from(data, (byte, i) => ({ scale: requireScale(fromE8m0(byte), name, i) })), stored: spec };
+  }
+  const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
+  const params = Array.from(toFloat32(tensor), (scale, i) => ({ scale: requireScale(scale, name, i) }));
+  return { params, stored: { ...spec, scaleType: tensor.dtype } };
+}
+
+export function requireScale(scale: number, name: string, at: number): number {
+  if (Number.isFinite(scale) && scale >= 0) return scale;
+  throw new FewbitError('checkpoint', `Tensor ${name} holds ${scale} at ${at}: expected finite numbers of at least 0.`);
+}

@@ -1,0 +1,65 @@
+import { fromE4m3, random, roundHalfEven, toE4m3 } from '@fewbit/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type ActivationSpec, type FormatSpec, roundActivations } from './index.js';
+
+const int8: FormatSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
+const fp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'channel' }, scaleType: 'F32' };
+const shapes = fc.record({ rows: fc.integer({ min: 1, max: 6 }), cols: fc.integer({ min: 1, max: 40 }), seed: fc.nat() });
+
+function input(rows: number, cols: number, seed: number, spread = 1) {
+  const { normal } = random(seed);
+  return { rows, cols, data: Float32Array.from({ length: rows * cols }, () => normal() * spread) };
+}
+
+describe('roundActivations', () => {
+  it('rounds each token by its own absmax, as engines do', () => {
+    fc.assert(
+      fc.property(shapes, ({ rows, cols, seed }) => {
+        const x = input(rows, cols, seed);
+        const ints = roundActivations(x, { spec: { format: int8, scaling: 'dynamic' } });
+        const floats = roundActivations(x, { spec: { format: fp8, scaling: 'dynamic' } });
+        for (let i = 0; i < rows; i++) {
+          const row = x.data.subarray(i * cols, (i + 1) * cols);
+          const bound = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+          const step = Math.fround(bound / 127.5);
+          const clamp = (code: number) => Math.min(127, Math.max(-128, code));
+          expect(ints.data.subarray(i * cols, (i + 1) * cols)).toEqual(
+            row.map((value) => clamp(roundHalfEven(Math.fround(value / step))) * step + 0),
+          );
+          const scale = Math.fround(bound / 448);
+          expect(floats.data.subarray(i * cols, (i + 1) * cols)).toEqual(row.map((value) => fromE4m3(toE4m3(value / scale)) * scale));
+        }
+      }),
+    );
+  });
+
+  it('rounds by stored params where they are static, and saturates', () => {
+    const x = { rows: 1, cols: 5, data: Float32Array.of(-100, -0.3, 0.12, 0.13, 100) };
+    const format: FormatSpec = { ...int8, scheme: 'asymmetric', granularity: { kind: 'tensor' } };
+    const rounded = roundActivations(x, { spec: { format, scaling: 'static' }, params: { scale: 0.25, zero: 100 } });
+    expect([...rounded.data]).toEqual([-25, -0.25, 0, 0.25, 38.75]);
+  });
+
+  it('leaves outlier features as they are and out of the scales', () => {
+    const spec: ActivationSpec = { format: { ...int8, scheme: 'symmetric-restricted' }, scaling: 'dynamic', outlierThreshold: 6 };
+    const x = { rows: 2, cols: 3, data: Float32Array.of(1.27, 0.333, 0.504, 0.4, -6, 0.127) };
+    const rounded = roundActivations(x, { spec });
+    const close = (values: number[]) => values.map((value) => expect.closeTo(value, 6));
+    const step = 0.4 / 127;
+    expect([...rounded.data]).toEqual([...close([1.27]), Math.fround(0.333), ...close([0.5]), ...close([0.4]), -6, ...close([40 * step])]);
+    expect(roundActivations({ rows: 1, cols: 2, data: Float32Array.of(6, 7) }, { spec }).data).toEqual(Float32Array.of(6, 7));
+  });
+
+  it('names NaN and Inf instead of hiding them in a code', () => {
+    const x = { rows: 2, cols: 2, data: Float32Array.of(1, 2, 3, Number.NaN) };
+    expect(() => roundActivations(x, { spec: { format: int8, scaling: 'dynamic' } })).toThrow(
+      expect.objectContaining({ code: 'numeric', message: expect.stringMatching(/holds NaN at token 1/) }),
+    );
+  });
+
+  it('gives zeros for zeros', () => {
+    const x = { rows: 2, cols: 3, data: new Float32Array(6) };
+    for (const format of [int8, fp8]) expect(roundActivations(x, { spec: { format, scaling: 'dynamic' } })).toEqual(x);
+  });
+});

@@ -1,0 +1,28 @@
+import { FewbitError } from '@fewbit/core';
+import type { ActivationSpec, FormatSpec, Granularity } from '@fewbit/formats';
+
+const int8 = (granularity: Granularity): FormatSpec => ({
+  kind: 'int',
+  bits: 8,
+  scheme: 'symmetric-full',
+  granularity,
+  scaleType: 'F32',
+});
+const fp8 = (granularity: Granularity): FormatSpec => ({ kind: 'float', element: 'e4m3', granularity, scaleType: 'F32' });
+
+/** Dynamic scales are per token, static ones per tensor: what engines have kernels for. */
+const activations: Readonly<Record<string, ActivationSpec | undefined>> = {
+  none: undefined,
+  int8: { format: int8({ kind: 'channel' }), scaling: 'dynamic' },
+  fp8: { format: fp8({ kind: 'channel' }), scaling: 'dynamic' },
+  'int8-static': { format: int8({ kind: 'tensor' }), scaling: 'static' },
+  'fp8-static': { format: fp8({ kind: 'tensor' }), scaling: 'static' },
+};
+
+export const activationNames: readonly string[] = Object.keys(activations);
+
+/** How inputs are rounded, by its command-line name; undefined for `none`. Throws `usage` with the choices. */
+export function parseActivation(name: string): ActivationSpec | undefined {
+  if (Object.hasOwn(activations, name)) return activations[name];
+  throw new FewbitError('usage', `Unknown activations "${name}". Choose one of: ${activationNames.join(', ')}.`);
+}
