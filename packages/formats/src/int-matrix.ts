@@ -5,14 +5,19 @@ import { type IntParams, intFormat, isSymmetric } from './int/int-format.js';
 import { type TileGrid, tileGrid } from './tile-grid.js';
 import type { FormatSpec, IntSpec, QuantizedMatrix } from './types.js';
 
+/** True for integers that a scale multiplies: `symmetric-absmax` has none to store. */
+export function isScaledInt(spec: FormatSpec): spec is IntSpec {
+  return spec.kind === 'int' && spec.scheme !== 'symmetric-absmax';
+}
+
 /** `spec`, where it is an integer one. Throws `unsupported` where it is not. */
 export function integersOnly(spec: FormatSpec, layout: string): IntSpec {
-  if (spec.kind === 'int') return spec;
+  if (isScaledInt(spec)) return spec;
   throw new FewbitError('unsupported', notInteger(spec, layout));
 }
 
 export function notInteger(spec: FormatSpec, layout: string): string {
-  return `${layout} checkpoints hold integers, not ${formatName(spec)}.`;
+  return `${layout} checkpoints hold scaled integers, not ${formatName(spec)}.`;
 }
 
 export type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;

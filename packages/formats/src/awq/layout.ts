@@ -1,7 +1,7 @@
 /** AWQ checkpoints in the GEMM version, as AutoAWQ and GPTQModel write them. */
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
-import { checkMatrix, integersOnly, notInteger } from '../int-matrix.js';
+import { checkMatrix, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
 import { packTensors, unpackTensors } from './words.js';
@@ -33,7 +33,7 @@ export const awq: Layout = {
 };
 
 function rejectsSpec(spec: FormatSpec): string | undefined {
-  if (spec.kind !== 'int') return notInteger(spec, 'AWQ');
+  if (!isScaledInt(spec)) return notInteger(spec, 'AWQ');
   const { bits, granularity, scaleType } = spec;
   if (bits !== 4) return `AWQ checkpoints hold 4 bits, not ${formatName(spec)}.`;
   if (granularity.kind !== 'group' && granularity.kind !== 'channel') {

@@ -1,7 +1,7 @@
 /** GPTQ checkpoints as AutoGPTQ and GPTQModel write them, versions 1 (`gptq`) and 2 (`gptq_v2`). */
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
-import { checkMatrix, integersOnly, notInteger } from '../int-matrix.js';
+import { checkMatrix, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
 import { packTensors, unpackTensors, type Version } from './words.js';
@@ -31,7 +31,7 @@ function createLayout(id: string, version: Version): Layout {
 }
 
 function rejects(spec: FormatSpec): string | undefined {
-  if (spec.kind !== 'int') return notInteger(spec, 'GPTQ');
+  if (!isScaledInt(spec)) return notInteger(spec, 'GPTQ');
   const { bits, granularity, scaleType } = spec;
   if (![2, 3, 4, 8].includes(bits)) return `GPTQ checkpoints hold 2, 3, 4 or 8 bits, not ${formatName(spec)}.`;
   if (granularity.kind !== 'group' && granularity.kind !== 'channel') {
