@@ -55,7 +55,8 @@ describe('applyRewrite', () => {
         };
         const rewrite: Rewrite = { op: 'scale', producer: 'norm.weight', consumers: ['q.weight', 'k.weight'], by, gainOffset };
         expect(rewriteDrift([rewrite], weights, run)).toBeLessThan(1e-5);
-        expect(rewriteDrift([rewrite, rewrite], weights, run)).toBeLessThan(1e-5);
+        // twice 20, the largest factor: a stored gain − 1 keeps 400 times fewer of the gain's digits (6e-8)
+        expect(rewriteDrift([rewrite, rewrite], weights, run)).toBeLessThan(1e-4);
       }),
       { numRuns: 50 },
     );
@@ -119,7 +120,7 @@ it('measures the error of weights and of outputs', () => {
         weight.data.map((value, i) => value - quantized.data[i]!),
       );
       const square = (m: Matrix) => m.data.reduce((sum, value) => sum + value * value, 0);
-      expect(weightError(weight, quantized)).toBeCloseTo(square(difference) / square(weight), 5);
+      expect(Math.abs((weightError(weight, quantized) * square(weight)) / square(difference) - 1)).toBeLessThan(1e-5);
       const expected = square(linear(x, difference)) / square(linear(x, weight));
       expect(Math.abs(outputError(weight, quantized, h, algebra) / expected - 1)).toBeLessThan(1e-4);
     }),
