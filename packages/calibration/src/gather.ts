@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import type { Algebra } from '@fewbit/kernels';
+import { requireFinite } from './require-finite.js';
 import type { Accumulator, Measured, SiteSample, Statistic } from './types.js';
 
 /** The statistics of one site while its samples come by. */
@@ -24,6 +25,8 @@ export function gather(statistics: readonly Statistic<unknown>[], columns: numbe
       if (sample.input.cols !== columns) {
         throw new FewbitError('usage', `This site has ${columns} features, the sample ${sample.input.cols}.`);
       }
+      requireFinite(sample.input);
+      if (sample.floatInput) requireFinite(sample.floatInput);
       for (const accumulator of accumulators.values()) accumulator.add(sample);
     },
     measured() {

@@ -1,5 +1,4 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { requireFinite } from './require-finite.js';
 import type { SiteSample, Statistic } from './types.js';
 
 /**
@@ -49,7 +48,6 @@ function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Sta
 }
 
 function streams({ input, floatInput }: SiteSample, needsFloat: boolean): { input: Matrix; left: Matrix } {
-  requireFinite(input);
   if (!needsFloat) return { input, left: input };
   if (floatInput?.rows !== input.rows || floatInput.cols !== input.cols) {
     throw new FewbitError(
@@ -57,7 +55,6 @@ function streams({ input, floatInput }: SiteSample, needsFloat: boolean): { inpu
       `A cross gram needs the untouched model's input beside each sample, of the same shape ${input.rows} × ${input.cols}.`,
     );
   }
-  requireFinite(floatInput);
   return { input, left: floatInput };
 }
 

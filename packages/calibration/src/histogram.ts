@@ -1,4 +1,3 @@
-import { requireFinite } from './require-finite.js';
 import type { Statistic } from './types.js';
 
 /** How the values of a site's input are distributed, over all tokens and features. */
@@ -25,7 +24,6 @@ export function inputHistogram(): Statistic<InputHistogram> {
       let max = Number.NEGATIVE_INFINITY;
       return {
         add({ input }) {
-          requireFinite(input);
           for (const value of input.data) {
             if (value < min) min = value;
             if (value > max) max = value;

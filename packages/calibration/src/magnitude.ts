@@ -1,4 +1,3 @@
-import { requireFinite } from './require-finite.js';
 import type { Statistic } from './types.js';
 
 /** max |x| of each feature, [n]. */
@@ -25,7 +24,6 @@ function perFeature(id: string, fold: (value: number, x: number) => number, mean
       let tokens = 0;
       return {
         add({ input }) {
-          requireFinite(input);
           const { rows, cols, data } = input;
           for (let i = 0; i < rows; i++) {
             for (let j = 0; j < cols; j++) folded[j] = fold(folded[j]!, data[i * cols + j]!);

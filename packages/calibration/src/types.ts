@@ -28,6 +28,7 @@ export interface Statistic<R> {
 }
 
 export interface Accumulator<R> {
+  /** `gather` has seen that the sample is finite. */
   add(sample: SiteSample): void;
   result(): R;
 }

@@ -3,10 +3,11 @@ import { crossGram, gram } from '@fewbit/calibration';
 import { FewbitError, firstNonFinite } from '@fewbit/core';
 import { encodeMatrix, fitMatrix, tileGrid } from '@fewbit/formats';
 import { columnOrder } from './column-order.js';
-import { correctedTarget } from './corrected-target.js';
-import { inverseFactor } from './inverse-factor.js';
+import { type InverseFactor, inverseFactor } from './inverse-factor.js';
 import { type GptqOptions, resolveOptions } from './options.js';
+import { perSite } from './per-site.js';
 import { sweep } from './sweep.js';
+import { movedTarget, targetMove } from './target-move.js';
 import { tileFitter } from './tile-fitter.js';
 
 /** GPTQ (Frantar et al. 2022, arXiv 2210.17323) as a method: no transforms, one sweep per layer. Throws `usage` for an option that cannot be taken. */
@@ -22,6 +23,8 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
   const { order, clip, damping, target, targetDamping, tokenWeight, block } = resolveOptions(options);
   const hessian = gram({ tokenWeight });
   const cross = crossGram({ tokenWeight });
+  const moveOf = perSite<Float64Array | undefined>();
+  const factorOf = perSite<InverseFactor | undefined>();
 
   function solve({ name, weight: original, format: unbound, input, algebra }: LayerContext): Solved {
     const { rows, cols } = original;
@@ -32,8 +35,8 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
 
     let weight: Float64Array = Float64Array.from(original.data);
     if (target === 'float') {
-      const corrected = correctedTarget(weight, { h, c: input.get(cross), n: cols, damping: targetDamping }, algebra);
-      if (corrected) weight = corrected;
+      const move = moveOf(h, 0, () => targetMove({ h, c: input.get(cross), n: cols, damping: targetDamping }, algebra));
+      if (move) weight = movedTarget(weight, move, cols, algebra);
       else notes.push(`target left plain: the Hessian is not positive definite with targetDamping ${targetDamping}`);
     }
     const diagonal = Float64Array.from({ length: cols }, (_, j) => h[j * cols + j]!);
@@ -43,7 +46,8 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
     const format = unbound.bind?.({ rows, cols, data: weight }) ?? unbound;
     const grid = tileGrid(format, rows, cols);
     const sequence = columnOrder(order, diagonal, grid.tileCols);
-    const factor = inverseFactor(h, sequence, damping, algebra);
+    // only the group-aware order depends on the tiles
+    const factor = factorOf(h, order === 'group-aware' ? grid.tileCols : 0, () => inverseFactor(h, sequence, damping, algebra));
     if (!factor) {
       notes.push('rounded to nearest: the Hessian is not positive definite at any damping');
       return { matrix: encodeMatrix(original, unbound), notes };

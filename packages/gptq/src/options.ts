@@ -31,7 +31,7 @@ export interface GptqOptions {
 export const gptqDefaults: Required<GptqOptions> = {
   order: 'activation',
   clip: 'hessian',
-  damping: 0.01,
+  damping: 0.05,
   target: 'float',
   targetDamping: 0.1,
   tokenWeight: 'none',
