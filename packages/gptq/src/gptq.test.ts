@@ -1,7 +1,7 @@
 import { outputError } from '@fewbit/algorithm';
 import { crossGram, gather, gram, type Measured, type Statistic } from '@fewbit/calibration';
 import { type Matrix, matrix, random } from '@fewbit/core';
-import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, type Granularity } from '@fewbit/formats';
+import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, formatName, type Granularity } from '@fewbit/formats';
 import { referenceAlgebra as algebra } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -84,6 +84,37 @@ describe('gptq', () => {
       { numRuns: 60 },
     );
   });
+
+  const families: FormatSpec[] = [
+    { kind: 'int', bits: 8, scheme: 'symmetric-absmax', granularity: { kind: 'channel' }, scaleType: 'F32' },
+    { kind: 'float', element: 'e4m3', granularity: { kind: 'block', rows: 128, cols: 128 }, scaleType: 'F32' },
+    { kind: 'float', element: 'e5m2', granularity: { kind: 'channel' }, scaleType: 'BF16' },
+    { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
+    { kind: 'float', element: 'e4m3', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
+    { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' },
+    { kind: 'codebook', levels: 'nf4', bits: 4, granularity: { kind: 'flat', size: 64 }, scaleType: 'F32' },
+    { kind: 'codebook', levels: 'nf4', bits: 4, granularity: { kind: 'flat', size: 64 }, scaleType: 'F32', nested: true },
+    { kind: 'codebook', levels: 'bnb-fp4', bits: 4, granularity: { kind: 'flat', size: 32 }, scaleType: 'F32' },
+    { kind: 'codebook', levels: 'fitted', bits: 2, granularity: { kind: 'channel' }, scaleType: 'F16' },
+    { kind: 'codebook', levels: 'fitted', bits: 4, granularity: { kind: 'group', size: 40 }, scaleType: 'F16' },
+    ...(['q8_0', 'q5_1', 'q4_0', 'iq4_nl', 'mxfp4'] as const).map((type) => ({ kind: 'ggml', type }) as const),
+  ];
+  it.each(families.map((format) => [formatName(format), format] as const))(
+    'is never worse than rounding to nearest in %s',
+    async (_, format) => {
+      for (const order of ['natural', 'activation', 'group-aware'] as const) {
+        for (const seed of [1, 2, 3]) {
+          // 96 columns: rows cut the flat tiles of 64
+          const task = layer(seed, 12, 96);
+          const created = createFormat(format);
+          const { weights, measured } = await solve(task, { order, target: 'plain' }, format);
+          const h = measured.get(gram());
+          const error = (matrix: Matrix) => outputError(task.weight, matrix, h, algebra);
+          expect(error(weights)).toBeLessThan(error(decodeMatrix(encodeMatrix(task.weight, created))));
+        }
+      }
+    },
+  );
 
   it('comes nearer to the untouched output with the float target', async () => {
     for (const seed of [1, 2, 3, 4, 5]) {

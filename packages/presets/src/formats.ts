@@ -1,76 +1,129 @@
 import { FewbitError } from '@fewbit/core';
-import type { FormatSpec, Granularity, IntSpec } from '@fewbit/formats';
+import type { CodebookSpec, FloatSpec, FormatSpec, Granularity, IntSpec } from '@fewbit/formats';
 
 export const granularityNames = ['tensor', 'channel', 'group', 'block'] as const;
 
 export interface FormatChoice {
   /** One of `formatNames`. */
   readonly format: string;
-  /** Inputs that share a scale; -1: one scale per output channel. Default: the format's own, 128 for integers. */
+  /** Inputs that share a scale (elements, of `nf4` and `fp4`); -1: one scale per output channel. Default: the format's own. */
   readonly group?: number | undefined;
-  /** Default: the format's own, group for integers and channel for FP8. */
   readonly granularity?: (typeof granularityNames)[number] | undefined;
-  /** Of integers; default: true at 4 and 8 bits (what the engines' fast kernels want), false below. */
+  /** Integers only. Default: true at 4 and 8 bits (what the engines' fast kernels want), false below. */
   readonly symmetric?: boolean | undefined;
+  /** `nf4` and `fp4` only: absmaxes in 8 bits. Default false. */
+  readonly doubleQuantization?: boolean | undefined;
 }
 
-type Parse = (choice: FormatChoice, scaleType: IntSpec['scaleType']) => FormatSpec;
+type Flag = 'group' | 'granularity' | 'symmetric' | 'doubleQuantization';
 
-/** The formats by their command-line names. */
-const formats: Readonly<Record<string, Parse>> = {
-  ...Object.fromEntries(([2, 3, 4, 5, 6, 7, 8] as const).map((bits) => [`int${bits}`, integers(bits)])),
+interface Preset {
+  /** Which flags it takes; another is refused. */
+  readonly flags: readonly Flag[];
+  create(choice: FormatChoice, scaleType: IntSpec['scaleType']): FormatSpec;
+}
+
+const presets: Readonly<Record<string, Preset>> = {
+  int2: integers(2),
+  int3: integers(3),
+  int4: integers(4),
+  int5: integers(5),
+  int6: integers(6),
+  int7: integers(7),
+  int8: integers(8),
   fp8: floats('e4m3'),
   'fp8-e5m2': floats('e5m2'),
-  mxfp4: fixed({ kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' }),
-  mxfp8: fixed({ kind: 'float', element: 'e4m3', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' }),
-  nvfp4: fixed({ kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' }),
+  mxfp4: microscaled('e2m1', 32, 'E8M0'),
+  mxfp8: microscaled('e4m3', 32, 'E8M0'),
+  nvfp4: microscaled('e2m1', 16, 'E4M3'),
+  nf4: bitsandbytes('nf4'),
+  fp4: bitsandbytes('bnb-fp4'),
+  codebook2: fitted(2),
+  codebook3: fitted(3),
+  codebook4: fitted(4),
 };
 
-export const formatNames: readonly string[] = Object.keys(formats);
+export const formatNames: readonly string[] = Object.keys(presets);
 
 /** A format by its command-line name. Throws `usage` for an unknown name or a combination that makes no sense. */
 export function parseFormat(choice: FormatChoice, scaleType: IntSpec['scaleType']): FormatSpec {
-  const parse = Object.hasOwn(formats, choice.format) ? formats[choice.format] : undefined;
-  if (!parse) throw new FewbitError('usage', `Unknown format "${choice.format}". Choose one of: ${formatNames.join(', ')}.`);
-  return parse(choice, scaleType);
+  const { format } = choice;
+  const preset = Object.hasOwn(presets, format) ? presets[format] : undefined;
+  if (!preset) throw new FewbitError('usage', `Unknown format "${format}". Choose one of: ${formatNames.join(', ')}.`);
+  for (const [flag, option] of Object.entries(flagNames)) {
+    if (choice[flag as Flag] === undefined || preset.flags.includes(flag as Flag)) continue;
+    const takes = preset.flags.map((name) => flagNames[name]).join(', ') || 'no flags';
+    throw new FewbitError('usage', `Format ${format} does not take ${option}; it takes ${takes}.`);
+  }
+  return preset.create(choice, scaleType);
 }
 
-function integers(bits: IntSpec['bits']): Parse {
-  return (choice, scaleType) => {
-    const symmetric = choice.symmetric ?? (bits === 4 || bits === 8);
-    const granularity = granularityOf(choice, { kind: 'group', size: 128 });
-    return { kind: 'int', bits, scheme: symmetric ? 'symmetric-full' : 'asymmetric', granularity, scaleType };
+const flagNames: Readonly<Record<Flag, string>> = {
+  group: '--group',
+  granularity: '--granularity',
+  symmetric: '--symmetric or --asymmetric',
+  doubleQuantization: '--double-quantization',
+};
+
+function integers(bits: IntSpec['bits']): Preset {
+  return {
+    flags: ['group', 'granularity', 'symmetric'],
+    create: ({ symmetric = bits === 4 || bits === 8, ...choice }, scaleType) => ({
+      kind: 'int',
+      bits,
+      scheme: symmetric ? 'symmetric-full' : 'asymmetric',
+      granularity: granularityOf(choice, { kind: 'group', size: 128 }),
+      scaleType,
+    }),
   };
 }
 
-function floats(element: 'e4m3' | 'e5m2'): Parse {
-  return (choice, scaleType) => {
-    refuseSymmetry(choice);
-    return { kind: 'float', element, granularity: granularityOf(choice, { kind: 'channel' }), scaleType };
+function floats(element: FloatSpec['element']): Preset {
+  return {
+    flags: ['group', 'granularity'],
+    create: (choice, scaleType) => ({ kind: 'float', element, granularity: granularityOf(choice, { kind: 'channel' }), scaleType }),
   };
 }
 
-/** A format that leaves nothing to choose. */
-function fixed(spec: FormatSpec): Parse {
-  return (choice) => {
-    refuseSymmetry(choice);
-    if (choice.group === undefined && choice.granularity === undefined) return spec;
-    throw new FewbitError('usage', `Format ${choice.format} has its own groups: leave --group and --granularity out.`);
+function microscaled(element: FloatSpec['element'], size: number, scaleType: FloatSpec['scaleType']): Preset {
+  return { flags: [], create: () => ({ kind: 'float', element, granularity: { kind: 'group', size }, scaleType }) };
+}
+
+/** bitsandbytes takes its blocks from the flattened matrix. */
+function bitsandbytes(levels: CodebookSpec['levels']): Preset {
+  return {
+    flags: ['group', 'doubleQuantization'],
+    create({ format, group: size = 64, doubleQuantization }) {
+      if (!blockSizes.includes(size))
+        throw new FewbitError('usage', `Group size ${size} is not one of ${format}'s: ${blockSizes.join(', ')}.`);
+      const nested = doubleQuantization ? { nested: true } : {};
+      return { kind: 'codebook', levels, bits: 4, granularity: { kind: 'flat', size }, scaleType: 'F32', ...nested };
+    },
   };
 }
 
-function refuseSymmetry({ format, symmetric }: FormatChoice): void {
-  if (symmetric === undefined) return;
-  throw new FewbitError('usage', `Format ${format} has no zero points: leave --symmetric and --asymmetric out.`);
+const blockSizes = [32, 64, 128, 256, 512, 1024, 2048, 4096];
+
+function fitted(bits: CodebookSpec['bits']): Preset {
+  return {
+    flags: ['group', 'granularity'],
+    create: (choice) => ({
+      kind: 'codebook',
+      levels: 'fitted',
+      bits,
+      granularity: granularityOf(choice, { kind: 'channel' }),
+      scaleType: 'F16',
+    }),
+  };
 }
 
-function granularityOf({ granularity, group }: FormatChoice, own: Granularity): Granularity {
+function granularityOf({ granularity, group }: FormatChoice, usual: Granularity): Granularity {
   if (group !== undefined && group !== -1 && (!Number.isInteger(group) || group < 1)) {
     throw new FewbitError('usage', `Group size ${group} is neither a positive whole number nor -1 (one scale per channel).`);
   }
   switch (granularity) {
     case undefined:
-      if (group === undefined) return own;
+      if (group === undefined) return usual;
       return group === -1 ? { kind: 'channel' } : { kind: 'group', size: group };
     case 'group':
       if (group === -1) throw new FewbitError('usage', 'Group -1 means one scale per channel: leave --granularity out, or say channel.');

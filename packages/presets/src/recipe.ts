@@ -10,6 +10,7 @@ const recipeSchema = z.strictObject({
   group: z.int().optional(),
   granularity: z.enum(granularityNames).optional(),
   symmetric: z.boolean().optional(),
+  doubleQuantization: z.boolean().optional(),
   activations: z.string().default('none'),
   observer: z.enum(observers).optional(),
   layout: z.string().default('compressed-tensors'),

@@ -14,7 +14,7 @@ interface Options extends GlobalOptions {
   readonly calibration?: string;
   readonly methods?: readonly string[];
   readonly formats: readonly string[];
-  readonly groups: readonly number[];
+  readonly groups?: readonly number[];
   readonly protocols: readonly string[];
   readonly context?: number;
   readonly windows?: number;
@@ -32,7 +32,7 @@ export function addAccuracy(program: Command, io: Io): void {
     .option('--calibration <file>', 'to calibrate on')
     .option('--methods <a,b>', 'methods (default: rtn, with --calibration also gptq)', list)
     .option('--formats <a,b>', 'formats', list, ['int8', 'int4', 'int3'])
-    .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel', groupSizes, [128])
+    .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel (default: each format’s own)', groupSizes)
     .option('--protocols <a,b>', `${protocols.join(', ')}; KL and top-1 are measured by the first`, list, ['gptq'])
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
     .option('--windows <n>', 'only the first n windows', positiveInteger)
@@ -63,10 +63,10 @@ function recipesOf({ calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn
   const calibration = path && { path, ...(samples && { samples }), ...(length && { length }) };
   return methods.flatMap((method) =>
     formats.flatMap((format) =>
-      groups.map((group) => {
+      (groups ?? [undefined]).map((group) => {
         createMethod(method);
         parseFormat({ format, group }, 'F32');
-        return { method, format, group, ...(calibration && { calibration }) };
+        return { method, format, ...(group !== undefined && { group }), ...(calibration && { calibration }) };
       }),
     ),
   );

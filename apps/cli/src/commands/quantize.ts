@@ -27,6 +27,7 @@ interface Options extends GlobalOptions {
   readonly sampling?: string;
   readonly symmetric?: boolean;
   readonly asymmetric?: boolean;
+  readonly doubleQuantization?: boolean;
   readonly [flag: string]: unknown;
 }
 
@@ -39,10 +40,11 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--method <name>', `${methodNames.join(', ')} (default: gptq)`)
     .option('--method-options <json>', 'options of the method, a JSON object', jsonObject)
     .option('--format <name>', `${formatNames.join(', ')} (default: int4)`)
-    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 128)', wholeNumber)
-    .option('--granularity <kind>', 'tensor, channel, group, block (default: group)')
+    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: the format’s own, 128 for int)', wholeNumber)
+    .option('--granularity <kind>', 'tensor, channel, group, block (default: group for int, channel for fp8 and codebooks)')
     .option('--symmetric', 'symmetric grid (default at 4 and 8 bits)')
     .option('--asymmetric', 'asymmetric grid (default at the other widths)')
+    .option('--double-quantization', 'absmaxes in 8 bits (nf4, fp4)')
     .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
     .option('--observer <how>', 'static scales of activations: minmax, percentile, mse (default: minmax)')
     .option('--layout <name>', `${layoutNames.join(', ')} (default: compressed-tensors)`)
@@ -92,6 +94,7 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     group: options.group,
     granularity: options.granularity,
     symmetric: options.symmetric ? true : options.asymmetric ? false : undefined,
+    doubleQuantization: options.doubleQuantization,
     activations: options.activations,
     observer: options.observer,
     layout: options.layout,
