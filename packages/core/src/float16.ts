@@ -37,10 +37,9 @@ export function toF16(value: number): number {
 
 /** IEEE half bits → number, exact. */
 export function fromF16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >>> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  const magnitude = bits & 0x7fff;
+  if (magnitude < 0x400) return (bits & 0x8000 ? -1 : 1) * magnitude * 2 ** -24;
+  if (magnitude > 0x7c00) return Number.NaN;
+  u32[0] = ((bits & 0x8000) << 16) | (magnitude === 0x7c00 ? 0x7f800000 : (magnitude << 13) + 0x38000000);
+  return f32[0]!;
 }

@@ -23,6 +23,9 @@ interface Preset {
   create(choice: FormatChoice, scaleType: IntSpec['scaleType']): FormatSpec;
 }
 
+/** bitsandbytes' int8, which layout `bnb` holds. */
+const llmInt8: IntSpec = { kind: 'int', bits: 8, scheme: 'symmetric-absmax', granularity: { kind: 'channel' }, scaleType: 'F32' };
+
 const presets: Readonly<Record<string, Preset>> = {
   int2: integers(2),
   int3: integers(3),
@@ -38,6 +41,7 @@ const presets: Readonly<Record<string, Preset>> = {
   nvfp4: microscaled('e2m1', 16, 'E4M3'),
   nf4: bitsandbytes('nf4'),
   fp4: bitsandbytes('bnb-fp4'),
+  'llm-int8': { flags: [], create: () => llmInt8 },
   codebook2: fitted(2),
   codebook3: fitted(3),
   codebook4: fitted(4),

@@ -1,8 +1,8 @@
 import { FewbitError } from '@fewbit/core';
-import { awq, compressedTensors, gguf, gptq, gptqV2, type Layout } from '@fewbit/formats';
+import { awq, bitsandbytes, compressedTensors, fewbit, fp8, gguf, gptq, gptqV2, type Layout } from '@fewbit/formats';
 
 /** Tried in order to read a checkpoint; found by id to write one. */
-export const layouts: readonly Layout[] = [compressedTensors, gptq, gptqV2, awq, gguf];
+export const layouts: readonly Layout[] = [compressedTensors, gptq, gptqV2, awq, bitsandbytes, fp8, gguf, fewbit];
 
 export const layoutNames: readonly string[] = layouts.map(({ id }) => id);
 

@@ -2,6 +2,8 @@ import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
 import { integersOnly } from '../int-matrix.js';
+import { isRecord } from '../is-record.js';
+import { moduleNames, namesModule } from '../module-names.js';
 import type { FormatSpec, IntSpec, Layout, LayoutReading } from '../types.js';
 
 /**
@@ -58,22 +60,6 @@ export function readConfig(config: unknown, layout: Layout): LayoutReading | und
     granularity: size === -1 ? { kind: 'channel' } : { kind: 'group', size: size as number },
     scaleType: 'F16',
   };
-  const skipped = names(config.modules_to_not_convert ?? []);
-  return { layout, format: (module) => (skipped.some((name) => speaksOf(name, module)) ? undefined : spec) };
-}
-
-/** transformers takes a name as a path, its start or its end, at whole parts of it. */
-function speaksOf(name: string, module: string): boolean {
-  return `.${module}.`.startsWith(`.${name}.`) || `.${module}`.endsWith(`.${name}`);
-}
-
-function names(value: unknown): readonly string[] {
-  if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) {
-    throw new FewbitError('config', 'quantization_config.modules_to_not_convert must be a list of module names.');
-  }
-  return value;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  const skipped = moduleNames('modules_to_not_convert', config.modules_to_not_convert);
+  return { layout, format: (module) => (namesModule(skipped, module) ? undefined : spec) };
 }

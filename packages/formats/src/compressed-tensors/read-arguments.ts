@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
+import { isRecord } from '../is-record.js';
 import type { ActivationSpec, FloatSpec, FormatSpec, Granularity, IntSpec } from '../types.js';
 import { type ContainerId, containerOf } from './containers.js';
 import type { HeldSpec } from './held-spec.js';
@@ -98,8 +99,4 @@ function isBits(value: unknown): value is IntSpec['bits'] {
 
 function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 1;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 import { FewbitError } from '@fewbit/core';
+import { isRecord } from '../is-record.js';
 import type { ActivationSpec, FormatSpec, Layout, LayoutReading } from '../types.js';
 import { containerIds, isContainer } from './containers.js';
-import { isRecord, readActivation, readWeights } from './read-arguments.js';
+import { readActivation, readWeights } from './read-arguments.js';
 import { targetMatcher } from './target-matcher.js';
 
 /**

@@ -1,6 +1,7 @@
 import { FewbitError } from '@fewbit/core';
 import { isSymmetric } from '../int/int-format.js';
 import { integersOnly } from '../int-matrix.js';
+import { isRecord } from '../is-record.js';
 import { pythonPattern } from '../python-pattern.js';
 import type { FormatSpec, IntSpec, Layout, LayoutReading } from '../types.js';
 import type { Version } from './words.js';
@@ -115,8 +116,4 @@ function readSuffixes(value: unknown): readonly string[] | undefined {
     );
   }
   return names as string[];
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

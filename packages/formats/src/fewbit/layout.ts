@@ -1,0 +1,87 @@
+/**
+ * Fewbit's own layout, for what no engine has: fitted codebooks, integers and floats of any granularity. N rows (outputs), K columns
+ * (inputs), T tiles in row-major order, codes of b bits:
+ *
+ *   weight_codes   I32 [N, ⌈K·b/32⌉]  dense bit stream along each row, low bits first
+ *   weight_scale   float [T]          integers and floats; U8 [T] for E8M0 exponents
+ *   weight_zero    U8 [T]             asymmetric integers
+ *   weight_levels  float [T, 2^b]     fitted codebooks, rising
+ *   weight_groups  I32 [K]            group of each column, where that is not column ÷ size
+ *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers
+ *
+ * The config names each module's format by its FormatSpec:
+ *
+ *   { quant_method: "fewbit", version: 1, formats: [FormatSpec…], activations: [ActivationSpec…],
+ *     modules: { "model.layers.0.mlp.up_proj": { format: 0, activation: 0 }, … } }
+ */
+import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
+import { packedWords, packRows, unpackRows } from '../bit-stream.js';
+import { createFormat } from '../create-format.js';
+import { expectTensor, wordsOf } from '../expect-tensor.js';
+import { formatName } from '../format-name.js';
+import { unpackColumnGroup } from '../int-matrix.js';
+import { tileGrid } from '../tile-grid.js';
+import type { FormatSpec, Layout, QuantizedMatrix } from '../types.js';
+import { packActivation, unpackActivation } from './activation.js';
+import { describeConfig, readConfig } from './config.js';
+import { paramsOf } from './params.js';
+
+export const fewbit: Layout = {
+  id: 'fewbit',
+  rejects,
+  rejectsActivation: ({ scaling, format }) =>
+    scaling === 'static' && !('granularity' in format && format.granularity.kind === 'tensor')
+      ? 'a stored scale is one per tensor.'
+      : undefined,
+  pack(matrix, activation) {
+    const { rows, cols, spec, codes, columnGroup } = matrix;
+    checkSizes(matrix);
+    const bits = codeBits(spec);
+    const tensors = new Map<string, Tensor>([
+      ['weight_codes', fromIntegers(packRows(codes, rows, cols, bits), [rows, packedWords(cols, bits)])],
+      ...paramsOf(spec)!.pack(matrix.params),
+      ...packActivation(activation),
+    ]);
+    if (columnGroup) tensors.set('weight_groups', fromIntegers(columnGroup.slice(), [cols]));
+    return tensors;
+  },
+  unpack(tensors, spec, rows, cols) {
+    const family = paramsOf(spec);
+    if (!family) throw new FewbitError('unsupported', rejects(spec)!);
+    const bits = codeBits(spec);
+    const words = wordsOf(expectTensor(tensors, 'weight_codes', ['I32'], [rows, packedWords(cols, bits)]));
+    const grid = tileGrid(createFormat(spec), rows, cols);
+    const matrix = { rows, cols, spec, codes: unpackRows(words, rows, cols, bits), params: family.unpack(tensors, grid.count) };
+    if (!tensors.has('weight_groups')) return matrix;
+    return { ...matrix, columnGroup: unpackColumnGroup(tensors, 'weight_groups', cols, grid.across) };
+  },
+  unpackActivation,
+  describe: describeConfig,
+  recognise: (config) => readConfig(config, fewbit),
+};
+
+function rejects(spec: FormatSpec): string | undefined {
+  if (paramsOf(spec)) return undefined;
+  return `Fewbit's own layout has no ${formatName(spec)}: an engine's layout has.`;
+}
+
+function codeBits(spec: FormatSpec): number {
+  return Math.log2(createFormat(spec).levels);
+}
+
+function checkSizes({ rows, cols, spec, codes, params, columnGroup }: QuantizedMatrix): void {
+  const reason = rejects(spec);
+  if (reason) throw new FewbitError('unsupported', reason);
+  const { levels } = createFormat(spec);
+  const { count } = tileGrid(createFormat(spec), rows, cols);
+  const expect = (held: boolean, message: string) => {
+    if (!held) throw new FewbitError('usage', `A quantized ${rows} × ${cols} matrix ${message}.`);
+  };
+  expect(codes.length === rows * cols, `needs ${rows * cols} codes, got ${codes.length}`);
+  expect(
+    codes.every((code) => code < levels),
+    `of ${levels} levels holds a code beyond them`,
+  );
+  expect(params.length === count, `has ${count} tiles, got ${params.length} params`);
+  expect(columnGroup === undefined || columnGroup.length === cols, `needs ${cols} column groups`);
+}
