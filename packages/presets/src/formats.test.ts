@@ -21,6 +21,7 @@ it('names every format, with its own granularity', () => {
     'nvfp4-e2m1 g16',
     'nf4 flat64',
     'bnb-fp4 flat64',
+    'int8 channel symmetric-absmax',
     'codebook2 channel',
     'codebook3 channel',
     'codebook4 channel',
