@@ -1,7 +1,7 @@
 // Operands of a product in the order in which the micro-kernel reads them: panels [k][width], zeros past the last lane.
 #pragma once
 
-#include "vector.h"
+#include "transpose.h"
 
 namespace {
 
@@ -24,18 +24,22 @@ inline void packPanel(View<T> lines, Index count, Index k, T *panel) {
     for (Index p = 0; p < k; p++) __builtin_memcpy(panel + p * width, lines.at + p * lines.column, width * sizeof(T));
     return;
   }
+  constexpr int side = squareSide<T>;
+  const Index whole = lines.column == 1 ? smallerOf(count, width) / side * side : 0, wholeK = k / side * side;
   // A stretch of each line at a time, so that the stretch of the panel stays in the first-level cache.
   constexpr Index stretch = 64;
   for (Index first = 0; first < k; first += stretch) {
-    const Index last = smallerOf(first + stretch, k);
+    const Index last = smallerOf(first + stretch, k), lastWhole = smallerOf(last, wholeK);
+    for (Index lane = 0; lane < whole; lane += side)
+      for (Index p = first; p < lastWhole; p += side)
+        transposeSquare(lines.at + lane * lines.row + p, lines.row, panel + p * width + lane, width);
     for (Index lane = 0; lane < width; lane++) {
       const T *line = lines.at + lane * lines.row;
+      const Index from = lane < whole ? largerOf(first, lastWhole) : first;
       if (lane >= count)
-        for (Index p = first; p < last; p++) panel[p * width + lane] = 0;
-      else if (lines.column == 1)
-        for (Index p = first; p < last; p++) panel[p * width + lane] = line[p];
+        for (Index p = from; p < last; p++) panel[p * width + lane] = 0;
       else
-        for (Index p = first; p < last; p++) panel[p * width + lane] = line[p * lines.column];
+        for (Index p = from; p < last; p++) panel[p * width + lane] = line[p * lines.column];
     }
   }
 }
