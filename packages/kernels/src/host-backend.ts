@@ -2,7 +2,7 @@ import { checkedOps } from './checked-ops.js';
 import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
 import { referenceAlgebra } from './reference-algebra.js';
 import { referenceOps } from './reference-ops.js';
-import type { Algebra, Backend, DeviceTensor, Ops } from './types.js';
+import type { Algebra, Backend, DeviceTensor, Ops, WeightForms } from './types.js';
 
 /** A partial op table, with the reason for each op that it leaves to the next table. */
 export interface HostTable {
@@ -19,6 +19,8 @@ export function hostBackend(options: {
   threads: number;
   heap: Heap;
   tables: (memory: HostMemory) => readonly HostTable[];
+  /** `Backend.weights`, where there are any. */
+  weights?: (memory: HostMemory) => WeightForms;
   /** `Backend.stream`, where there is one. */
   stream?: (tensor: HostTensor) => number;
   close(): Promise<void>;
@@ -37,6 +39,7 @@ export function hostBackend(options: {
     chosen: Object.fromEntries(names.map((name) => [name, served.find(({ entries }) => name in entries)!.id])),
     rejected: Object.assign({}, ...tables.map((table) => table.rejects).reverse()),
     upload: memory.upload,
+    ...(options.weights && { weights: options.weights(memory) }),
     download: async (tensor) => memory.read(tensor).data.slice(),
     free: memory.free,
     step: memory.step,

@@ -6,6 +6,11 @@ export interface HostTensor extends DeviceTensor {
   readonly data: Float32Array;
 }
 
+/** A weight in a form of the backend's own, which `form` describes: `data` holds its bytes. */
+export interface FormedTensor extends HostTensor {
+  readonly form: unknown;
+}
+
 /** Where the numbers of host tensors lie. */
 export interface Heap {
   /** `length` floats, of any content. */
@@ -18,8 +23,12 @@ export interface HostMemory {
   /** A new tensor of any content, freed by the step around it. */
   allocate(shape: readonly number[]): HostTensor;
   upload(data: Float32Array, shape: readonly number[]): HostTensor;
-  /** The tensor itself; throws `backend` when it is freed or another backend's. */
+  /** The tensor itself; throws `backend` when it is freed or another backend's, `usage` when its numbers are in a form of the backend's own. */
   read(tensor: DeviceTensor): HostTensor;
+  /** A tensor of any form. */
+  readWeight(tensor: DeviceTensor): HostTensor | FormedTensor;
+  /** Room of `bytes` for a weight in a form of the backend's own; lives until `free`. */
+  hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor;
   free(tensor: DeviceTensor): void;
   step<R>(body: () => R): R;
   readonly bytes: number;
@@ -34,22 +43,32 @@ export function hostMemory(heap: Heap): HostMemory {
   let scope: Set<DeviceTensor> | undefined;
   let bytes = 0;
 
-  const create = (shape: readonly number[], owner: Set<DeviceTensor> | undefined): HostTensor => {
-    const data = heap.take(shape.reduce((product, size) => product * size, 1));
-    const tensor = { shape: [...shape], data };
-    bytes += data.byteLength;
+  const keep = <T extends HostTensor>(tensor: T, owner: Set<DeviceTensor> | undefined): T => {
+    bytes += tensor.data.byteLength;
     owners.set(tensor, owner);
     owner?.add(tensor);
     return tensor;
   };
-  const read = (tensor: DeviceTensor): HostTensor => {
+  const create = (shape: readonly number[], owner: Set<DeviceTensor> | undefined): HostTensor =>
+    keep({ shape: [...shape], data: heap.take(shape.reduce((product, size) => product * size, 1)) }, owner);
+  const readWeight = (tensor: DeviceTensor): HostTensor | FormedTensor => {
     if (!owners.has(tensor)) {
       throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
     }
     return tensor as HostTensor;
   };
+  const read = (tensor: DeviceTensor): HostTensor => {
+    const found = readWeight(tensor);
+    if ('form' in found) {
+      throw new FewbitError(
+        'usage',
+        `A weight of shape [${tensor.shape.join(', ')}] in the backend's own form: only matmul and embed take it.`,
+      );
+    }
+    return found;
+  };
   const free = (tensor: DeviceTensor) => {
-    const { data } = read(tensor);
+    const { data } = readWeight(tensor);
     owners.get(tensor)?.delete(tensor);
     owners.delete(tensor);
     bytes -= data.byteLength;
@@ -68,6 +87,8 @@ export function hostMemory(heap: Heap): HostMemory {
       return tensor;
     },
     read,
+    readWeight,
+    hold: (shape, size, form) => keep({ shape: [...shape], data: heap.take(Math.ceil(size / 4)), form }, undefined),
     free,
     step(body) {
       const outer = scope;

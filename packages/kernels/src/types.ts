@@ -1,5 +1,5 @@
 import type { Matrix } from '@fewbit/core';
-import type { ActivationRounding } from '@fewbit/formats';
+import type { ActivationRounding, QuantizedMatrix } from '@fewbit/formats';
 
 /** A float32 tensor in a backend's memory; row-major. Opaque: only its backend can read it. */
 export interface DeviceTensor {
@@ -90,6 +90,19 @@ export interface Algebra {
   product(a: Float64Array, b: Float64Array, rows: number, k: number, n: number): Float64Array;
 }
 
+/**
+ * Weights in forms of a backend's own: codes, or the shortest floats that hold every value. `matmul` takes such a tensor as `w`, and `embed`
+ * one made of floats as its table; nothing else does.
+ */
+export interface WeightForms {
+  /** Why there is no form for such a matrix (decode it then), or undefined. */
+  rejects(matrix: QuantizedMatrix): string | undefined;
+  /** A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Throws `usage` for a matrix that `rejects` refuses. */
+  upload(weight: Matrix | QuantizedMatrix): DeviceTensor;
+  /** What `matmul` does to x before it meets codes, in words: 'rounded to 16 bits per 128 inputs'. */
+  readonly activations: string;
+}
+
 /** A device with memory and a full op table. */
 export interface Backend {
   readonly id: string;
@@ -104,6 +117,8 @@ export interface Backend {
   readonly rejected?: Readonly<Record<string, string>>;
   /** A copy of `data` in the backend's memory; lives until `free`, also when made inside a step. */
   upload(data: Float32Array, shape: readonly number[]): DeviceTensor;
+  /** Absent where every weight is best uploaded as float32. */
+  readonly weights?: WeightForms;
   /** A copy on the host. */
   download(tensor: DeviceTensor): Promise<Float32Array>;
   free(tensor: DeviceTensor): void;

@@ -5,6 +5,7 @@ import type { Activation, AttentionOptions, Backend, BackendProbe, DeviceTensor 
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { algebraContract } from './algebra-contract.js';
 import { values } from './values.js';
+import { weightsContract } from './weights-contract.js';
 
 /**
  * Largest relative L2 error against the reference, per op. Copies are exact; elementwise ops round once or twice in float32 and approximate
@@ -249,6 +250,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
     });
 
     algebraContract(() => [backend, single]);
+    weightsContract(name, () => [backend, single]);
   });
 }
 

@@ -1,0 +1,163 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { matrix } from '../../../packages/core/src/index.js';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type FormatSpec,
+  type Granularity,
+  type IntScheme,
+} from '../../../packages/formats/src/index.js';
+import { type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
+import { relativeError, sameBits } from './backend-contract.js';
+import { values } from './values.js';
+
+/**
+ * Largest relative L2 error of a product whose x is rounded to 16 bits per 128 inputs: a step of absmax/32767 errs by a third of itself, and the
+ * largest of 128 normal values is about 3 deviations, which gives 2.6e-5; short rows scatter.
+ */
+const tolerance = 6e-5;
+
+/** The weights part of the backend contract: every kind of format that the backend takes, over ragged shapes. */
+export function weightsContract(name: string, backends: () => readonly Backend[]): void {
+  const reference = referenceBackend();
+  const needForms = (skip: (note: string) => void) => {
+    if (backends().some((backend) => !backend.weights)) skip(`${name} has no forms of weights`);
+  };
+  const size = (max: number) => fc.integer({ min: 1, max });
+
+  const product = async (
+    on: Backend,
+    upload: (on: Backend) => ReturnType<Backend['upload']>,
+    x: Float32Array,
+    bias: Float32Array | undefined,
+    m: number,
+  ) => {
+    const w = upload(on);
+    const [rows, cols] = w.shape as [number, number];
+    const tensors = [on.upload(x, [m, cols]), ...(bias ? [on.upload(bias, [rows])] : [])];
+    const result = on.ops.matmul(tensors[0]!, w, tensors[1]);
+    const data = await on.download(result);
+    for (const tensor of [w, result, ...tensors]) on.free(tensor);
+    return data;
+  };
+
+  const granularity = fc.oneof<fc.Arbitrary<Granularity>[]>(
+    fc.constantFrom<Granularity>({ kind: 'channel' }, { kind: 'tensor' }, { kind: 'block', rows: 3, cols: 40 }),
+    fc.constantFrom(16, 32, 64, 128, 36, 200).map((group): Granularity => ({ kind: 'group', size: group })),
+  );
+  const spec: fc.Arbitrary<FormatSpec> = fc.record({
+    kind: fc.constant('int' as const),
+    bits: fc.constantFrom(2, 3, 4, 5, 6, 7, 8),
+    scheme: fc.constantFrom<IntScheme>('symmetric-full', 'symmetric-restricted', 'symmetric-signed', 'asymmetric', 'asymmetric-free'),
+    granularity,
+    scaleType: fc.constantFrom('F32', 'F16', 'BF16'),
+  });
+
+  it('matmul by codes, over formats and ragged shapes', ({ skip }) => {
+    needForms(skip);
+    return fc.assert(
+      fc.asyncProperty(
+        fc.record({ m: fc.oneof(size(5), size(60)), cols: size(600), rows: size(70), spec, bias: fc.boolean(), seed: fc.nat(1000) }),
+        async ({ m, cols, rows, spec, bias, seed }) => {
+          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
+          const x = values(m * cols, seed + 1, 2);
+          const row = bias ? values(rows, seed + 2) : undefined;
+          const want = await product(reference, (on) => on.upload(decodeMatrix(codes).data, [rows, cols]), x, row, m);
+          const before = backends().map(({ bytes }) => bytes);
+          const results: Float32Array[] = [];
+          for (const backend of backends()) {
+            expect(backend.weights!.rejects(codes)).toBeUndefined();
+            results.push(await product(backend, ({ weights }) => weights!.upload(codes), x, row, m));
+          }
+          for (const got of results) {
+            expect(relativeError(got, want)).toBeLessThanOrEqual(tolerance);
+            expect(sameBits(got, results[0]!)).toBe(true);
+          }
+          expect(backends().map(({ bytes }) => bytes)).toEqual(before);
+        },
+      ),
+      { numRuns: 120, seed: 1 },
+    );
+  });
+
+  it('matmul and embed by floats in their shortest form, exactly as by float32', ({ skip }) => {
+    needForms(skip);
+    return fc.assert(
+      fc.asyncProperty(
+        fc.record({ m: fc.oneof(size(9), size(60)), cols: size(300), rows: size(70), short: fc.boolean(), seed: fc.nat(1000) }),
+        async ({ m, cols, rows, short, seed }) => {
+          const data = values(rows * cols, seed);
+          const words = new Uint32Array(data.buffer);
+          if (short) for (const [i, word] of words.entries()) words[i] = word & 0xffff0000;
+          const x = values(m * cols, seed + 1);
+          const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
+          for (const backend of backends()) {
+            const forms = [backend.upload(data, [rows, cols]), backend.weights!.upload(matrix(rows, cols, data))];
+            const input = backend.upload(x, [m, cols]);
+            const [plain, formed] = await Promise.all(
+              forms.flatMap((w) => [backend.ops.matmul(input, w), backend.ops.embed(w, tokens)]).map((tensor) => backend.download(tensor)),
+            ).then(
+              ([a, b, c, d]) =>
+                [
+                  [a!, b!],
+                  [c!, d!],
+                ] as const,
+            );
+            expect(relativeError(formed[0], plain[0])).toBeLessThanOrEqual(2e-6);
+            expect(sameBits(formed[1], plain[1])).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 30, seed: 1 },
+    );
+  });
+
+  it('x that is not finite gives results that are not', async ({ skip }) => {
+    needForms(skip);
+    const format = createFormat({
+      kind: 'int',
+      bits: 4,
+      scheme: 'symmetric-full',
+      granularity: { kind: 'group', size: 32 },
+      scaleType: 'F32',
+    });
+    const codes = encodeMatrix(matrix(5, 70, values(350, 1)), format);
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const m of [1, 20]) {
+        const x = values(m * 70, 2);
+        x[m * 70 - 3] = bad;
+        for (const backend of backends()) {
+          const got = await product(backend, ({ weights }) => weights!.upload(codes), x, undefined, m);
+          expect(got.subarray(-5).every((value) => !Number.isFinite(value))).toBe(true);
+          expect(got.subarray(0, (m - 1) * 5).every(Number.isFinite)).toBe(true);
+        }
+      }
+    }
+  });
+
+  it('says why it has no form for a matrix, and refuses it', ({ skip }) => {
+    needForms(skip);
+    const format = createFormat({ kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 32 }, scaleType: 'F32' });
+    const codes = {
+      ...encodeMatrix(matrix(4, 64, values(256, 1)), format),
+      columnGroup: Uint32Array.from({ length: 64 }, (_, i) => i % 2),
+    };
+    for (const { weights } of backends()) {
+      if (weights!.rejects(codes) === undefined) continue;
+      expect(() => weights!.upload(codes)).toThrow(weights!.rejects(codes));
+    }
+  });
+
+  it('a form is for matmul and embed alone', ({ skip }) => {
+    needForms(skip);
+    const format = createFormat({ kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' });
+    for (const backend of backends()) {
+      const w = backend.weights!.upload(encodeMatrix(matrix(4, 64, values(256, 1)), format));
+      expect(() => backend.ops.scale(w, 2)).toThrow(/only matmul and embed/);
+      expect(() => backend.ops.embed(w, Uint32Array.of(0))).toThrow(/only matmul and embed|codes/);
+      backend.free(w);
+    }
+  });
+}
