@@ -21,6 +21,15 @@ class Arguments {
   Index index() { return info[next++].As<Napi::Number>().Int64Value(); }
   double number() { return info[next++].As<Napi::Number>().DoubleValue(); }
   bool flag() { return info[next++].As<Napi::Boolean>().Value(); }
+  QuantizedShape quantized() {
+    QuantizedShape shape{};
+    for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = index();
+    shape.slot = int(index());
+    shape.scaleType = static_cast<ScaleType>(index());
+    shape.ownZeros = flag();
+    shape.zero = int(index());
+    return shape;
+  }
   Activation activation() { return static_cast<Activation>(index()); }
 
  private:
@@ -38,7 +47,10 @@ class Engine : public Napi::ObjectWrap<Engine> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Engine",
-        {InstanceMethod("matmul", &Engine::matmul), InstanceMethod("gram", &Engine::gram),
+        {InstanceMethod("matmul", &Engine::matmul), InstanceMethod("matmulShort", &Engine::matmulShort), InstanceMethod("shorten", &Engine::shorten),
+         InstanceMethod("widenRows", &Engine::widenRows), InstanceMethod("packedBytes", &Engine::packedBytes),
+         InstanceMethod("packCodes", &Engine::packCodes), InstanceMethod("matmulQuantized", &Engine::matmulQuantized),
+         InstanceMethod("gram", &Engine::gram),
          InstanceMethod("inverseCholesky", &Engine::inverseCholesky), InstanceMethod("solve", &Engine::solve),
          InstanceMethod("subtractProduct", &Engine::subtractProduct), InstanceMethod("product", &Engine::product),
          InstanceMethod("attention", &Engine::attention), InstanceMethod("rmsNorm", &Engine::rmsNorm),
@@ -70,6 +82,56 @@ class Engine : public Napi::ObjectWrap<Engine> {
     auto *out = of.array();
     const Index m = of.index(), k = of.index(), n = of.index();
     kernels->matmul(*pool, x, w, bias, out, m, k, n);
+  }
+
+  void matmulShort(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *x = of.array();
+    const auto *w = of.array<uint16_t>();
+    const auto *bias = of.array();
+    auto *out = of.array();
+    const Index m = of.index(), k = of.index(), n = of.index();
+    kernels->matmulShort(*pool, x, w, bias, out, m, k, n);
+  }
+
+  Napi::Value shorten(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *x = of.array();
+    auto *out = of.array<uint16_t>();
+    return Napi::Boolean::New(info.Env(), kernels->shorten(*pool, x, out, of.index()));
+  }
+
+  void widenRows(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *table = of.array<uint16_t>();
+    const auto *indices = of.array<uint32_t>();
+    auto *out = of.array();
+    const Index rows = of.index(), n = of.index();
+    kernels->widenRows(*pool, table, indices, out, rows, n);
+  }
+
+  Napi::Value packedBytes(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), double(kernels->packedBytes(Arguments(info).quantized())));
+  }
+
+  void packCodes(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *codes = of.array<uint8_t>();
+    const auto *scales = of.array();
+    const auto *zeros = of.array<uint8_t>();
+    const Index tileRows = of.index();
+    auto *packed = of.array<char>();
+    kernels->packCodes(*pool, codes, scales, zeros, tileRows, of.quantized(), packed);
+  }
+
+  void matmulQuantized(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *x = of.array();
+    const auto *packed = of.array<char>();
+    const auto *bias = of.array();
+    auto *out = of.array();
+    const Index m = of.index();
+    kernels->matmulQuantized(*pool, x, packed, of.quantized(), bias, out, m);
   }
 
   void gram(const Napi::CallbackInfo &info) {

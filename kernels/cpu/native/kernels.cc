@@ -7,9 +7,11 @@
 #include "cross-entropy.h"
 #include "elementwise.h"
 #include "gram.h"
+#include "matmul-quantized.h"
 #include "matmul.h"
 #include "norm.h"
 #include "rotate.h"
+#include "short-floats.h"
 #include "stream.h"
 
 namespace fewbit {
@@ -29,7 +31,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::matmulQuantized,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::crossEntropy, ::copyRows,
     ::stream,
 };

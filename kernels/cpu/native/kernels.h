@@ -22,6 +22,18 @@ struct UpdateShape {
   Index rows, k, n, bRow, cStart;
 };
 
+enum class ScaleType { f32, f16, bf16 };
+
+/** A quantized weight [rows, cols]: codes of `slot` bits (2, 4 or 8), one scale per row and `group` inputs. */
+struct QuantizedShape {
+  Index rows, cols, group;
+  int slot;
+  ScaleType scaleType;
+  /** Each scale has a zero point of its own; else `zero` is everyone's. */
+  bool ownZeros;
+  int zero;
+};
+
 struct Kernels {
   const char *name;
   /** For people. */
@@ -29,6 +41,18 @@ struct Kernels {
 
   /** out [m, n] = x [m, k]·wᵀ + bias; w [n, k]; bias may be null. */
   void (*matmul)(Pool &, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n);
+  /** The same for w in bf16. */
+  void (*matmulShort)(Pool &, const float *x, const uint16_t *w, const float *bias, float *out, Index m, Index k, Index n);
+  /** x as bf16; false where that loses something. */
+  bool (*shorten)(Pool &, const float *x, uint16_t *out, Index count);
+  /** Rows of a bf16 table [·, n]. */
+  void (*widenRows)(Pool &, const uint16_t *table, const uint32_t *indices, float *out, Index rows, Index n);
+  Index (*packedBytes)(const QuantizedShape &);
+  /** One code per byte, row-major, and a scale and zero point for each tile of tileRows × group → the form that `matmulQuantized` reads. */
+  void (*packCodes)(Pool &, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &,
+                    char *packed);
+  /** The same as `matmul` with x rounded to 16 bits. */
+  void (*matmulQuantized)(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
   /** into [a, b] += xᵀ·y over `rows` rows; symmetric where y is x. */
   void (*gram)(Pool &, const float *x, const float *y, double *into, Index rows, Index a, Index b);
   /** h⁻¹ = Uᵀ·U, into zeroed `upper`; false where h is not positive definite. */

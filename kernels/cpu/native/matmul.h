@@ -12,8 +12,8 @@ constexpr Index taskBytes = 65536;
 constexpr Index ahead = 1024;
 
 /** Dot products of rows of x with rows of w → sums[weight][row]: all in registers. */
-template <int rows, int weights>
-inline void dots(const float *x, const float *w, Index k, float (*sums)[4]) {
+template <int rows, int weights, class Weight>
+inline void dots(const float *x, const Weight *w, Index k, float (*sums)[4]) {
   constexpr int chains = rows * weights < 4 ? 4 : 1;
   Floats parts[weights][rows][chains] = {};
   Index p = 0;
@@ -49,8 +49,8 @@ inline void dots(const float *x, const float *w, Index k, float (*sums)[4]) {
 }
 
 /** Columns [first, last) of out for `rows` rows of x. */
-template <int rows>
-void fewColumns(const float *x, const float *w, const float *bias, float *out, Index k, Index n, Index first, Index last) {
+template <int rows, class Weight>
+void fewColumns(const float *x, const Weight *w, const float *bias, float *out, Index k, Index n, Index first, Index last) {
   constexpr int weights = rows == 1 ? 1 : 12 / rows;
   float sums[weights][4];
   for (Index j = first; j < last; j += weights) {
@@ -63,8 +63,9 @@ void fewColumns(const float *x, const float *w, const float *bias, float *out, I
   }
 }
 
-void matmulFewRows(Pool &pool, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n) {
-  const Index share = quotientUp(taskBytes, k * Index(sizeof(float)) * 12) * 12;
+template <class Weight>
+void matmulFewRows(Pool &pool, const float *x, const Weight *w, const float *bias, float *out, Index m, Index k, Index n) {
+  const Index share = quotientUp(taskBytes, k * Index(sizeof(Weight)) * 12) * 12;
   const Index rows = quotientUp(m, quotientUp(m, 4));
   parallel(pool, quotientUp(n, share), 0, [&](Index task, char *) {
     const Index first = task * share, last = smallerOf(first + share, n);
@@ -81,9 +82,18 @@ void matmulFewRows(Pool &pool, const float *x, const float *w, const float *bias
   });
 }
 
-void matmul(Pool &pool, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n) {
+template <class Weight>
+void matmulOf(Pool &pool, const float *x, const Weight *w, const float *bias, float *out, Index m, Index k, Index n) {
   if (m <= fewRows) return matmulFewRows(pool, x, w, bias, out, m, k, n);
-  multiply<float>(pool, {x, k, 1}, {w, 1, k}, out, n, m, k, n, Into::replace, bias);
+  multiply<float, Weight>(pool, {x, k, 1}, {w, 1, k}, out, n, m, k, n, Into::replace, bias);
+}
+
+void matmul(Pool &pool, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n) {
+  matmulOf(pool, x, w, bias, out, m, k, n);
+}
+
+void matmulShort(Pool &pool, const float *x, const uint16_t *w, const float *bias, float *out, Index m, Index k, Index n) {
+  matmulOf(pool, x, w, bias, out, m, k, n);
 }
 
 }  // namespace

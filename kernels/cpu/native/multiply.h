@@ -13,9 +13,9 @@ constexpr Index taskColumns = 64;
 /** Most rows of c per task; a left block of `depth` columns fits the second-level cache. */
 constexpr Index taskRows = 504;
 
-/** a (m × k), b (k × n), c [m, n] with rows `cRow` apart; `bias` [n] or null joins where c is replaced. */
-template <class T>
-void multiply(Pool &pool, View<T> a, View<T> b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
+/** a (m × k), b (k × n; of T, or of bf16 where T is float), c [m, n] with rows `cRow` apart; `bias` [n] or null joins where c is replaced. */
+template <class T, class Right = T>
+void multiply(Pool &pool, View<T> a, View<Right> b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
   constexpr int columns = tileColumns<T>;
   const Index panels = quotientUp(m, tileRows);
   const Index padded = panels * tileRows;

@@ -44,4 +44,17 @@ inline void packPanel(View<T> lines, Index count, Index k, T *panel) {
   }
 }
 
+/** The same for lines of bf16 with neighbours side by side. */
+template <int width>
+inline void packPanel(View<uint16_t> lines, Index count, Index k, float *panel) {
+  constexpr Index stretch = 64;
+  float wide[width * stretch];
+  for (Index p = 0; p < k; p += stretch) {
+    const Index length = smallerOf(stretch, k - p);
+    for (Index lane = 0; lane < count; lane++)
+      byVectors(length, [&](Index i, Index part) { storeUpTo(wide + lane * stretch + i, loadUpTo(lines.at + lane * lines.row + p + i, part), part); });
+    packPanel<width>(View<float>{wide, stretch, 1}, count, length, panel + p * width);
+  }
+}
+
 }  // namespace

@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "instruction-set.h"
 #include "pool.h"
 
@@ -107,6 +111,30 @@ inline void byVectors(Index n, Of of) {
 }
 
 inline Floats loadUpTo(const float *from, Index count) { return count == lanes ? load(from) : loadPart(from, count); }
+
+/** 16-bit numbers as 32-bit ones. */
+inline Ints widened(const uint16_t *from) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  return (Ints)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  return (Ints)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+#else
+  typedef uint16_t Halves __attribute__((vector_size(FEWBIT_VECTOR_BYTES / 2)));
+  Halves halves;
+  __builtin_memcpy(&halves, from, sizeof halves);
+  return __builtin_convertvector(halves, Ints);
+#endif
+}
+
+/** bf16 is the upper half of a float32. */
+inline Floats load(const uint16_t *from) { return fromBits(widened(from) << 16); }
+
+inline Floats loadUpTo(const uint16_t *from, Index count) {
+  if (count == lanes) return load(from);
+  uint16_t part[lanes] = {};
+  __builtin_memcpy(part, from, count * 2);
+  return load(part);
+}
 
 /** Zeros from lane `count` on. */
 inline Floats firstLanes(Floats v, Index count) { return count == lanes ? v : loadPart(reinterpret_cast<const float *>(&v), count); }

@@ -14,6 +14,29 @@ export interface Addon {
 export interface Engine {
   readonly description: string;
   matmul(x: Float32Array, w: Float32Array, bias: Float32Array | undefined, out: Float32Array, m: number, k: number, n: number): void;
+  /** The same for w in bf16, whose bits `w` holds two by two. */
+  matmulShort(x: Float32Array, w: Float32Array, bias: Float32Array | undefined, out: Float32Array, m: number, k: number, n: number): void;
+  /** Writes x as bf16; false where that loses something. */
+  shorten(x: Float32Array, out: Float32Array, count: number): boolean;
+  widenRows(table: Float32Array, indices: Uint32Array, out: Float32Array, rows: number, n: number): void;
+  packedBytes(...shape: QuantizedShape): number;
+  /** One code per byte, row-major; a scale and a zero point for each tile of tileRows × group. */
+  packCodes(
+    codes: Uint8Array,
+    scales: Float32Array,
+    zeros: Uint8Array,
+    tileRows: number,
+    packed: Float32Array,
+    ...shape: QuantizedShape
+  ): void;
+  matmulQuantized(
+    x: Float32Array,
+    packed: Float32Array,
+    bias: Float32Array | undefined,
+    out: Float32Array,
+    m: number,
+    ...shape: QuantizedShape
+  ): void;
   gram(x: Float32Array, y: Float32Array, into: Float64Array, rows: number, a: number, b: number): void;
   inverseCholesky(h: Float64Array, zeroed: Float64Array, n: number): boolean;
   solve(h: Float64Array, n: number, b: Float64Array, out: Float64Array, rows: number): boolean;
@@ -76,5 +99,18 @@ export interface Engine {
   close(): void;
 }
 
+/** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
+export type QuantizedShape = readonly [
+  rows: number,
+  cols: number,
+  group: number,
+  slot: 2 | 4 | 8,
+  scaleType: number,
+  ownZeros: boolean,
+  zero: number,
+];
+
+/** In the order of native/kernels.h. */
+export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2 } as const;
 /** In the order of native/kernels.h. */
 export const activationIds = { silu: 0, gelu: 1, 'gelu-tanh': 2, relu: 3 } as const;

@@ -3,6 +3,7 @@ import type { Addon } from './addon.js';
 import { cpuAlgebra } from './cpu-algebra.js';
 import { cpuOps } from './cpu-ops.js';
 import { nativeHeap } from './native-heap.js';
+import { weightForms } from './weight-forms.js';
 
 /** A backend over one set of native kernels. Throws when this processor cannot run it. */
 export function cpuBackend(addon: Addon, instructionSet: string, threads: number): Backend {
@@ -20,6 +21,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
         rejects: { roundActivations: 'activations are rounded by the reference' },
       },
     ],
+    weights: (memory) => weightForms(engine, memory),
     stream: ({ data }) => engine.stream(data, data.length),
     close: async () => engine.close(),
   });

@@ -1,8 +1,9 @@
 import type { DeviceTensor, HostMemory, Ops } from '@fewbit/kernels';
 import { activationIds, type Engine } from './addon.js';
+import type { WeightForm } from './weight-forms.js';
 
 /** The op table over a native engine; activations are rounded by the reference. Operands are read before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(engine: Engine, { allocate, read }: HostMemory): Omit<Ops, 'roundActivations'> {
+export function cpuOps(engine: Engine, { allocate, read, readWeight }: HostMemory): Omit<Ops, 'roundActivations'> {
   const data = (tensor: DeviceTensor) => read(tensor).data;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   /** Runs a kernel that fills a new tensor of x's shape. */
@@ -20,13 +21,24 @@ export function cpuOps(engine: Engine, { allocate, read }: HostMemory): Omit<Ops
     return out;
   };
   return {
-    embed: (table, tokens) => copied(table, 0, tokens.length, columnsOf(table), tokens),
+    embed(table, tokens) {
+      const n = columnsOf(table);
+      const weight = readWeight(table);
+      if (!('form' in weight) || (weight.form as WeightForm).kind !== 'bf16') return copied(table, 0, tokens.length, n, tokens);
+      const out = allocate([tokens.length, n]);
+      engine.widenRows(weight.data, tokens, out.data, tokens.length, n);
+      return out;
+    },
 
     matmul(x, w, bias) {
       const [m, k, n] = [x.shape[0]!, x.shape[1]!, w.shape[0]!];
-      const operands = [data(x), data(w), bias && data(bias)] as const;
+      const weight = readWeight(w);
+      const form = 'form' in weight ? (weight.form as WeightForm) : undefined;
+      const operands = [data(x), weight.data, bias && data(bias)] as const;
       const out = allocate([m, n]);
-      engine.matmul(...operands, out.data, m, k, n);
+      if (form?.kind === 'codes') engine.matmulQuantized(...operands, out.data, m, ...form.shape);
+      else if (form?.kind === 'bf16') engine.matmulShort(...operands, out.data, m, k, n);
+      else engine.matmul(...operands, out.data, m, k, n);
       return out;
     },
 

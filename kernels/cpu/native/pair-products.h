@@ -1,0 +1,31 @@
+// Products of 16-bit integers, two and two added into 32 bits: what integer products are made of.
+#pragma once
+
+#include "vector.h"
+
+namespace {
+
+/** Each 32-bit lane of a and b holds two 16-bit numbers: a.low·b.low + a.high·b.high. */
+inline Ints pairProducts(Ints a, Ints b) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  return (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  return (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (Ints)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+  return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+inline Ints allInts(int32_t value) { return value - Ints{}; }
+
+inline Ints loadInts(const void *from) {
+  Ints v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+inline void storeInts(void *to, Ints v) { __builtin_memcpy(to, &v, sizeof v); }
+
+}  // namespace

@@ -1,0 +1,48 @@
+import { FewbitError, type Matrix } from '@fewbit/core';
+import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
+
+/** How a weight lies in native memory, where not as float32. */
+export type WeightForm = { readonly kind: 'bf16' } | { readonly kind: 'codes'; readonly shape: QuantizedShape };
+
+/** Integer codes as native/packed-codes.h has them, and floats as bf16 where that loses nothing. */
+export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
+  return {
+    activations: 'rounded to 16 bits per 128 inputs or group',
+    rejects: rejection,
+    upload: (weight) => ('codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(engine, memory, weight)),
+  };
+}
+
+function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
+  if (spec.kind !== 'int') return `${formatName(spec)} has no native kernel`;
+  if (spec.granularity.kind === 'flat') return 'runs of elements across rows have no native kernel';
+  if (columnGroup) return 'columns in groups out of order have no native kernel';
+  return undefined;
+}
+
+function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix): FormedTensor {
+  const reason = rejection(matrix);
+  if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
+  const { rows, cols, codes } = matrix;
+  const spec = matrix.spec as IntSpec;
+  const params = matrix.params as readonly IntParams[];
+  const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
+  const first = params[0]?.zero ?? 0;
+  const ownZeros = params.some(({ zero }) => zero !== first);
+  const slot = spec.bits <= 2 ? 2 : spec.bits <= 4 ? 4 : 8;
+  const shape: QuantizedShape = [rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType], ownZeros, ownZeros ? 0 : first];
+  const tensor = memory.hold([rows, cols], engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
+  const scales = Float32Array.from(params, ({ scale }) => scale);
+  const zeros = Uint8Array.from(params, ({ zero }) => zero);
+  engine.packCodes(codes, scales, zeros, tileRows, tensor.data, ...shape);
+  return tensor;
+}
+
+function uploadFloats(engine: Engine, memory: HostMemory, { rows, cols, data }: Matrix) {
+  const tensor = memory.hold([rows, cols], 2 * data.length, { kind: 'bf16' } satisfies WeightForm);
+  if (engine.shorten(data, tensor.data, data.length)) return tensor;
+  memory.free(tensor);
+  return memory.upload(data, [rows, cols]);
+}
