@@ -21,7 +21,7 @@ export async function readBack(
   const directory = await openModelDirectory(path);
   try {
     const source = await openWeights(directory, [layout]);
-    const model = await openModel(source, backend);
+    const model = await openModel(source, backend, { decode: true });
     try {
       const difference = relativeDistance((await model.logits(tokens)).data, expected);
       if (!(difference <= tolerance)) {

@@ -1,4 +1,4 @@
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, matrix } from '@fewbit/core';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { applyNorm } from './apply-norm.js';
@@ -11,10 +11,17 @@ export type Globals = BlockWeights;
 /** Puts the weights outside the blocks into the backend's memory, where they stay until `freeGlobals`. */
 export function loadGlobals(source: WeightSource, backend: Backend): Promise<Globals> {
   const { embedding, finalNorm, head } = source.plan;
-  const names = [embedding.tokens, ...(embedding.positions ? [embedding.positions] : []), ...normTensors(finalNorm), head.weight];
+  const tables = new Set([embedding.tokens, head.weight]);
+  const vectors = [...(embedding.positions ? [embedding.positions] : []), ...normTensors(finalNorm)];
   return loadTensors(backend, async (weights) => {
-    for (const name of new Set(names)) weights.set(name, await uploadVector(source, name, backend));
+    for (const name of tables) weights.set(name, await uploadTable(source, name, backend));
+    for (const name of vectors) weights.set(name, await uploadVector(source, name, backend));
   });
+}
+
+async function uploadTable(source: WeightSource, name: string, backend: Backend): Promise<DeviceTensor> {
+  const { data, shape } = await source.vector(name);
+  return backend.weights ? backend.weights.upload(matrix(shape[0]!, shape[1]!, data)) : backend.upload(data, shape);
 }
 
 export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;

@@ -1,17 +1,17 @@
 import type { ActivationRounding } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import { type BlockPlan, blockLinears, type NormPlan } from '@fewbit/models';
+import { loadLinear, type WeightOptions } from './load-linear.js';
 import type { BlockActivations, BlockWeights, WeightSource } from './types.js';
 
 /** Puts a block's weights into the backend's memory, where they stay until `freeBlock`. */
-export function loadBlock(source: WeightSource, block: BlockPlan, backend: Backend): Promise<BlockWeights> {
+export function loadBlock(source: WeightSource, block: BlockPlan, backend: Backend, options: WeightOptions = {}): Promise<BlockWeights> {
   const { attentionNorm, attentionPostNorm, mlpNorm, mlpPostNorm, attention } = block;
   const norms = [attentionNorm, attention.queryNorm, attention.keyNorm, attentionPostNorm, mlpNorm, mlpPostNorm];
   return loadTensors(backend, async (weights) => {
     for (const name of norms.flatMap(normTensors)) weights.set(name, await uploadVector(source, name, backend));
     for (const { module, bias } of blockLinears(block)) {
-      const { rows, cols, data } = await source.linear(module);
-      weights.set(`${module}.weight`, backend.upload(data, [rows, cols]));
+      weights.set(`${module}.weight`, await loadLinear(source, module, backend, options));
       if (bias) weights.set(`${module}.bias`, await uploadVector(source, `${module}.bias`, backend));
     }
   });

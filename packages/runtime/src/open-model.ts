@@ -6,6 +6,7 @@ import { blockStages } from './block-stages.js';
 import { embedTokens, freeGlobals, type Globals, headLogits, loadGlobals } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
+import type { WeightOptions } from './load-linear.js';
 import type { BlockActivations, BlockWeights, Stage, StageState, WeightSource } from './types.js';
 
 export interface LogitsOptions {
@@ -19,6 +20,8 @@ export interface LogitsOptions {
 export interface Model {
   readonly plan: ModelPlan;
   readonly backend: Backend;
+  /** Quantized linears whose weights are held as float32, each with the reason. */
+  readonly decoded: ReadonlyMap<string, string>;
   /** Logits after each token, [tokens, vocabulary], or after the last one, [1, vocabulary]. */
   logits(tokens: Uint32Array, options?: LogitsOptions): Promise<Matrix>;
   /** −log p(tokens[i + 1] | tokens[0 … i]) in nats for i = first … tokens.length − 2. */
@@ -34,10 +37,16 @@ const prefillChunk = 256;
 const logitsAtOnce = 1 << 22;
 
 /** Loads all weights of `source` into `backend`, where they stay until `close`. The source may be closed afterwards. */
-export async function openModel(source: WeightSource, backend: Backend): Promise<Model> {
+export async function openModel(
+  source: WeightSource,
+  backend: Backend,
+  { decode = false }: Pick<WeightOptions, 'decode'> = {},
+): Promise<Model> {
   const { plan } = source;
   const globals = await loadGlobals(source, backend);
   const blocks: LoadedBlock[] = [];
+  const decoded = new Map<string, string>();
+  const options: WeightOptions = { decode, onDecoded: (module, reason) => decoded.set(module, reason) };
   const close = async () => {
     for (const { weights } of blocks) freeBlock(weights, backend);
     freeGlobals(globals, backend);
@@ -45,7 +54,7 @@ export async function openModel(source: WeightSource, backend: Backend): Promise
   try {
     for (const block of plan.blocks) {
       const activations = await loadActivations(source, block);
-      blocks.push({ weights: await loadBlock(source, block, backend), activations, stages: blockStages(block) });
+      blocks.push({ weights: await loadBlock(source, block, backend, options), activations, stages: blockStages(block) });
     }
   } catch (error) {
     await close();
@@ -55,6 +64,7 @@ export async function openModel(source: WeightSource, backend: Backend): Promise
   return {
     plan,
     backend,
+    decoded,
     logits: (tokens, options = {}) => logits(pass, tokens, options),
     score: (tokens, first = 0) => score(pass, tokens, first),
     logitChunks: (tokens, first = 0) => logitChunks(pass, tokens, first),
