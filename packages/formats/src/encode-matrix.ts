@@ -9,21 +9,31 @@ export interface EncodeMatrixOptions<P> {
   readonly fit?: (tile: Tile, row: number, col: number) => P;
 }
 
-/** Every element of `weight` [rows, cols] to its nearest level. Throws `usage` where the number of params is not that of the tiles. */
+/**
+ * Every element of `weight` [rows, cols] to its nearest level; without `options` as the format's own program rounds.
+ * Throws `usage` where the number of params is not that of the tiles.
+ */
 export function encodeMatrix<P>(weight: Matrix, format: NumericFormat<P>, options: EncodeMatrixOptions<P> = {}): QuantizedMatrix<P> {
   const grid = tileGrid(format, weight.rows, weight.cols);
-  const params = options.params ?? fitMatrix(weight, format, options.fit);
-  if (params.length !== grid.count)
-    throw new FewbitError('usage', `A ${weight.rows} × ${weight.cols} matrix has ${grid.count} tiles, got ${params.length} params.`);
-  return { rows: weight.rows, cols: weight.cols, spec: format.spec, codes: nearestCodes(weight, format, grid, params), params };
+  const fitted = options.params ?? fitUnsettled(weight, format, grid, options.fit);
+  if (fitted.length !== grid.count)
+    throw new FewbitError('usage', `A ${weight.rows} × ${weight.cols} matrix has ${grid.count} tiles, got ${fitted.length} params.`);
+  const params = options.params ?? format.settle?.(fitted, grid) ?? fitted;
+  const codes = nearestCodes(weight, format, grid, format.roundsUnsettled && !options.fit ? fitted : params);
+  return { rows: weight.rows, cols: weight.cols, spec: format.spec, codes, params };
 }
 
 /** Parameters of every tile of `weight`, row-major by tile, second-level ones settled. `fit` is by default that of the format, bound to `weight`. */
 export function fitMatrix<P>(weight: Tile, format: NumericFormat<P>, fit?: EncodeMatrixOptions<P>['fit']): readonly P[] {
   const grid = tileGrid(format, weight.rows, weight.cols);
-  const bound = fit ? format : (format.bind?.(weight) ?? format);
-  const params = fitTiles(weight, grid, fit ?? ((tile) => bound.fit(tile)));
+  const params = fitUnsettled(weight, format, grid, fit);
   return format.settle?.(params, grid) ?? params;
+}
+
+function fitUnsettled<P>(weight: Tile, format: NumericFormat<P>, grid: TileGrid, fit: EncodeMatrixOptions<P>['fit']): P[] {
+  if (fit) return fitTiles(weight, grid, fit);
+  const bound = format.bind?.(weight) ?? format;
+  return fitTiles(weight, grid, (tile) => bound.fit(tile));
 }
 
 function fitTiles<P>(weight: Tile, grid: TileGrid, fit: NonNullable<EncodeMatrixOptions<P>['fit']>): P[] {

@@ -123,6 +123,8 @@ export interface NumericFormat<P = unknown> {
    * unchanged where it is settled already. A format that has it is fitted before it is swept.
    */
   settle?(params: readonly P[], grid: TileGrid): P[];
+  /** Plain rounding to nearest takes its codes from params that are not yet settled, as the format's own program does. Default false. */
+  readonly roundsUnsettled?: boolean;
   /** Nearest level's code for `value`; `offset` is the row-major place in the tile. */
   encode(value: number, params: P, offset: number): number;
   /** Exact in double precision from the stored parameters, then as the reader computes it in float32. */

@@ -1,4 +1,15 @@
-import { compressedTensors, type FormatSpec, type Granularity, ggmlType, ggmlTypeNames, gguf, type IntSpec } from '../src/index.js';
+import {
+  bitsandbytes,
+  compressedTensors,
+  type FormatSpec,
+  fewbit,
+  fp8,
+  type Granularity,
+  ggmlType,
+  ggmlTypeNames,
+  gguf,
+  type IntSpec,
+} from '../src/index.js';
 import { formatContract } from './format-contract.js';
 
 const group = (size: number): Granularity => ({ kind: 'group', size });
@@ -14,12 +25,23 @@ const int = (bits: IntSpec['bits'], scheme: IntSpec['scheme'], granularity: Gran
   scaleType: 'F32',
 });
 const words = { layout: compressedTensors, beside: ['weight_shape'] };
+const own = { layout: fewbit };
+const blocks = {
+  layout: bitsandbytes,
+  beside: [
+    'weight.quant_map',
+    'weight.nested_quant_map',
+    'weight.quant_state.bitsandbytes__nf4',
+    'weight.quant_state.bitsandbytes__fp4',
+    'weight_format',
+  ],
+};
 formatContract(int(4, 'symmetric-full', group(32)), { stored: words });
 formatContract(int(3, 'asymmetric', group(7)), { stored: words });
 formatContract(int(8, 'symmetric-restricted', channel), { stored: words });
-formatContract(int(2, 'asymmetric-free', { kind: 'block', rows: 2, cols: 5 }));
-formatContract(int(5, 'symmetric-signed', flat(24)));
-formatContract(int(8, 'symmetric-absmax', channel), { halves: true });
+formatContract(int(2, 'asymmetric-free', { kind: 'block', rows: 2, cols: 5 }), { stored: own });
+formatContract(int(5, 'symmetric-signed', flat(24)), { stored: own });
+formatContract(int(8, 'symmetric-absmax', channel), { halves: true, stored: blocks });
 
 // floats
 const float = (element: 'e4m3' | 'e5m2' | 'e2m1', granularity: Granularity, scaleType: 'F32' | 'BF16' | 'E8M0' | 'E4M3'): FormatSpec => ({
@@ -28,13 +50,13 @@ const float = (element: 'e4m3' | 'e5m2' | 'e2m1', granularity: Granularity, scal
   granularity,
   scaleType,
 });
-formatContract(float('e4m3', { kind: 'tensor' }, 'F32'));
-formatContract(float('e4m3', channel, 'BF16'));
-formatContract(float('e4m3', { kind: 'block', rows: 3, cols: 16 }, 'F32'));
-formatContract(float('e5m2', group(16), 'F32'));
-formatContract(float('e2m1', group(32), 'E8M0'));
-formatContract(float('e4m3', group(32), 'E8M0'));
-formatContract(float('e2m1', group(16), 'E4M3'));
+formatContract(float('e4m3', { kind: 'tensor' }, 'F32'), { stored: words });
+formatContract(float('e4m3', channel, 'BF16'), { stored: words });
+formatContract(float('e4m3', { kind: 'block', rows: 3, cols: 16 }, 'F32'), { stored: { layout: fp8 } });
+formatContract(float('e5m2', group(16), 'F32'), { stored: own });
+formatContract(float('e2m1', group(32), 'E8M0'), { stored: words });
+formatContract(float('e4m3', group(32), 'E8M0'), { stored: words });
+formatContract(float('e2m1', group(16), 'E4M3'), { stored: words });
 
 // codebooks
 const codebook = (levels: 'nf4' | 'bnb-fp4' | 'fitted', bits: 2 | 3 | 4 | 8, granularity: Granularity, nested = false): FormatSpec => ({
@@ -45,12 +67,12 @@ const codebook = (levels: 'nf4' | 'bnb-fp4' | 'fitted', bits: 2 | 3 | 4 | 8, gra
   scaleType: levels === 'fitted' ? 'F16' : 'F32',
   ...(nested && { nested }),
 });
-formatContract(codebook('nf4', 4, flat(64)));
-formatContract(codebook('bnb-fp4', 4, flat(32)));
-formatContract(codebook('nf4', 4, flat(32), true));
-formatContract(codebook('fitted', 2, channel), { slack: 0.01 });
-formatContract(codebook('fitted', 4, group(48)), { slack: 0.01 });
-formatContract(codebook('fitted', 8, channel), { slack: 0.01 });
+formatContract(codebook('nf4', 4, flat(64)), { stored: blocks });
+formatContract(codebook('bnb-fp4', 4, flat(32)), { stored: blocks });
+formatContract(codebook('nf4', 4, flat(32), true), { stored: { ...blocks, bitsBeside: 32 } }); // the offset is in the quant_state
+formatContract(codebook('fitted', 2, channel), { slack: 0.01, stored: own });
+formatContract(codebook('fitted', 4, group(48)), { slack: 0.01, stored: own });
+formatContract(codebook('fitted', 8, channel), { slack: 0.01, stored: own });
 
 // the block types of ggml, with their scales in half precision; the search of sub-block scales is no exact one
 const asReference = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'tq1_0', 'tq2_0'];

@@ -20,8 +20,8 @@ import {
 export interface ContractOptions {
   /** What a row's length must be a multiple of. Default 1: ragged tiles are tried. */
   readonly columns?: number;
-  /** A layout that stores such matrices, to weigh `storedBits` by; `beside` names what it writes besides codes and parameters. */
-  readonly stored?: { readonly layout: Layout; readonly beside?: readonly string[] };
+  /** A layout that stores such matrices, to weigh `storedBits` by; `beside` names what it writes besides codes and parameters, save `bitsBeside` of them. */
+  readonly stored?: { readonly layout: Layout; readonly beside?: readonly string[]; readonly bitsBeside?: number };
   /** Magnitudes of the matrices that are tried. Default 1e-6 … 1e4; scales in half precision hold fewer. */
   readonly magnitudes?: readonly number[];
   /** Codes are those of the reference program, which divides by scales not yet rounded to their storage: near halves they are not the nearest. */
@@ -46,7 +46,7 @@ export function formatContract(spec: FormatSpec, options: ContractOptions = {}):
   describe(formatName(spec), () => {
     it('rounds every element to the nearest level of its tile', () => {
       each((weight, bound) => {
-        const matrix = encodeMatrix(weight, bound);
+        const matrix = encodeMatrix(weight, bound, { params: fitMatrix(weight, bound) });
         const decoded = decodeMatrix(matrix);
         const grid = tileGrid(bound, weight.rows, weight.cols);
         expect(matrix.params.length).toBe(grid.count);
@@ -128,12 +128,12 @@ export function formatContract(spec: FormatSpec, options: ContractOptions = {}):
 
     if (!stored) return;
     it('takes as many bits as are written', () => {
-      const { layout, beside = [] } = stored;
+      const { layout, beside = [], bitsBeside = 0 } = stored;
       each((weight, bound) => {
         if (layout.rejects(spec, weight.rows, weight.cols)) return;
         const tensors = layout.pack(encodeMatrix(weight, bound));
         const bytes = [...tensors].reduce((sum, [name, { data }]) => sum + (beside.includes(name) ? 0 : data.length), 0);
-        const bits = bound.storedBits(weight.rows, weight.cols);
+        const bits = bound.storedBits(weight.rows, weight.cols) - bitsBeside;
         expect(bytes * 8).toBeGreaterThanOrEqual(bits);
         // codes and zero points end in whole words
         expect(bytes * 8 - bits).toBeLessThan(32 * (weight.rows + tileGrid(bound, weight.rows, weight.cols).across + 1));

@@ -60,7 +60,7 @@ describe('bitsandbytes', () => {
       const unnested = fitMatrix(weight, createFormat(spec(kind, size)) as NumericFormat<AbsmaxParams>);
       const format = createFormat(spec(kind, size, true)) as NumericFormat<NestedParams>;
       // the package rounds weights by the absmaxes as they were
-      const first = encodeMatrix(weight, format, { params: unnested as readonly NestedParams[] });
+      const first = encodeMatrix(weight, format);
       expect([...first.codes]).toEqual([...bytesOf(vector.codes)]);
       const settled = nestAbsmaxes(
         unnested.map(({ scale }) => scale),

@@ -21,6 +21,7 @@ export function nestedFormat(spec: CodebookSpec, levels: keyof typeof levelTable
   const plain = absmaxFormat(spec, levels);
   return {
     ...plain,
+    roundsUnsettled: true,
     settle: (params) => (params.every(isNested) ? [...params] : nestAbsmaxes(params.map(({ scale }) => scale))),
     storedBits(rows, cols) {
       const tiles = tileGrid(plain, rows, cols).count;

@@ -19,7 +19,9 @@ export function absmaxIntFormat(spec: IntSpec): NumericFormat<AbsmaxIntParams> {
     fit: (tile, shrink = 1) => absmaxIntParams(Math.min(roundTo('F16', absMax(tile) * shrink), largestHalf)),
     encode(value, { absmax }) {
       if (absmax === 0) return middle;
-      const code = Math.fround(roundTo('F16', value) * Math.fround(steps / absmax)) + halfEven - halfEven;
+      // torch divides a number by a tensor so
+      const perUnit = Math.fround(Math.fround(1 / absmax) * steps);
+      const code = Math.fround(roundTo('F16', value) * perUnit) + halfEven - halfEven;
       return Math.max(-steps, Math.min(code, steps)) + middle;
     },
     decode: (code, { absmax }) => Math.fround(Math.fround((code - middle) * absmax) * perStep),
