@@ -1,6 +1,6 @@
 import type { Measured, Statistic } from '@fewbit/calibration';
 import type { Matrix, TensorName } from '@fewbit/core';
-import type { NumericFormat, QuantizedMatrix } from '@fewbit/formats';
+import type { Importance, NumericFormat, QuantizedMatrix } from '@fewbit/formats';
 import type { Algebra } from '@fewbit/kernels';
 import type { BlockPlan } from '@fewbit/models';
 
@@ -39,6 +39,8 @@ export interface LayerContext {
   readonly format: NumericFormat;
   /** Statistics of the layer's input. */
   readonly input: Measured;
+  /** How much an error in each input counts, where someone else has measured it; a solver that measures it itself does not look at it. */
+  readonly importance?: Importance;
   readonly algebra: Algebra;
   readonly seed: number;
 }

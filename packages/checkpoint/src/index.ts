@@ -2,6 +2,8 @@ export { copyCompanions } from './companions.js';
 export { createModelDirectory, type ModelDirectoryOptions } from './create-model-directory.js';
 export { fileSource } from './file-source.js';
 export { createGgufFile, type GgufFileOptions, type GgufWriter } from './gguf/create-gguf-file.js';
+export { ggufWeightName } from './gguf/gguf-weight-name.js';
+export { type Imatrix, readImatrix, writeImatrix } from './gguf/imatrix.js';
 export { ggufLimits } from './gguf/parse-gguf.js';
 export { type GgufFile, openGguf, readGguf } from './gguf/read-gguf.js';
 export type { GgufMetadata, GgufTensor, GgufValue } from './gguf/types.js';

@@ -1,7 +1,16 @@
 import { outputError } from '@fewbit/algorithm';
 import { crossGram, gather, gram, type Measured, type Statistic } from '@fewbit/calibration';
 import { type Matrix, matrix, random } from '@fewbit/core';
-import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, formatName, type Granularity } from '@fewbit/formats';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type FormatSpec,
+  fitSearched,
+  formatName,
+  type Granularity,
+  ggmlTypeNames,
+} from '@fewbit/formats';
 import { referenceAlgebra as algebra } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -57,6 +66,21 @@ function given(h: Float64Array): Measured {
 }
 
 describe('gptq', () => {
+  it.each(ggmlTypeNames)('sweeps into %s blocks with less error in the output than rounding to nearest', async (type) => {
+    const format: FormatSpec = { kind: 'ggml', type };
+    const problem = layer(5, 3, 256);
+    const of = (weights: Matrix, h: Float64Array) => outputError(problem.weight, weights, h, algebra);
+    const order = (['natural', 'activation', 'group-aware'] as const)[ggmlTypeNames.indexOf(type) % 3]!;
+    const { weights, measured, matrix: swept } = await solve(problem, { order, target: 'plain' }, format);
+    const h = measured.get(gram());
+    const importance = Float64Array.from({ length: 256 }, (_, j) => h[j * 256 + j]!);
+    const nearest = encodeMatrix(problem.weight, createFormat(format), {
+      fit: (tile, _row, col) => fitSearched(createFormat(format), tile, { importance: importance.subarray(col, col + tile.cols) }),
+    });
+    expect(swept.columnGroup).toBeUndefined();
+    expect(of(weights, h), order).toBeLessThan(of(decodeMatrix(nearest), h));
+  });
+
   it('is never worse in the output than rounding to nearest, whatever the order, clip and tile', async () => {
     const choices = fc.record({
       order: fc.constantFrom('natural', 'activation', 'group-aware'),

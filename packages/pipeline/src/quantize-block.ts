@@ -1,14 +1,12 @@
-import { outputError, type Solver, weightError } from '@fewbit/algorithm';
+import { outputError, type Solver } from '@fewbit/algorithm';
 import { type Gathering, gather, gram, inputHistogram, type Measured, type Observer, staticParams } from '@fewbit/calibration';
-import { FewbitError, type Matrix } from '@fewbit/core';
+import { FewbitError, type Matrix, type Tensor } from '@fewbit/core';
 import {
   type ActivationRounding,
   type ActivationSpec,
   activationName,
   createFormat,
   decodeMatrix,
-  type FormatSpec,
-  formatName,
   type QuantizedMatrix,
   roundActivations,
 } from '@fewbit/formats';
@@ -17,7 +15,8 @@ import type { BlockPlan, LinearPlan, Site } from '@fewbit/models';
 import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
 import type { Course } from './course.js';
 import { advance, type HostState, upload } from './host-state.js';
-import type { LayerReport } from './types.js';
+import { reportOn, storeFloat } from './round-weight.js';
+import type { LayerReport, QuantizeOptions, WeightFormat } from './types.js';
 
 /** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
 export interface Sequence {
@@ -32,13 +31,15 @@ export interface BlockOptions {
   readonly source: WeightSource;
   readonly backend: Backend;
   readonly solver: Solver;
-  readonly spec: FormatSpec;
+  /** By module; a linear without one stays as it is. */
+  readonly formats: ReadonlyMap<string, WeightFormat>;
+  readonly importance?: QuantizeOptions['importance'];
   readonly activation: ActivationSpec | undefined;
   readonly observer: Observer;
   readonly seed: number;
   readonly course: Course;
-  /** Takes each matrix as soon as it is rounded, and how its inputs are. */
-  readonly emit: (linear: LinearPlan, matrix: QuantizedMatrix, rounding: ActivationRounding | undefined) => Promise<void>;
+  /** Takes each matrix as soon as it is rounded: its codes and how its inputs are rounded, or its weight in float. */
+  readonly emit: (module: string, rounded: QuantizedMatrix | Tensor, rounding?: ActivationRounding) => Promise<void>;
 }
 
 const plainGram = gram();
@@ -134,24 +135,40 @@ async function roundLinear(
   rounding: ActivationRounding | undefined,
   options: BlockOptions,
 ): Promise<{ report: LayerReport; decoded: Matrix }> {
-  const { source, backend, solver, spec, seed, emit } = options;
+  const { source, backend, formats, importance, seed, solver, emit } = options;
   const weight = await source.linear(linear.module);
-  const format = createFormat(spec);
-  const { matrix, notes } = await solver.solve({ name: `${linear.module}.weight`, weight, format, input, algebra: backend.algebra, seed });
+  const chosen = formats.get(linear.module);
+  const outputErrorOf = (decoded: Matrix) =>
+    calibrated && { outputError: outputError(weight, decoded, input.get(plainGram), backend.algebra) };
+  if (chosen === undefined || typeof chosen === 'string') {
+    const { tensor, decoded } = storeFloat(weight, chosen ?? 'F32', linear.transposed);
+    if (chosen !== undefined) await emit(linear.module, tensor);
+    return { decoded, report: { ...reportOn(linear.module, weight, decoded, chosen ?? 'F32', []), ...outputErrorOf(decoded) } };
+  }
+  const weights = importance?.(linear.module);
+  if (weights && weights.length !== weight.cols) {
+    throw new FewbitError(
+      'calibration',
+      `The importance of ${linear.module} has ${weights.length} inputs, the matrix ${weight.cols}: it is of another model.`,
+    );
+  }
+  const { matrix, notes } = await solver.solve({
+    name: `${linear.module}.weight`,
+    weight,
+    format: createFormat(chosen),
+    input,
+    ...(weights && { importance: weights }),
+    algebra: backend.algebra,
+    seed,
+  });
   const decoded = decodeMatrix(matrix);
-  await emit(linear, matrix, rounding);
-  const bits = format.storedBits(weight.rows, weight.cols);
+  await emit(linear.module, matrix, rounding);
   return {
     decoded,
     report: {
-      name: linear.module,
-      format: formatName(spec),
+      ...reportOn(linear.module, weight, decoded, chosen, notes),
       ...(rounding && { activation: activationName(rounding.spec) }),
-      bitsPerWeight: bits / weight.data.length,
-      bytes: Math.ceil(bits / 8),
-      weightError: weightError(weight, decoded),
-      ...(calibrated && { outputError: outputError(weight, decoded, input.get(plainGram), backend.algebra) }),
-      notes,
+      ...outputErrorOf(decoded),
     },
   };
 }

@@ -5,16 +5,25 @@ import {
   openModelDirectory,
   quantizationConfig,
 } from '@fewbit/checkpoint';
-import { FewbitError, firstNonFinite } from '@fewbit/core';
-import { type ActivationSpec, activationName, type FormatSpec, type Layout } from '@fewbit/formats';
+import { FewbitError, firstNonFinite, type Tensor } from '@fewbit/core';
+import {
+  type ActivationRounding,
+  type ActivationSpec,
+  activationName,
+  type FormatSpec,
+  type Layout,
+  type QuantizedMatrix,
+} from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { Course } from './course.js';
 import { download, upload } from './host-state.js';
 import { quantizeBlock, type Sequence, solveWork, stageWork } from './quantize-block.js';
 import { readBack } from './read-back.js';
+import { roundGlobals } from './round-globals.js';
 import { startSequences } from './start-sequences.js';
 import type { LayerReport, QuantizeOptions, QuantizeReport } from './types.js';
+import { weightFormats, weightSites } from './weight-formats.js';
 import { writeRest } from './write-rest.js';
 
 /**
@@ -28,7 +37,7 @@ import { writeRest } from './write-rest.js';
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
   return prepared(options, async (directory, source) => {
-    const writer = await createModelDirectory(options.output);
+    const writer = await (options.createWriter ?? createModelDirectory)(options.output);
     try {
       return await run(directory, source, writer, options);
     } catch (error) {
@@ -40,7 +49,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeReport
 
 /** Throws what `quantize` would throw before any work, and leaves nothing at `output`. */
 export async function checkQuantize(options: Omit<QuantizeOptions, 'backend'>): Promise<void> {
-  await prepared(options, async () => (await createModelDirectory(options.output)).abort());
+  await prepared(options, async () => (await (options.createWriter ?? createModelDirectory)(options.output)).abort());
 }
 
 /** Runs `body` on a model that may be quantized so. */
@@ -75,16 +84,10 @@ function refuseEarly(plan: ModelPlan, { method, calibration, layout, format, act
   if (method.solver.needs.length > 0 && !calibration) {
     throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
   }
-  if (activation) refuseActivation(activation, layout, format, calibration !== undefined);
-  const refused = linears(plan)
-    .map(({ module, rows, cols }) => ({ module, why: layout.rejects(format, rows, cols) }))
-    .filter(({ why }) => why);
-  if (refused.length > 0) {
-    throw new FewbitError(
-      'unsupported',
-      `Layout ${layout.id} cannot hold ${refused[0]!.module} (and ${refused.length - 1} more): ${refused[0]!.why}`,
-    );
-  }
+  const formats = weightFormats(weightSites(plan), { layout, format });
+  if (activation)
+    for (const chosen of formats.values())
+      if (typeof chosen !== 'string') refuseActivation(activation, layout, chosen, calibration !== undefined);
 }
 
 function refuseActivation(activation: ActivationSpec, layout: Layout, format: FormatSpec, calibrated: boolean): void {
@@ -100,46 +103,52 @@ function refuseActivation(activation: ActivationSpec, layout: Layout, format: Fo
 async function run(
   directory: ModelDirectory,
   source: WeightSource,
-  writer: CheckpointWriter,
+  writer: CheckpointWriter & { readonly notes?: readonly string[] },
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
   const started = performance.now();
-  const { method, format, activation, observer = 'minmax', layout, backend, calibration, output, seed = 0 } = options;
+  const { method, activation, observer = 'minmax', layout, backend, calibration, importance, output, seed = 0 } = options;
   const { plan } = source;
+  const sites = weightSites(plan);
+  const formats = weightFormats(sites, options);
   const withFloat = method.solver.needs.some((statistic) => statistic.needsFloat);
   const course = new Course(totalWork(plan, options), options.onProgress, options.signal);
-  const globals = await loadGlobals(source, backend);
+  const columnGrouped = new Set<string>();
+  const emit = async (module: string, rounded: QuantizedMatrix | Tensor, rounding?: ActivationRounding) => {
+    if ('dtype' in rounded) return writer.write(`${module}.weight`, rounded);
+    if (rounded.columnGroup) columnGrouped.add(module);
+    for (const [name, tensor] of layout.pack(rounded, rounding)) await writer.write(`${module}.${name}`, tensor);
+  };
+  const rounded = await course.step('solve', 'embeddings', 0, () => roundGlobals(source, sites, formats, importance, emit));
+  const globals = await loadGlobals(rounded.source, backend);
   try {
     const sequences = await course.step('load', 'embeddings', 0, () =>
       startSequences(source, globals, backend, calibration?.windows ?? [], withFloat),
     );
-    const layers: LayerReport[] = [];
-    const columnGrouped = new Set<string>();
+    const layers: LayerReport[] = [...rounded.reports];
     for (const block of plan.blocks) {
-      const reports = await quantizeBlock(block, sequences, {
+      const found = await quantizeBlock(block, sequences, {
         source,
         backend,
         solver: method.solver,
-        spec: format,
+        formats,
+        ...(importance && { importance }),
         activation,
         observer,
         seed,
         course,
-        emit: async ({ module }, matrix, rounding) => {
-          if (matrix.columnGroup) columnGrouped.add(module);
-          for (const [name, tensor] of layout.pack(matrix, rounding)) await writer.write(`${module}.${name}`, tensor);
-        },
+        emit,
       });
-      layers.push(...reports);
+      layers.push(...found.filter(({ name }) => formats.has(name)));
     }
     const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
-    await course.step('write', output, 0, () => writeRest(directory, plan, writer, layout, format, { activation, columnGrouped }));
+    await course.step('write', output, 0, () => writeRest(directory, writer, layout, sites, formats, { activation, columnGrouped }));
     let difference = 0;
     const { bytes } = await writer.commit(async (partial) => {
       difference = await course.step('verify', output, 0, () => readBack(partial, layout, sequences[0]!.tokens, expected, backend));
     });
 
-    const weights = linears(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+    const weights = sites.filter(({ module }) => formats.has(module)).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
     return {
       output,
       method: method.id,
@@ -161,7 +170,7 @@ async function run(
       phases: course.seconds,
       kernels: backend.chosen,
       readBack: difference,
-      notes: notesOn(plan),
+      notes: [...(options.createWriter ? [] : notesOn(plan)), ...(writer.notes ?? [])],
     };
   } finally {
     freeGlobals(globals, backend);

@@ -1,6 +1,8 @@
 import type { Method } from '@fewbit/algorithm';
 import type { CalibrationSet, Observer } from '@fewbit/calibration';
-import type { ActivationSpec, FormatSpec, Layout } from '@fewbit/formats';
+import type { CheckpointWriter } from '@fewbit/checkpoint';
+import type { FloatDType } from '@fewbit/core';
+import type { ActivationSpec, FormatSpec, Importance, Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 
 export interface QuantizeOptions {
@@ -9,13 +11,20 @@ export interface QuantizeOptions {
   /** Must not exist. */
   readonly output: string;
   readonly method: Method;
-  /** The format of every linear layer of the blocks; embeddings, norms and head stay in float. */
-  readonly format: FormatSpec;
+  /**
+   * The format of every linear layer of the blocks, where embeddings, norms and head stay in float; or a choice for each matrix, undefined
+   * for one that stays as it is.
+   */
+  readonly format: FormatSpec | ((weight: WeightSite) => WeightFormat | undefined);
   /** How the inputs of those layers are rounded when the model runs, and while it is calibrated. Default: not at all. */
   readonly activation?: ActivationSpec;
   /** How static scales of activations are found. Default `minmax`. */
   readonly observer?: Observer;
   readonly layout: Layout;
+  /** Makes the output. Default: a Hugging Face model directory. */
+  readonly createWriter?: (path: string) => Promise<CheckpointWriter & { readonly notes?: readonly string[] }>;
+  /** How much an error in each input of a module counts, from elsewhere than this run's calibration (an imatrix file). */
+  readonly importance?: (module: string) => Importance | undefined;
   readonly backend: Backend;
   /** Required when the method needs statistics; also fills `outputError`. */
   readonly calibration?: CalibrationSet;
@@ -23,6 +32,17 @@ export interface QuantizeOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
+
+/** A matrix of the model that a format may be chosen for. */
+export interface WeightSite {
+  readonly module: string;
+  readonly role: 'linear' | 'embedding' | 'head';
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** Rounded to a numeric format, or to a float type. */
+export type WeightFormat = FormatSpec | FloatDType;
 
 export interface Progress {
   /** What is being done: `calibrate`, `solve`, `write`, `verify`. */

@@ -1,25 +1,33 @@
 import { type CheckpointWriter, copyCompanions, type ModelDirectory } from '@fewbit/checkpoint';
 import type { ActivationSpec, FormatSpec, Layout } from '@fewbit/formats';
-import { linears, type ModelPlan } from '@fewbit/models';
+import type { WeightFormat, WeightSite } from './types.js';
 
-/** Everything that stays as it was (embeddings, norms, biases, head), the config that names the formats, and the companion files. */
+/** Everything that stays as it was (norms, biases, matrices without a format), the config that names the formats, and the companion files. */
 export async function writeRest(
   directory: ModelDirectory,
-  plan: ModelPlan,
   writer: CheckpointWriter,
   layout: Layout,
-  spec: FormatSpec,
+  sites: readonly WeightSite[],
+  formats: ReadonlyMap<string, WeightFormat>,
   { activation, columnGrouped }: { activation: ActivationSpec | undefined; columnGrouped: ReadonlySet<string> },
 ): Promise<void> {
-  const modules = linears(plan).map(({ module }) => module);
-  const rounded = new Set(modules.map((module) => `${module}.weight`));
   for (const name of directory.checkpoint.tensors.keys()) {
-    if (!rounded.has(name)) await writer.write(name, await directory.checkpoint.read(name));
+    if (!formats.has(name.replace(/\.weight$/, ''))) await writer.write(name, await directory.checkpoint.read(name));
   }
-  const quantization = layout.describe(new Map(modules.map((module) => [module, spec])), ['lm_head'], {
-    columnGrouped,
-    ...(activation && { activations: new Map(modules.map((module) => [module, activation])) }),
-  });
-  await writer.file('config.json', `${JSON.stringify({ ...directory.config, quantization_config: quantization }, null, 2)}\n`);
+  const { quantization_config: _, ...config } = directory.config;
+  const specs = new Map([...formats].filter((entry): entry is [string, FormatSpec] => typeof entry[1] !== 'string'));
+  await writer.file(
+    'config.json',
+    `${JSON.stringify({ ...config, ...(specs.size > 0 && { quantization_config: described() }) }, null, 2)}\n`,
+  );
   await copyCompanions(directory, writer);
+
+  function described(): Record<string, unknown> {
+    const floats = sites.filter(({ module, role }) => role === 'linear' && !specs.has(module)).map(({ module }) => module);
+    const modules = sites.filter(({ module, role }) => role === 'linear' && specs.has(module)).map(({ module }) => module);
+    return layout.describe(specs, [...floats, 'lm_head'], {
+      columnGrouped,
+      ...(activation && { activations: new Map(modules.map((module) => [module, activation])) }),
+    });
+  }
 }

@@ -1,7 +1,8 @@
 import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { elementCount } from '@fewbit/core';
 import { activationName, formatName, type LayoutReading } from '@fewbit/formats';
-import { linears, planModel } from '@fewbit/models';
+import { planModel } from '@fewbit/models';
+import { weightSites } from '@fewbit/pipeline';
 import { layouts } from './layouts.js';
 
 export interface InspectedTensor {
@@ -64,9 +65,9 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
 /** Quantized linears by module, with all that belongs to their weight; the other tensors as they are. */
 function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutReading | undefined): InspectedTensor[] {
   const quantized = new Map<string, InspectedTensor>();
-  for (const { module, rows, cols } of linears(planModel(config))) {
+  for (const { module, role, rows, cols } of weightSites(planModel(config, checkpoint.tensors))) {
     const spec = reading?.format(module);
-    if (!spec) continue;
+    if (!spec || (role !== 'linear' && checkpoint.tensors.has(`${module}.weight`))) continue;
     const parts = [...checkpoint.tensors].filter(([name]) => name.startsWith(`${module}.`) && name !== `${module}.bias`);
     const bytes = parts.reduce((sum, [, info]) => sum + info.bytes, 0);
     const inputs = reading?.activation?.(module);

@@ -1,16 +1,25 @@
 import { type CalibrationSet, calibrationWindows, readDocuments } from '@fewbit/calibration';
 import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
-import { activationName, createFormat, formatName, type IntSpec, type Layout } from '@fewbit/formats';
+import { activationName } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
-import { linears, type ModelPlan, planModel } from '@fewbit/models';
-import { checkQuantize, type Progress, type QuantizeOptions, type QuantizeReport, quantize } from '@fewbit/pipeline';
+import { type ModelPlan, planModel } from '@fewbit/models';
+import {
+  checkQuantize,
+  type Progress,
+  type QuantizeOptions,
+  type QuantizeReport,
+  quantize,
+  storedBits,
+  weightFormatName,
+  weightFormats,
+  weightSites,
+} from '@fewbit/pipeline';
 import { openTokenizer } from '@fewbit/tokenizer';
 import { parseActivation } from './activations.js';
-import { parseFormat } from './formats.js';
+import { checkFormatName, chooseFormat, readImportance } from './choose-format.js';
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
-
 import { parseRecipe, type RecipeInput } from './recipe.js';
 import type { QuantizePlan } from './types.js';
 
@@ -29,23 +38,26 @@ export async function quantizePretrained(
 export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
   const prepared = await prepare(job);
   await checkQuantize(prepared);
-  const { model, output, method, format, activation, layout, calibration } = prepared;
+  const { model, output, method, activation, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
-    const layers = linears(plan);
-    const before = [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const float = layers.reduce((sum, { module }) => sum + (directory.checkpoint.tensors.get(`${module}.weight`)?.bytes ?? 0), 0);
-    const bits = layers.reduce((sum, { rows, cols }) => sum + createFormat(format).storedBits(rows, cols), 0);
+    const sites = weightSites(plan);
+    const formats = weightFormats(sites, prepared);
+    const rounded = sites.filter(({ module }) => formats.has(module));
+    const tensors = directory.checkpoint.tensors;
+    const before = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+    const float = rounded.reduce((sum, { module }) => sum + (tensors.get(`${module}.weight`)?.bytes ?? 0), 0);
+    const bits = rounded.reduce((sum, { module, rows, cols }) => sum + storedBits(formats.get(module)!, rows, cols), 0);
     return {
       model,
       output,
       method: method.id,
-      format: formatName(format),
+      format: [...new Set([...formats.values()].map(weightFormatName))].join(', '),
       ...(activation && { activations: activationName(activation) }),
       layout: layout.id,
-      layers: layers.length,
-      parameters: layers.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
+      layers: rounded.length,
+      parameters: rounded.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
       bytes: { before, after: before - float + Math.ceil(bits / 8) },
       ...(calibration && { calibrationTokens: calibration.windows.reduce((sum, window) => sum + window.length, 0) }),
     };
@@ -60,21 +72,23 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   const recipe = parseRecipe(rest);
   const method = createMethod(recipe.method, recipe.methodOptions);
   const layout = findLayout(recipe.layout);
-  parseFormat(recipe, 'F32'); // a wrong name is said before a model is looked for
+  checkFormatName(recipe, layout);
   const asked = parseActivation(recipe.activations);
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
-    const format = parseFormat(recipe, scaleType(directory, plan, layout));
+    const chosen = chooseFormat(recipe, layout, directory, plan);
+    const importance = recipe.imatrix === undefined ? undefined : await readImportance(recipe.imatrix, directory, plan);
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
-    const activation = asked ?? layout.impliedActivation?.(format);
+    const activation = asked ?? (typeof chosen.format === 'function' ? undefined : layout.impliedActivation?.(chosen.format));
     return {
       model,
       output,
       method,
-      format,
+      ...chosen,
       layout,
       seed: recipe.seed,
+      ...(importance && { importance }),
       ...(activation && { activation }),
       ...(recipe.observer && { observer: recipe.observer }),
       ...(calibration && { calibration }),
@@ -82,13 +96,6 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   } finally {
     await directory.close();
   }
-}
-
-/** Engines load scales in the model's own dtype, where the layout does not have one of its own. */
-function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes }: Layout): IntSpec['scaleType'] {
-  const dtype = checkpoint.tensors.get(`${linears(plan)[0]!.module}.weight`)?.dtype;
-  const own = dtype === 'BF16' || dtype === 'F16' ? dtype : 'F32';
-  return !scaleTypes || scaleTypes.includes(own) ? own : scaleTypes[0]!;
 }
 
 async function readCalibration(

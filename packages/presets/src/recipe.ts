@@ -4,9 +4,9 @@ import { z } from 'zod';
 import { granularityNames } from './formats.js';
 
 const recipeSchema = z.strictObject({
-  method: z.string().default('gptq'),
+  method: z.string().optional(),
   methodOptions: z.record(z.string(), z.unknown()).optional(),
-  format: z.string().default('int4'),
+  format: z.string().optional(),
   group: z.int().optional(),
   granularity: z.enum(granularityNames).optional(),
   symmetric: z.boolean().optional(),
@@ -22,17 +22,29 @@ const recipeSchema = z.strictObject({
       sampling: z.enum(['spread', 'first', 'random']).optional(),
     })
     .optional(),
+  imatrix: z.string().optional(),
   seed: z.int().nonnegative().default(0),
 });
 
 /** What to do to a model, as JSON: the same for the command line and for code. */
-export type Recipe = z.infer<typeof recipeSchema>;
+export type Recipe = z.infer<typeof recipeSchema> & { readonly method: string; readonly format: string };
 /** A recipe as it is written: what is left out takes its default. */
 export type RecipeInput = z.input<typeof recipeSchema>;
 
-/** Fills in defaults. Throws `usage` naming every field that is unknown or ill-typed. */
+/**
+ * Fills in defaults: method gptq, or rtn where an imatrix gives the importance; format int4, or q4_k_m in GGUF. Throws `usage` naming every
+ * field that is unknown or ill-typed.
+ */
 export function parseRecipe(input: unknown): Recipe {
   const result = recipeSchema.safeParse(input);
   if (!result.success) throw new FewbitError('usage', `Recipe: ${z.prettifyError(result.error)}`);
-  return result.data;
+  const { imatrix, layout } = result.data;
+  const recipe = {
+    ...result.data,
+    method: result.data.method ?? (imatrix === undefined ? 'gptq' : 'rtn'),
+    format: result.data.format ?? (layout === 'gguf' ? 'q4_k_m' : 'int4'),
+  };
+  if (imatrix !== undefined && recipe.method !== 'rtn')
+    throw new FewbitError('usage', `Method ${recipe.method} measures the layers' inputs itself: leave --imatrix out, or take method rtn.`);
+  return recipe;
 }

@@ -6,7 +6,8 @@ import { encodeMatrix, fitMatrix, fitSearched, importanceAt } from '@fewbit/form
 export interface RtnOptions {
   /**
    * Search of each tile's range. `off`: none, the range holds every weight. `plain`: the range of least error |w − ŵ|^2.4 (GPTQ's `mse` option).
-   * `hessian`: of least error E[x²]·(w − ŵ)², x the weight's input; needs calibration. Default `off`.
+   * `hessian`: of least error E[x²]·(w − ŵ)², x the weight's input; needs calibration. Default `off`, or least error by the importance that
+   * the layer comes with.
    */
   readonly clip?: 'off' | 'plain' | 'hessian';
 }
@@ -25,11 +26,11 @@ export function nearest({ clip = 'off' }: RtnOptions = {}): Solver {
   return {
     id: 'nearest',
     needs: clip === 'hessian' ? [power] : [],
-    solve({ name, weight, format, input }) {
+    solve({ name, weight, format, input, importance: given }) {
       if (firstNonFinite(weight.data) >= 0)
         throw new FewbitError('numeric', `The weight of ${name} holds NaN or Inf: the checkpoint is damaged.`);
-      if (clip === 'off') return { matrix: encodeMatrix(weight, format), notes: [] };
-      const importance = clip === 'hessian' ? input.get(power) : undefined;
+      if (clip === 'off' && !given) return { matrix: encodeMatrix(weight, format), notes: [] };
+      const importance = clip === 'hessian' ? input.get(power) : given;
       const bound = format.bind?.(weight) ?? format;
       const params = fitMatrix(weight, bound, (tile, _row, col) =>
         fitSearched(bound, tile, importance ? { importance: importanceAt(importance, col, tile.cols) } : {}),

@@ -19,7 +19,7 @@ export function addEval(program: Command, io: Io): void {
   program
     .command('eval')
     .description('perplexity of a model on a text, and how far it is from another model')
-    .argument('<model>', 'a Hugging Face model directory, float or quantized')
+    .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .requiredOption('--text <file>', '.txt or .raw as it is, .jsonl with a "text" field per line')
     .option('--protocol <name>', protocols.join(', '), 'gptq')
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)

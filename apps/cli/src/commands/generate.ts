@@ -18,7 +18,7 @@ export function addGenerate(program: Command, io: Io): void {
   program
     .command('generate')
     .description('continue a text')
-    .argument('<model>', 'a Hugging Face model directory, float or quantized')
+    .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .requiredOption('--prompt <text>', 'the text to continue')
     .option('--max-tokens <n>', 'tokens to write at most', positiveInteger, 128)
     .option('--temperature <t>', '0: always the likeliest token', nonNegative, 0)

@@ -7,7 +7,7 @@ export function addInspect(program: Command, io: Io): void {
   program
     .command('inspect')
     .description('what a model directory holds: architecture, formats, bits per weight')
-    .argument('<model>', 'a Hugging Face model directory, float or quantized')
+    .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
       const inspection = await inspectModel(path);

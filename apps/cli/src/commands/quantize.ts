@@ -3,6 +3,7 @@ import { FewbitError } from '@fewbit/core';
 import {
   activationNames,
   formatNames,
+  ggufMixNames,
   layoutNames,
   methodNames,
   openBackend,
@@ -35,11 +36,11 @@ export function addQuantize(program: Command, io: Io): void {
   program
     .command('quantize')
     .description('round the linear layers of a model and write a checkpoint that the engines load')
-    .argument('<model>', 'a Hugging Face model directory')
+    .argument('<model>', 'a Hugging Face model directory, or a .gguf file in float')
     .requiredOption('-o, --output <dir>', 'the directory to write; must not exist')
-    .option('--method <name>', `${methodNames.join(', ')} (default: gptq)`)
+    .option('--method <name>', `${methodNames.join(', ')} (default: gptq, or rtn with --imatrix)`)
     .option('--method-options <json>', 'options of the method, a JSON object', jsonObject)
-    .option('--format <name>', `${formatNames.join(', ')} (default: int4)`)
+    .option('--format <name>', `${formatNames.join(', ')} (default: int4); in layout gguf ${ggufMixNames.join(', ')} (default: q4_k_m)`)
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: the format’s own, 128 for int)', wholeNumber)
     .option('--granularity <kind>', 'tensor, channel, group, block (default: group for int, channel for fp8 and codebooks)')
     .option('--symmetric', 'symmetric grid (default at 4 and 8 bits)')
@@ -52,6 +53,7 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
     .option('--length <n>', 'tokens of a window (default: 2048, at most what the model takes)', positiveInteger)
     .option('--sampling <how>', 'spread, first, random (default: spread)')
+    .option('--imatrix <file>', "importance of each layer's inputs, as llama.cpp measures it")
     .option('--recipe <file>', 'a JSON file with all of the above; flags win over it')
     .option('--seed <n>', 'for random sampling (default: 0)', wholeNumber)
     .option('--dry-run', 'check everything, print the plan, write nothing')
@@ -98,6 +100,7 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     activations: options.activations,
     observer: options.observer,
     layout: options.layout,
+    imatrix: options.imatrix,
     seed: options.seed,
   });
   return { ...file, ...flags, ...('path' in calibration && { calibration }) };

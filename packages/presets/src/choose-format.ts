@@ -1,0 +1,61 @@
+import { createGgufFile, ggufWeightName, type ModelDirectory, readImatrix } from '@fewbit/checkpoint';
+import { FewbitError } from '@fewbit/core';
+import { gguf, type IntSpec, type Layout } from '@fewbit/formats';
+import { linears, type ModelPlan } from '@fewbit/models';
+import type { QuantizeOptions } from '@fewbit/pipeline';
+import { parseFormat } from './formats.js';
+import { findMix, ggufMix } from './gguf-mixes.js';
+import type { Recipe } from './recipe.js';
+
+/** A wrong name is said before a model is looked for. Throws `usage`. */
+export function checkFormatName(recipe: Recipe, layout: Layout): void {
+  if (layout !== gguf) {
+    parseFormat(recipe, 'F32');
+    return;
+  }
+  findMix(recipe.format);
+  const flag = (['group', 'granularity', 'symmetric'] as const).find((name) => recipe[name] !== undefined);
+  if (flag) throw new FewbitError('usage', `The types of GGUF have their own blocks: leave --${flag} out.`);
+}
+
+/** The formats of a recipe for a model, and for GGUF the writer of its one file. */
+export function chooseFormat(
+  recipe: Recipe,
+  layout: Layout,
+  directory: ModelDirectory,
+  plan: ModelPlan,
+): Pick<QuantizeOptions, 'format' | 'createWriter'> {
+  if (layout !== gguf) return { format: parseFormat(recipe, scaleType(directory, plan, layout)) };
+  const metadata = new Map(
+    recipe.imatrix === undefined ? [] : [['quantize.imatrix.file', { type: 'string', value: recipe.imatrix } as const]],
+  );
+  return {
+    format: ggufMix(recipe.format, plan, recipe.imatrix !== undefined),
+    createWriter: (path) => createGgufFile(path, { metadata }),
+  };
+}
+
+/** Engines load scales in the model's own dtype, where the layout does not have one of its own. */
+function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes }: Layout): IntSpec['scaleType'] {
+  const dtype = checkpoint.tensors.get(`${linears(plan)[0]!.module}.weight`)?.dtype;
+  const own = dtype === 'BF16' || dtype === 'F16' ? dtype : 'F32';
+  return !scaleTypes || scaleTypes.includes(own) ? own : scaleTypes[0]!;
+}
+
+/** The importance of each module's inputs in an imatrix file. Throws `calibration` where it has none of this model's layers, and what `readImatrix` throws. */
+export async function readImportance(
+  path: string,
+  { config }: ModelDirectory,
+  plan: ModelPlan,
+): Promise<NonNullable<QuantizeOptions['importance']>> {
+  const { entries } = await readImatrix(path);
+  const find = (module: string) => entries.get(ggufWeightName(String(config.model_type), module) ?? '');
+  const missing = linears(plan).filter(({ module }) => !find(module));
+  if (missing.length > 0) {
+    throw new FewbitError(
+      'calibration',
+      `${path} has no entry for ${missing[0]!.module} (and ${missing.length - 1} more layers): it was measured on another model.`,
+    );
+  }
+  return find;
+}

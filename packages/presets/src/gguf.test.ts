@@ -1,0 +1,162 @@
+import { join } from 'node:path';
+import { openGguf, openModelDirectory, writeImatrix } from '@fewbit/checkpoint';
+import type { GgmlTypeName } from '@fewbit/formats';
+import { linears, planModel } from '@fewbit/models';
+import { embeddedModel, fewbitError, temporaryFolder } from '@fewbit/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ggufMix } from './gguf-mixes.js';
+import {
+  type BackendChoice,
+  inspectModel,
+  openBackend,
+  openPretrained,
+  planQuantize,
+  type QuantizeJob,
+  quantizePretrained,
+} from './index.js';
+
+const folder = temporaryFolder();
+let backend: Awaited<ReturnType<typeof openBackend>>['backend'];
+beforeAll(async () => {
+  ({ backend } = await openBackend({} satisfies BackendChoice));
+});
+afterAll(() => backend.close());
+
+async function quantized(name: string, job: Omit<QuantizeJob, 'model' | 'output'>) {
+  const output = join(folder, name);
+  const report = await quantizePretrained({ layout: 'gguf', model: embeddedModel, output, ...job }, { backend });
+  return { output, report };
+}
+
+describe('layout gguf', () => {
+  it.each(['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q5_1', 'q2_k', 'q3_k_m', 'q4_k_m', 'q6_k', 'iq4_xs', 'tq2_0', 'mxfp4'])(
+    '%s: one file, read back as it was in memory',
+    async (format) => {
+      const { output, report } = await quantized(format, { method: 'rtn', format });
+      expect(report.readBack).toBeLessThan(1e-5);
+      expect(report.notes).toEqual([]);
+      const file = await openGguf(join(output, 'model.gguf'));
+      expect(file.metadata.get('general.architecture')?.value).toBe('llama');
+      expect(file.metadata.get('tokenizer.ggml.pre')?.value).toBe('gpt-2');
+      await file.close();
+      const inspection = await inspectModel(join(output, 'model.gguf'));
+      expect(inspection.parameters).toBe((await inspectModel(embeddedModel)).parameters);
+      expect(inspection.modules.filter((module) => module.format === 'U8')).toEqual([]);
+    },
+  );
+
+  it('generates and tokenizes from the file alone', async () => {
+    const { output } = await quantized('alone', { method: 'rtn', format: 'f32' });
+    const ours = await openPretrained(join(output, 'model.gguf'), backend);
+    const original = await openPretrained(embeddedModel, backend);
+    const text = "The people of the United States, in 1787, hadn't seen “that” 한국.\n\n  Two  spaces.";
+    expect(ours.tokenizer.encode(text)).toEqual(original.tokenizer.encode(text));
+    expect(ours.eos).toEqual(original.eos);
+    const tokens = ours.tokenizer.encode(text).slice(0, 40);
+    const [a, b] = [await ours.model.logits(tokens), await original.model.logits(tokens)];
+    a.data.forEach((value, i) => {
+      if (Math.abs(value - b.data[i]!) > 1e-4) throw new Error(`logit ${i}: ${value}, not ${b.data[i]}`);
+    });
+    await ours.close();
+    await original.close();
+  });
+
+  it('rounds by GPTQ into any type, with less error in the outputs than rounding to nearest', async () => {
+    const calibration = { path: join(embeddedModel, 'calibration.jsonl'), samples: 4, length: 64, sampling: 'first' as const };
+    const error = ({ layers }: Awaited<ReturnType<typeof quantized>>['report']) =>
+      layers.reduce((sum, layer) => sum + (layer.outputError ?? 0), 0);
+    for (const format of ['q4_0']) {
+      const nearest = await quantized(`${format}-rtn`, { method: 'rtn', methodOptions: { clip: 'hessian' }, format, calibration });
+      const swept = await quantized(`${format}-gptq`, { method: 'gptq', format, calibration });
+      expect(error(swept.report), format).toBeLessThan(error(nearest.report));
+    }
+  });
+
+  it('weighs errors by an imatrix', async () => {
+    const path = join(folder, 'ones.dat');
+    const plan = planModel((await openModelDirectory(embeddedModel)).config);
+    const names = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'];
+    const entries = new Map(
+      linears(plan).map(({ cols }, i) => [
+        `blk.${Math.floor(i / 7)}.${names[i % 7]}.weight`,
+        Float32Array.from({ length: cols }, (_, j) => (j % 2 ? 1 : 1e-6)),
+      ]),
+    );
+    await writeImatrix(path, { entries, datasets: ['odd inputs'], chunks: 3 });
+    const plain = await quantized('plain', { method: 'rtn', methodOptions: { clip: 'plain' }, format: 'q4_1' });
+    const weighed = await quantized('weighed', { format: 'q4_1', imatrix: path });
+    expect(weighed.report.method).toBe('rtn');
+    expect(weighed.report.layers[3]!.weightError).toBeGreaterThan(plain.report.layers[3]!.weightError);
+    await expect(quantized('no', { method: 'gptq', imatrix: path })).rejects.toEqual(fewbitError('usage', /leave --imatrix out/));
+    await writeImatrix(join(folder, 'none.gguf'), { entries: new Map([['x', Float32Array.of(1)]]), datasets: [] });
+    await expect(quantized('none', { imatrix: join(folder, 'none.gguf') })).rejects.toEqual(
+      fewbitError('calibration', /no entry for model.layers.0.self_attn.q_proj \(and 34 more layers\)/),
+    );
+  });
+
+  it('says early what it cannot do', async () => {
+    await expect(quantized('a', { format: 'int4' })).rejects.toEqual(
+      fewbitError('usage', /Unknown format "int4" for layout gguf. Choose one of: f32/),
+    );
+    await expect(quantized('a', { format: 'q4_k_m', group: 32 })).rejects.toEqual(fewbitError('usage', /leave --group out/));
+    await expect(quantized('a', { format: 'q4_k_m', layout: 'compressed-tensors' })).rejects.toEqual(
+      fewbitError('usage', /Unknown format "q4_k_m"/),
+    );
+    const plan = await planQuantize({ layout: 'gguf', model: embeddedModel, output: join(folder, 'planned'), method: 'rtn' });
+    expect(plan).toMatchObject({ layout: 'gguf', layers: 36 });
+    expect(plan.format).toMatch(/q8_0.*q5_0|q5_0.*q8_0/);
+  });
+});
+
+describe('ggufMix', () => {
+  /** 32 layers of Mistral 7B: four query heads to a key head, all rows multiples of 256. */
+  const plan = planModel({
+    model_type: 'mistral',
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 32000,
+  });
+  const types = (name: string, imatrix = false) => {
+    const choose = ggufMix(name, plan, imatrix);
+    const of = (module: string, cols = 4096) => {
+      const chosen = choose({
+        module,
+        role: module === 'lm_head' ? 'head' : module.includes('embed') ? 'embedding' : 'linear',
+        rows: 1,
+        cols,
+      });
+      return typeof chosen === 'string' ? chosen : (chosen as { type: GgmlTypeName }).type;
+    };
+    const layers = (part: string) => Array.from({ length: 32 }, (_, i) => of(`model.layers.${i}.${part}`));
+    return { head: of('lm_head'), embedding: of('model.embed_tokens'), gate: of('model.layers.9.mlp.gate_proj'), of, layers };
+  };
+  const layersOf = (found: readonly string[], type: string) => found.flatMap((value, i) => (value === type ? [i] : []));
+
+  it("gives llama.cpp's types", () => {
+    const medium = types('q4_k_m');
+    expect(medium).toMatchObject({ head: 'q6_k', embedding: 'q4_k', gate: 'q4_k' });
+    const better = [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31];
+    expect(layersOf(medium.layers('self_attn.v_proj'), 'q6_k')).toEqual(better);
+    expect(layersOf(medium.layers('mlp.down_proj'), 'q6_k')).toEqual(better);
+    expect(layersOf(types('q4_k_s').layers('self_attn.v_proj'), 'q5_k')).toEqual([0, 1, 2, 3]);
+    expect(layersOf(types('q3_k_m').layers('mlp.down_proj'), 'q5_k')).toEqual([0, 1]);
+    expect(new Set(types('q2_k').layers('self_attn.v_proj'))).toEqual(new Set(['q4_k']));
+    expect(layersOf(types('iq4_xs').layers('mlp.down_proj'), 'q5_k')).toEqual([0, 1, 2, 3]);
+    expect(layersOf(types('iq4_xs', true).layers('mlp.down_proj'), 'q5_k')).toEqual([]);
+    expect(types('q8_0')).toMatchObject({ head: 'q8_0', embedding: 'q8_0', gate: 'q8_0' });
+    expect(types('tq1_0')).toMatchObject({ head: 'q6_k', embedding: 'q4_k', gate: 'tq1_0' });
+    expect(types('q4_k')).toMatchObject({ gate: 'q4_k' });
+  });
+
+  it('falls back where blocks do not divide the rows', () => {
+    const { of } = types('q4_k_m');
+    expect(of('model.layers.9.mlp.gate_proj', 352)).toBe('q5_0');
+    expect(of('model.layers.0.mlp.down_proj', 352)).toBe('q8_0');
+    expect(of('model.layers.9.mlp.gate_proj', 172)).toBe('F16');
+    expect(of('lm_head', 64)).toBe('q8_0');
+    expect(of('lm_head', 172)).toBe('F16');
+  });
+});
