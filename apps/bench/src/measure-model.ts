@@ -87,7 +87,7 @@ async function openPeer(
 ): Promise<Peer | undefined> {
   if (!probe) return undefined;
   onProgress('opening the peer');
-  const peer = await probe({ plan: source.plan, format: formatFamily(spec), task, threads: backend.threads });
+  const peer = await probe({ plan: source.plan, format: formatFamily(spec), group: groupOf(spec), task, threads: backend.threads });
   if (!('unavailable' in peer)) return peer;
   notes.push(`No peer, so no ratio: ${peer.unavailable}.`);
   return undefined;

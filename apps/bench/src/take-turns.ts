@@ -1,4 +1,8 @@
+import { setTimeout } from 'node:timers/promises';
 import { FewbitError } from '@fewbit/core';
+
+/** Milliseconds between two turns, in which threads that wait by spinning fall asleep. */
+const pause = 20;
 
 /** One measurement: the figure of one run (tokens per second, bytes per second, …). */
 export type Run = () => number | Promise<number>;
@@ -16,6 +20,7 @@ export async function takeTurns<K extends string>(
   for (let round = 0; round <= rounds; round++) {
     for (const [name, run] of round % 2 === 0 ? entries : entries.toReversed()) {
       if (signal?.aborted) throw new FewbitError('cancelled', 'Benchmark stopped.', { cause: signal.reason });
+      await setTimeout(pause);
       const figure = await run();
       if (round > 0) figures.get(name)!.push(figure);
     }

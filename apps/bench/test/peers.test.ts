@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { llamaCpp } from '../src/peers/llama-cpp.js';
 import { onnxModel } from '../src/peers/onnx-file.js';
-import { onnxruntime } from '../src/peers/onnxruntime.js';
+import { onnxruntimeModel } from '../src/peers/onnxruntime-model.js';
+import { onnxruntimeProduct } from '../src/peers/onnxruntime-product.js';
 import { planShape } from '../src/shapes.js';
 
 /** An optional package, or undefined where it is not installed. */
@@ -12,7 +13,7 @@ const onnx = await optional(() => import('onnxruntime-node'));
 describe.skipIf(!llama)('llama.cpp', () => {
   it.each(['int4', 'int8'])('runs random weights like %s', async (format) => {
     const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 2 };
-    const peer = await llamaCpp({ plan: planShape('tiny'), format, task, threads: 1 });
+    const peer = await llamaCpp({ plan: planShape('tiny'), format, group: 32, task, threads: 1 });
     if ('unavailable' in peer) throw new Error(peer.unavailable);
     expect(peer.type).toBe({ int4: 'Q4_0', int8: 'Q8_0' }[format]);
     expect(await peer.prefill()).toBeGreaterThan(0);
@@ -29,10 +30,19 @@ describe.skipIf(!onnx)('onnxruntime', () => {
     ['int4', 32],
     ['int8', 16],
   ] as const)('runs a product with %s weights', async (format, group) => {
-    const peer = await onnxruntime({ ...sizes, format, group });
+    const peer = await onnxruntimeProduct({ ...sizes, format, group });
     if ('unavailable' in peer) throw new Error(peer.unavailable);
     expect(peer.type).toMatch(format === 'f32' ? /^MatMul$/ : /^MatMulNBits/);
     await peer.run();
+    await peer.close();
+  });
+
+  it.each(['int4', 'int8'])('runs a Llama of random weights like %s', async (format) => {
+    const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 3 };
+    const peer = await onnxruntimeModel({ plan: planShape('tiny'), format, group: 32, task, threads: 1 });
+    if ('unavailable' in peer) throw new Error(peer.unavailable);
+    expect(await peer.prefill()).toBeGreaterThan(0);
+    expect(await peer.decode()).toBeGreaterThan(0);
     await peer.close();
   });
 
@@ -41,19 +51,21 @@ describe.skipIf(!onnx)('onnxruntime', () => {
     const [m, k, n] = [1, 32, 2];
     // codes 0 … 15 twice, then all 9: low nibble first; 8 stands for zero
     const codes = Uint8Array.from({ length: 32 }, (_, i) => (i < 16 ? ((2 * i) % 16) | (((2 * i + 1) % 16) << 4) : 0x99));
-    const weights = [
-      [
-        { dims: [n, 1, 16], data: codes },
-        { dims: [n], data: Float32Array.of(0.5, 2) },
+    const model = onnxModel({
+      nodes: [{ op: 'MatMulNBits', inputs: ['x', 'codes', 'scales'], outputs: ['y'], attributes: { K: k, N: n, bits: 4, block_size: 32 } }],
+      initializers: [
+        { name: 'codes', dims: [n, 1, 16], data: codes },
+        { name: 'scales', dims: [n], data: Float32Array.of(0.5, 2) },
       ],
-    ]; // prettier-ignore
-    const attributes = { K: k, N: n, bits: 4, block_size: 32 };
-    const session = await InferenceSession.create(onnxModel({ m, k, n, opType: 'MatMulNBits', attributes, weights }));
+      inputs: [{ name: 'x', type: 'float32', dims: [m, k] }],
+      outputs: [{ name: 'y', type: 'float32', dims: [m, n] }],
+    });
+    const session = await InferenceSession.create(model);
     const x = Float32Array.from({ length: k }, (_, i) => i);
-    const { y0 } = await session.run({ x: new Tensor('float32', x, [m, k]) });
+    const { y } = await session.run({ x: new Tensor('float32', x, [m, k]) });
     const dot = x.reduce((sum, value, i) => sum + value * ((i % 16) - 8), 0);
     const total = x.reduce((sum, value) => sum + value, 0);
-    expect(Array.from(y0!.data as Float32Array)).toEqual([0.5 * dot, 2 * total]);
+    expect(Array.from(y!.data as Float32Array)).toEqual([0.5 * dot, 2 * total]);
     await session.release();
   });
 });
@@ -61,10 +73,12 @@ describe.skipIf(!onnx)('onnxruntime', () => {
 describe('what a peer cannot do', () => {
   it('is said', async () => {
     const task = { prompt: Uint32Array.of(1), generate: 1 };
-    const options = { plan: planShape('tiny'), task, threads: 1 };
+    const options = { plan: planShape('tiny'), group: 32, task, threads: 1 };
     expect(await llamaCpp({ ...options, format: 'int3' })).toEqual({ unavailable: expect.stringContaining('no type like int3') });
     const sizes = { m: 1, k: 64, n: 64, copies: 1, threads: 1 };
-    expect(await onnxruntime({ ...sizes, format: 'int4', group: 48 })).toEqual({ unavailable: expect.stringContaining('not 48') });
-    expect(await onnxruntime({ ...sizes, format: 'int3', group: 32 })).toEqual({ unavailable: expect.stringContaining('like int3') });
+    expect(await onnxruntimeProduct({ ...sizes, format: 'int4', group: 48 })).toEqual({ unavailable: expect.stringContaining('not 48') });
+    expect(await onnxruntimeProduct({ ...sizes, format: 'int3', group: 32 })).toEqual({
+      unavailable: expect.stringContaining('like int3'),
+    });
   });
 });

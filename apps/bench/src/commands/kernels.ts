@@ -4,7 +4,7 @@ import type { KernelsDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureKernels } from '../measure-kernels.js';
 import { choose, groupSize, list, positiveInteger } from '../parse-option.js';
-import { onnxruntime } from '../peers/onnxruntime.js';
+import { onnxruntimeProduct } from '../peers/onnxruntime-product.js';
 import type { MatmulPeerProbe } from '../peers/types.js';
 import { plotKernels } from '../plot.js';
 import { print } from '../print.js';
@@ -21,7 +21,7 @@ interface Options extends GlobalOptions {
   readonly stream: number;
 }
 
-const peers: Readonly<Record<string, MatmulPeerProbe | undefined>> = { onnxruntime, none: undefined };
+const peers: Readonly<Record<string, MatmulPeerProbe | undefined>> = { onnxruntime: onnxruntimeProduct, none: undefined };
 
 export function addKernels(program: Command, io: Io): void {
   program

@@ -10,6 +10,7 @@ import type { GlobalOptions, Io } from '../io.js';
 import { measureModel } from '../measure-model.js';
 import { choose, groupSize, positiveInteger } from '../parse-option.js';
 import { llamaCpp } from '../peers/llama-cpp.js';
+import { onnxruntimeModel } from '../peers/onnxruntime-model.js';
 import type { PeerProbe } from '../peers/types.js';
 import { plotModel } from '../plot.js';
 import { print } from '../print.js';
@@ -31,7 +32,7 @@ interface Options extends GlobalOptions {
   readonly seed: number;
 }
 
-const peers: Readonly<Record<string, PeerProbe | undefined>> = { 'llama.cpp': llamaCpp, none: undefined };
+const peers: Readonly<Record<string, PeerProbe | undefined>> = { 'llama.cpp': llamaCpp, onnxruntime: onnxruntimeModel, none: undefined };
 const kinds: Readonly<Record<string, readonly ('decode' | 'prefill')[]>> = {
   decode: ['decode'],
   prefill: ['prefill'],

@@ -1,67 +1,92 @@
 import { Buffer } from 'node:buffer';
 
-/** What an ONNX graph of weights beside each other is made of: every product takes the input `x` [m, k] and gives `y0`, `y1`, … [m, n]. */
-export interface OnnxProducts {
-  readonly m: number;
-  readonly k: number;
-  readonly n: number;
-  readonly opType: 'MatMul' | 'MatMulNBits';
-  readonly attributes: Readonly<Record<string, number>>;
-  /** Per product, its initializers in the order of the op's inputs after x. */
-  readonly weights: readonly (readonly OnnxTensor[])[];
-}
-
 export interface OnnxTensor {
+  readonly name: string;
   readonly dims: readonly number[];
-  readonly data: Uint8Array | Float32Array;
+  readonly data: Uint8Array | Float32Array | BigInt64Array;
 }
 
-/** The bytes of an ONNX model (onnx.proto3; only the fields that are used). */
-export function onnxModel({ m, k, n, opType, attributes, weights }: OnnxProducts): Uint8Array {
-  const domain = opType === 'MatMulNBits' ? 'com.microsoft' : '';
-  const nodes = weights.map((tensors, index) =>
-    message(
-      [1, 'x'],
-      ...tensors.map((_, input): Field => [1, initializerName(index, input)]),
-      [2, `y${index}`],
-      [4, opType],
-      ...Object.entries(attributes).map(([name, value]): Field => [5, message([1, name], [3, value], [20, 2])]),
-      [7, domain],
-    ),
-  );
-  const initializers = weights.flatMap((tensors, index) =>
-    tensors.map((tensor, input) => tensorProto(initializerName(index, input), tensor)),
-  );
+export interface OnnxNode {
+  readonly op: string;
+  /** Names; '' leaves an optional input out. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Whole numbers of 0 or more become INT attributes, text `'1e-5'` a FLOAT one. */
+  readonly attributes?: Readonly<Record<string, number | `${number}`>>;
+}
+
+/** A tensor that is fed or fetched; a name in place of a size is free. */
+export interface OnnxValue {
+  readonly name: string;
+  readonly type: keyof typeof types;
+  readonly dims: readonly (number | string)[];
+}
+
+export interface OnnxGraph {
+  readonly nodes: readonly OnnxNode[];
+  readonly initializers: readonly OnnxTensor[];
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+}
+
+/** TensorProto.DataType */
+const types = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+/** Ops that are not ONNX's own. */
+const microsoft = new Set(['MatMulNBits', 'GroupQueryAttention']);
+
+/** The bytes of an ONNX model (onnx.proto3; only the fields that are used), opset 17 with onnxruntime's own ops. */
+export function onnxModel({ nodes, initializers, inputs, outputs }: OnnxGraph): Uint8Array {
   const graph = message(
-    ...nodes.map((node): Field => [1, node]),
-    [2, 'products'],
-    ...initializers.map((initializer): Field => [5, initializer]),
-    [11, valueInfo('x', [m, k])],
-    ...weights.map((_, index): Field => [12, valueInfo(`y${index}`, [m, n])]),
+    ...nodes.map((node): Field => [1, nodeProto(node)]),
+    [2, 'graph'],
+    ...initializers.map((tensor): Field => [5, tensorProto(tensor)]),
+    ...inputs.map((value): Field => [11, valueInfo(value)]),
+    ...outputs.map((value): Field => [12, valueInfo(value)]),
   );
   return message([1, 8], [8, message([1, ''], [2, 17])], [8, message([1, 'com.microsoft'], [2, 1])], [7, graph]);
 }
 
-const initializerName = (index: number, input: number) => `w${index}_${input}`;
+function nodeProto({ op, inputs, outputs, attributes = {} }: OnnxNode): Uint8Array {
+  return message(
+    ...inputs.map((name): Field => [1, name]),
+    ...outputs.map((name): Field => [2, name]),
+    [4, op],
+    ...Object.entries(attributes).map(([name, value]): Field => {
+      const typed: Field[] =
+        typeof value === 'number'
+          ? [
+              [3, value],
+              [20, 2],
+            ]
+          : [
+              [2, Float32Array.of(Number(value))],
+              [20, 1],
+            ]; // prettier-ignore
+      return [5, message([1, name], ...typed)];
+    }),
+    [7, microsoft.has(op) ? 'com.microsoft' : ''],
+  );
+}
 
-function tensorProto(name: string, { dims, data }: OnnxTensor): Uint8Array {
+function tensorProto({ name, dims, data }: OnnxTensor): Uint8Array {
+  const type = data instanceof Float32Array ? types.float32 : data instanceof Uint8Array ? types.uint8 : types.int64;
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return message(...dims.map((dim): Field => [1, dim]), [2, data instanceof Float32Array ? 1 : 2], [8, name], [9, bytes]);
+  return message(...dims.map((dim): Field => [1, dim]), [2, type], [8, name], [9, bytes]);
 }
 
-/** A float32 tensor of known shape. */
-function valueInfo(name: string, dims: readonly number[]): Uint8Array {
-  const shape = message(...dims.map((dim): Field => [1, message([1, dim])]));
-  return message([1, name], [2, message([1, message([1, 1], [2, shape])])]);
+function valueInfo({ name, type, dims }: OnnxValue): Uint8Array {
+  const shape = message(...dims.map((dim): Field => [1, message(typeof dim === 'number' ? [1, dim] : [2, dim])]));
+  return message([1, name], [2, message([1, message([1, types[type]], [2, shape])])]);
 }
 
-/** A field's number and value: whole numbers are varints, all else has its length before it. */
-type Field = readonly [number: number, value: number | string | Uint8Array];
+/** A field's number and value: numbers of 0 or more are varints, one float32 has four bytes, all else its length before it. */
+type Field = readonly [number: number, value: number | string | Uint8Array | Float32Array];
 
 function message(...fields: readonly Field[]): Uint8Array {
   return Buffer.concat(
     fields.flatMap(([number, value]) => {
       if (typeof value === 'number') return [varint(number << 3), varint(value)];
+      if (value instanceof Float32Array) return [varint((number << 3) | 5), new Uint8Array(value.buffer)];
       const bytes = typeof value === 'string' ? Buffer.from(value) : value;
       return [varint((number << 3) | 2), varint(bytes.length), bytes];
     }),

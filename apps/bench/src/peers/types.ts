@@ -22,7 +22,10 @@ export interface Peer {
 /** Opens a peer with weights of `plan`'s shape in its format nearest to `format`, or says why it cannot. */
 export type PeerProbe = (options: {
   plan: ModelPlan;
+  /** `int4`, … */
   format: string;
+  /** Inputs that share a scale; null where another granularity does. */
+  group: number | null;
   task: Task;
   threads: number;
 }) => Promise<Peer | { readonly unavailable: string }>;
