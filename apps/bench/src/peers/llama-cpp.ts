@@ -28,7 +28,7 @@ export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
     const prompt = Array.from(task.prompt) as Token[];
     return {
       name: 'llama.cpp (node-llama-cpp)',
-      type,
+      type: type.toUpperCase(),
       async prefill() {
         await sequence.clearHistory();
         return prompt.length / (await seconds(() => sequence.evaluateWithoutGeneratingNewTokens(prompt)));
