@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openBackend, quantizePretrained } from '@fewbit/presets';
 import { embeddedModel } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
 import { modelDocument } from '../src/documents.js';
@@ -41,6 +42,21 @@ describe('fewbit-bench model', () => {
       expect(rows).toMatchObject([{ what: 'prefill', shape: embeddedModel, format: 'int8', group: null, backend: 'wasm' }]);
       expect(await readFile(plot, 'utf8')).toMatch(/^<svg .*fewbit wasm int8/s);
     } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('takes a quantized checkpoint as it is', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-test-'));
+    const { backend } = await openBackend({ backend: 'wasm', threads: 1 });
+    try {
+      const output = join(folder, 'int5');
+      await quantizePretrained({ model: embeddedModel, output, method: 'rtn', format: 'int5', group: 64 }, { backend });
+      const flags = ['--format', 'int8', '--what', 'decode', '--backend', 'wasm', '--peer', 'none', ...small];
+      const { rows } = modelDocument.parse(await fewbitBenchJson('model', output, ...flags));
+      expect(rows).toMatchObject([{ what: 'decode', format: 'int5', group: 64 }]);
+    } finally {
+      await backend.close();
       await rm(folder, { recursive: true });
     }
   });

@@ -2,7 +2,7 @@ export { activationNames, parseActivation } from './activations.js';
 export { formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';
 export { type InspectedTensor, inspectModel, type ModelInspection } from './inspect-model.js';
-export { findLayout, layoutNames } from './layouts.js';
+export { findLayout, layoutNames, layouts } from './layouts.js';
 export { createMethod, methodNames } from './methods.js';
 export { type BackendChoice, openBackend } from './open-backend.js';
 export { openPretrained } from './open-pretrained.js';

@@ -2,7 +2,7 @@ import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import { linears } from '@fewbit/models';
-import { openBackend, parseFormat } from '@fewbit/presets';
+import { layouts, openBackend, parseFormat } from '@fewbit/presets';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import type { Command } from 'commander';
 import type { ModelDocument } from '../documents.js';
@@ -97,7 +97,7 @@ async function openSource(path: string | undefined, options: Options): Promise<S
   }
   const directory = await openModelDirectory(path!);
   try {
-    const source = await openWeights(directory);
+    const source = await openWeights(directory, layouts);
     const stored = (await source.quantized(linears(source.plan)[0]!.module))?.spec;
     return { name: path!, source: stored ? source : roundedWeights(source, spec), spec: stored ?? spec, close: () => directory.close() };
   } catch (error) {

@@ -12,7 +12,7 @@ const types = {
 type TypeName = keyof typeof types;
 
 /** The types of llama.cpp that hold weights like a format of ours. */
-export const likeType: Readonly<Record<string, TypeName>> = { int4: 'q4_0', int8: 'q8_0' };
+export const likeType: Readonly<Record<string, TypeName>> = { int4: 'q4_0', int8: 'q8_0', q4_0: 'q4_0', q8_0: 'q8_0' };
 
 /** Writes a Llama of `plan`'s shape with random weights as a GGUF file: linears in `type`, the head as llama-quantize chooses it. */
 export async function writeLlama(path: string, plan: ModelPlan, type: TypeName): Promise<void> {

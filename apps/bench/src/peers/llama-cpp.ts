@@ -10,7 +10,7 @@ import type { PeerProbe } from './types.js';
 /** llama.cpp by node-llama-cpp's sequence interface, over a GGUF file of random weights in a temporary folder. */
 export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
   const type = likeType[format];
-  if (!type) return { unavailable: `llama.cpp has no type like ${format}; ${Object.keys(likeType).join(' and ')} have one` };
+  if (!type) return { unavailable: `llama.cpp has no type like ${format}; ${Object.keys(likeType).join(', ')} have one` };
   if (plan.architecture !== 'llama') return { unavailable: `no random llama.cpp model is made of architecture ${plan.architecture}` };
   const odd = linears(plan).find(({ cols }) => cols % 32 !== 0);
   if (odd) return { unavailable: `llama.cpp's blocks have 32 inputs; the ${odd.cols} of ${odd.module} are no multiple` };
