@@ -5,9 +5,10 @@ import { readDocuments } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import { type PerplexityResult, type Protocol, perplexity } from '@fewbit/eval';
 import type { Backend } from '@fewbit/kernels';
-import { inspectModel, openPretrained, type Pretrained, quantizePretrained, type RecipeInput } from '@fewbit/presets';
+import { inspectModel, openPretrained, type Pretrained, parseFormat, quantizePretrained, type RecipeInput } from '@fewbit/presets';
 import { generate } from '@fewbit/runtime';
 import type { AccuracyDocument, AccuracyRow } from './documents.js';
+import { groupOf } from './format-label.js';
 import { median } from './take-turns.js';
 
 export interface AccuracyBenchmark {
@@ -48,7 +49,8 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
         const pretrained = await openPretrained(output, backend);
         try {
           const { context: _, ...measured } = await measure(pretrained, float, documents, benchmark);
-          const { method, format, group = null } = recipe;
+          const { method, format } = recipe;
+          const group = groupOf(parseFormat({ format, group: recipe.group }, 'F32'));
           rows.push({ method, format, group, bitsPerWeight, ...measured, seconds });
         } finally {
           await pretrained.close();

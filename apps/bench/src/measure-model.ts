@@ -4,7 +4,7 @@ import type { Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { createCache, type Model, openModel, sampler, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
-import { formatFamily, groupOf } from './format-label.js';
+import { groupOf } from './format-label.js';
 import { openLimits } from './measure-limits.js';
 import type { Peer, PeerProbe, Task } from './peers/types.js';
 import { type Run, seconds, takeTurns } from './take-turns.js';
@@ -14,7 +14,8 @@ export interface ModelBenchmark {
   readonly shape: string;
   readonly source: WeightSource;
   readonly backend: Backend;
-  /** Of the linear layers. */
+  /** Of the linear layers: a name for the rows and the peer, and in full. */
+  readonly format: string;
   readonly spec: FormatSpec;
   readonly what: readonly ('decode' | 'prefill')[];
   readonly prompt: number;
@@ -50,7 +51,6 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
     onProgress(`measuring: ${rounds} rounds of ${Object.keys(runs).join(', ')}`);
     const medians = await takeTurns(runs, { rounds, signal });
     const machine = limits.machine({ readBandwidth: medians.readBandwidth!, gemmPeak: medians.gemmPeak! });
-    const format = formatFamily(benchmark.spec);
     const rows = what.map((kind): ModelRow => {
       const tokensPerSecond = medians[kind]!;
       const work = kind === 'decode' ? held - unreadBytes(plan) : operationsPerToken(plan, task.prompt.length);
@@ -59,7 +59,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
       return {
         what: kind,
         shape: benchmark.shape,
-        format,
+        format: benchmark.format,
         group: groupOf(benchmark.spec),
         activations: 'f32',
         backend: backend.id,
@@ -80,14 +80,14 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
 }
 
 async function openPeer(
-  { source, spec, backend, peer: probe }: ModelBenchmark,
+  { source, format, spec, backend, peer: probe }: ModelBenchmark,
   task: Task,
   notes: string[],
   onProgress: (message: string) => void,
 ): Promise<Peer | undefined> {
   if (!probe) return undefined;
   onProgress('opening the peer');
-  const peer = await probe({ plan: source.plan, format: formatFamily(spec), group: groupOf(spec), task, threads: backend.threads });
+  const peer = await probe({ plan: source.plan, format, group: groupOf(spec), task, threads: backend.threads });
   if (!('unavailable' in peer)) return peer;
   notes.push(`No peer, so no ratio: ${peer.unavailable}.`);
   return undefined;

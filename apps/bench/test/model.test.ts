@@ -46,6 +46,16 @@ describe('fewbit-bench model', () => {
     }
   });
 
+  it.each([
+    ['mxfp4', 32],
+    ['nf4', null],
+    ['fp8', null],
+  ])('knows formats with groups of their own: %s', async (format, group) => {
+    const flags = ['--shape', 'tiny', '--format', format, '--what', 'decode'];
+    const { rows } = modelDocument.parse(await fewbitBenchJson('model', ...flags, ...reference));
+    expect(rows).toMatchObject([{ format, group }]);
+  });
+
   it('takes a quantized checkpoint as it is', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-test-'));
     const { backend } = await openBackend({ backend: 'wasm', threads: 1 });

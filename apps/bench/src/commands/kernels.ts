@@ -1,9 +1,10 @@
-import { openBackend, parseFormat } from '@fewbit/presets';
+import { openBackend } from '@fewbit/presets';
 import type { Command } from 'commander';
 import type { KernelsDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureKernels } from '../measure-kernels.js';
 import { choose, groupSize, list, positiveInteger } from '../parse-option.js';
+import { parseWeights } from '../parse-weights.js';
 import { onnxruntimeProduct } from '../peers/onnxruntime-product.js';
 import type { MatmulPeerProbe } from '../peers/types.js';
 import { plotKernels } from '../plot.js';
@@ -14,7 +15,7 @@ import { describeMachine, figure, orDash, percent, table } from '../table.js';
 interface Options extends GlobalOptions {
   readonly shape: string;
   readonly formats: readonly string[];
-  readonly group: number;
+  readonly group?: number;
   readonly peer: string;
   readonly prompt: number;
   readonly rounds: number;
@@ -29,7 +30,7 @@ export function addKernels(program: Command, io: Io): void {
     .description('each kernel of a backend, beside the limits of the machine and beside a peer')
     .option('--shape <name>', `whose layers to take: ${shapeNames.join(', ')}`, 'tinyllama-1.1b')
     .option('--formats <a,b>', 'formats of weights beside float32', list, ['int4', 'int8'])
-    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel', groupSize, 32)
+    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--peer <name>', Object.keys(peers).join(', '), 'onnxruntime')
     .option('--prompt <n>', 'tokens of a prompt', positiveInteger, 512)
     .option('--rounds <n>', 'rounds, of which the median counts', positiveInteger, 5)
@@ -39,7 +40,7 @@ export function addKernels(program: Command, io: Io): void {
       const { formats, group, prompt, rounds } = options;
       const peer = choose('--peer', peers, options.peer);
       const plan = planShape(options.shape);
-      const specs = formats.map((format) => parseFormat({ format, group }, 'F16'));
+      const specs = formats.map((format) => parseWeights(format, group));
       const { backend } = await openBackend(options);
       try {
         const document = await measureKernels({

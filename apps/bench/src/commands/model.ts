@@ -2,13 +2,15 @@ import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import { linears } from '@fewbit/models';
-import { layouts, openBackend, parseFormat } from '@fewbit/presets';
+import { layouts, openBackend } from '@fewbit/presets';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import type { Command } from 'commander';
 import type { ModelDocument } from '../documents.js';
+import { formatFamily } from '../format-label.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureModel } from '../measure-model.js';
 import { choose, groupSize, positiveInteger } from '../parse-option.js';
+import { parseWeights } from '../parse-weights.js';
 import { llamaCpp } from '../peers/llama-cpp.js';
 import { onnxruntimeModel } from '../peers/onnxruntime-model.js';
 import type { PeerProbe } from '../peers/types.js';
@@ -21,7 +23,7 @@ import { describeMachine, figure, orDash, percent, table } from '../table.js';
 interface Options extends GlobalOptions {
   readonly shape?: string;
   readonly format: string;
-  readonly group: number;
+  readonly group?: number;
   readonly what: string;
   readonly activations: string;
   readonly peer: string;
@@ -46,7 +48,7 @@ export function addModel(program: Command, io: Io): void {
     .argument('[model]', 'a model directory; a float one is rounded to --format in memory')
     .option('--shape <name>', `random weights of a shape instead: ${shapeNames.join(', ')}`)
     .option('--format <name>', 'format of the linear layers', 'int4')
-    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel', groupSize, 32)
+    .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
     .option('--activations <type>', 'f32', 'f32')
     .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
@@ -60,12 +62,12 @@ export function addModel(program: Command, io: Io): void {
       const what = choose('--what', kinds, options.what);
       const peer = choose('--peer', peers, options.peer);
       choose('--activations', { f32: 'f32' }, options.activations);
-      const { name, source, spec, close } = await openSource(path, options);
+      const { name, source, format, spec, close } = await openSource(path, options);
       const { backend } = await openBackend(options);
       try {
         const { prompt, generate, rounds, seed } = options;
         const document = await measureModel({
-          ...{ shape: name, source, backend, spec, what, prompt, generate, rounds, seed, peer },
+          ...{ shape: name, source, backend, format, spec, what, prompt, generate, rounds, seed, peer },
           streamBytes: options.stream * 1e6,
           signal: io.signal,
           onProgress: (message) => io.stderr(`${message}\n`),
@@ -81,25 +83,30 @@ export function addModel(program: Command, io: Io): void {
 interface Source {
   readonly name: string;
   readonly source: WeightSource;
+  /** By its command-line name, where it has one, and in full. */
+  readonly format: string;
   readonly spec: FormatSpec;
   close(): Promise<void>;
 }
 
 async function openSource(path: string | undefined, options: Options): Promise<Source> {
-  const { shape, group, seed } = options;
-  const spec = parseFormat(options, 'F16');
+  const { shape, format, group, seed } = options;
+  const spec = parseWeights(format, group);
   if ((path === undefined) === (shape === undefined)) {
     throw new FewbitError('usage', `Give either a model directory or --shape (one of: ${shapeNames.join(', ')}).`);
   }
   if (shape !== undefined) {
-    const headSpec = parseFormat({ format: 'int8', group }, 'F16');
-    return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), spec, close: async () => undefined };
+    const headSpec = parseWeights('int8', group);
+    return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), format, spec, close: async () => undefined };
   }
   const directory = await openModelDirectory(path!);
   try {
     const source = await openWeights(directory, layouts);
     const stored = (await source.quantized(linears(source.plan)[0]!.module))?.spec;
-    return { name: path!, source: stored ? source : roundedWeights(source, spec), spec: stored ?? spec, close: () => directory.close() };
+    const close = () => directory.close();
+    return stored
+      ? { name: path!, source, format: formatFamily(stored), spec: stored, close }
+      : { name: path!, source: roundedWeights(source, spec), format, spec, close };
   } catch (error) {
     await directory.close();
     throw error;
