@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs a checkpoint in transformers (float32, CPU) and prints what it computes as JSON.
+"""Runs a checkpoint in transformers (CPU, float32 unless the request says otherwise) and prints what it computes as JSON.
 
 usage: run_transformers.py MODEL_DIR REQUEST.json
 
-REQUEST: {"ids": [...], "prompt": [...], "max_tokens": N, "windows": [[...], ...]}
+REQUEST: {"ids": [...], "prompt": [...], "max_tokens": N, "windows": [[...], ...], "dtype": "float32"}
 Answer:  {"logits": base64 of float32 [len(ids), vocabulary], "greedy": [...], "nll": mean over the windows' inner predictions,
           "versions": {...}}
 """
@@ -19,7 +19,7 @@ def main(path, request_path):
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
     torch.set_num_threads(2)
-    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, request.get("dtype", "float32")), local_files_only=True)
     model.eval()
     answer = {"versions": versions()}
     with torch.no_grad():
@@ -30,6 +30,7 @@ def main(path, request_path):
             answer["greedy"] = greedy(model, request["prompt"], request["max_tokens"])
         if request.get("windows"):
             answer["nll"] = mean_loss(model, request["windows"])
+    print()  # libraries print too: the answer is the last line
     json.dump(answer, sys.stdout)
 
 

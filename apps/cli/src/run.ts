@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import { Command, CommanderError } from 'commander';
+import { addConvert } from './commands/convert.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addGenerate } from './commands/generate.js';
@@ -33,7 +34,7 @@ function createProgram(io: Io): Command {
     .showHelpAfterError('(fewbit --help, or fewbit <command> --help, shows what there is)')
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
     .exitOverride();
-  for (const add of [addQuantize, addEval, addGenerate, addInspect, addDoctor]) add(program, io);
+  for (const add of [addQuantize, addConvert, addEval, addGenerate, addInspect, addDoctor]) add(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -1,3 +1,4 @@
+export { type ConvertOptions, type ConvertReport, convert } from './convert.js';
 export { checkQuantize, quantize } from './quantize.js';
-export type { LayerReport, Progress, QuantizeOptions, QuantizeReport, WeightFormat, WeightSite } from './types.js';
+export type { FloatType, LayerReport, Progress, QuantizeOptions, QuantizeReport, WeightFormat, WeightSite } from './types.js';
 export { storedBits, weightFormatName, weightFormats, weightSites } from './weight-formats.js';

@@ -90,3 +90,6 @@ export interface QuantizeReport {
   readonly readBack: number;
   readonly notes: readonly string[];
 }
+
+/** Float types in which weights are stored. */
+export type FloatType = 'F32' | 'F16' | 'BF16';

@@ -1,4 +1,5 @@
 export { activationNames, parseActivation } from './activations.js';
+export { type ConvertJob, convertPretrained } from './convert-pretrained.js';
 export { formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';
 export { type InspectedTensor, inspectModel, type ModelInspection } from './inspect-model.js';

@@ -1,0 +1,51 @@
+import { FewbitError } from '@fewbit/core';
+import { convertPretrained, formatNames, layoutNames } from '@fewbit/presets';
+import type { Command } from 'commander';
+import { type GlobalOptions, type Io, printJson } from '../io.js';
+import { wholeNumber } from '../parse-option.js';
+import { megabytes } from '../table.js';
+
+interface Options extends GlobalOptions {
+  readonly output: string;
+  readonly layout: string;
+  readonly dtype?: string;
+  readonly refit?: boolean;
+  readonly format?: string;
+  readonly group?: number;
+  readonly symmetric?: boolean;
+  readonly asymmetric?: boolean;
+}
+
+export function addConvert(program: Command, io: Io): void {
+  program
+    .command('convert')
+    .description('write a model in another layout: the same weights where it has them, refused otherwise')
+    .argument('<model>', 'a Hugging Face model directory or a GGUF file')
+    .requiredOption('-o, --output <dir>', 'the directory to write; must not exist')
+    .requiredOption('--layout <name>', `float, ${layoutNames.join(', ')}`)
+    .option('--dtype <name>', 'round float tensors to f32, f16 or bf16')
+    .option('--refit', 'where the layout has no format with the same weights, round them again to --format')
+    .option('--format <name>', `with --refit: ${formatNames.join(', ')}`)
+    .option('--group <n>', 'with --refit: as for quantize', wholeNumber)
+    .option('--symmetric', 'with --refit: as for quantize')
+    .option('--asymmetric', 'with --refit: as for quantize')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (model: string, _: unknown, command: Command) => {
+      const { output, layout, dtype, refit, format, group, symmetric, asymmetric, json } = command.optsWithGlobals<Options>();
+      if (Boolean(refit) !== (format !== undefined)) {
+        throw new FewbitError('usage', '--refit rounds the weights again to a format: say which with --format, and give both or neither.');
+      }
+      const choice = format ? { format, group, symmetric: symmetric ? true : asymmetric ? false : undefined } : undefined;
+      const report = await convertPretrained({ model, output, layout, dtype, refit: choice });
+      if (json) return printJson(io, report);
+      const error =
+        report.refitError === undefined ? '' : `, rounded again with a relative square error of ${report.refitError.toExponential(2)}`;
+      io.stdout(
+        [
+          ...report.notes.map((note) => `note: ${note}\n`),
+          `${report.output}: ${report.layout}, ${report.layers} quantized layers, ${report.exact ? 'every weight the same' : `not exact${error}`}\n`,
+          `${megabytes(report.bytes.before)} → ${megabytes(report.bytes.after)}\n`,
+        ].join(''),
+      );
+    });
+}

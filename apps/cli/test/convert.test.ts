@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import { embeddedModel, temporaryFolder } from '@fewbit/testkit';
+import { describe, expect, it } from 'vitest';
+import { fewbit, fewbitJson } from './capture.js';
+
+const root = temporaryFolder();
+
+describe('fewbit convert', () => {
+  it('says whether every weight is the same, and refuses what is not without --refit', async () => {
+    const [model, gptq, tensors] = ['model', 'gptq', 'again'].map((name) => join(root, name)) as [string, string, string];
+    await fewbitJson('quantize', embeddedModel, '-o', model, '--method', 'rtn', '--group', '32', '--layout', 'gptq');
+    const { stdout, code } = await fewbit('convert', model, '-o', tensors, '--layout', 'compressed-tensors');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/compressed-tensors, 35 quantized layers, every weight the same/);
+    const refused = await fewbit('convert', model, '-o', gptq, '--layout', 'bnb');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/no format with the weights of model\.layers\.0\.self_attn\.q_proj .*--refit --format/);
+    const refit = await fewbitJson<{ exact: boolean; refitError: number }>(
+      'convert',
+      model,
+      '-o',
+      gptq,
+      '--layout',
+      'bnb',
+      '--refit',
+      '--format',
+      'nf4',
+    );
+    expect(refit.exact).toBe(false);
+    expect(refit.refitError).toBeGreaterThan(1e-3);
+  });
+
+  it('wants --refit and --format together, and names that are known', async () => {
+    const wrong = async (...flags: string[]) => {
+      const { code, stderr } = await fewbit('convert', embeddedModel, '-o', join(root, 'never'), ...flags);
+      expect(code).toBe(2);
+      return stderr;
+    };
+    expect(await wrong('--layout', 'gptq', '--refit')).toMatch(/say which with --format/);
+    expect(await wrong('--layout', 'zip')).toMatch(/Unknown layout "zip"/);
+    expect(await wrong('--layout', 'float', '--dtype', 'f8')).toMatch(/Unknown dtype "f8"/);
+  });
+});

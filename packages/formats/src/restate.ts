@@ -1,0 +1,76 @@
+import { roundTo } from '@fewbit/core';
+import { createFormat } from './create-format.js';
+import { type BlockParams, storedBlock } from './ggml/simple-format.js';
+import { type IntParams, isSymmetric } from './int/int-format.js';
+import { tileGrid } from './tile-grid.js';
+import type { GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
+
+/**
+ * The same matrix as `layout` can hold it: under another spec where its own is refused, with the same values to the last bit.
+ * Undefined where no spec of the layout is known that has them.
+ */
+export function restateFor(layout: Layout, matrix: QuantizedMatrix): QuantizedMatrix | undefined {
+  for (const candidate of restatements(matrix)) {
+    if (layout.rejects(candidate.spec, candidate.rows, candidate.cols) === undefined) return candidate;
+  }
+  return undefined;
+}
+
+function* restatements(matrix: QuantizedMatrix): Generator<QuantizedMatrix> {
+  yield matrix;
+  const { spec } = matrix;
+  const integers =
+    spec.kind === 'int' ? ({ ...matrix, spec } as IntMatrix) : spec.kind === 'ggml' ? fromGgml({ ...matrix, spec }) : undefined;
+  if (!integers || integers.spec.scheme === 'symmetric-absmax') return;
+  yield* withScaleTypes(integers);
+  const middle = 2 ** (integers.spec.bits - 1);
+  if (!isSymmetric(integers.spec.scheme)) {
+    if (integers.params.every(({ zero }) => zero === middle)) {
+      yield* withScaleTypes({ ...integers, spec: { ...integers.spec, scheme: 'symmetric-full' } });
+    }
+    return;
+  }
+  const blocks = toGgml(integers);
+  if (blocks) yield blocks;
+}
+
+type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
+
+/** Types of scales that hold all of them exactly. */
+function* withScaleTypes(matrix: IntMatrix): Generator<IntMatrix> {
+  for (const scaleType of ['F16', 'BF16', 'F32'] as const) {
+    if (matrix.params.every(({ scale }) => roundTo(scaleType, scale) === scale)) yield { ...matrix, spec: { ...matrix.spec, scaleType } };
+  }
+}
+
+/** Symmetric int4 and int8 whose groups are made of whole blocks of 32, with half-precision scales: Q4_0 and Q8_0. */
+function toGgml({ rows, cols, spec, codes, params, columnGroup }: IntMatrix): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
+  const type = ggmlOf[spec.bits];
+  const { kind } = spec.granularity;
+  const size = spec.granularity.kind === 'group' ? spec.granularity.size : cols;
+  const whole = cols % block === 0 && size % block === 0 && (kind === 'group' || kind === 'channel');
+  if (!type || !whole || columnGroup || params.some(({ scale }) => roundTo('F16', scale) !== scale)) return undefined;
+  const { across } = tileGrid(createFormat(spec), rows, cols);
+  const blocksAcross = cols / block;
+  const blocks = Array.from({ length: rows * blocksAcross }, (_, i) => {
+    const [row, place] = [Math.floor(i / blocksAcross), i % blocksAcross];
+    return storedBlock(params[row * across + Math.floor((place * block) / size)]!.scale, 0);
+  });
+  return { rows, cols, spec: { kind: 'ggml', type }, codes, params: blocks };
+}
+
+function fromGgml({ rows, cols, spec, codes, params }: QuantizedMatrix<unknown, GgmlSpec>): IntMatrix | undefined {
+  const bits = spec.type === 'q4_0' ? 4 : spec.type === 'q8_0' ? 8 : undefined;
+  if (!bits) return undefined;
+  const zero = 2 ** (bits - 1);
+  return {
+    rows,
+    cols,
+    spec: { kind: 'int', bits, scheme: 'symmetric-signed', granularity: { kind: 'group', size: block }, scaleType: 'F16' },
+    codes,
+    params: (params as readonly BlockParams[]).map(({ d }) => ({ scale: d, zero })),
+  };
+}
+
+const block = 32;
+const ggmlOf: Readonly<Partial<Record<IntSpec['bits'], 'q4_0' | 'q8_0'>>> = { 4: 'q4_0', 8: 'q8_0' };

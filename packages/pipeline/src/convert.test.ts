@@ -1,0 +1,187 @@
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { fromFloat32, random, type Tensor } from '@fewbit/core';
+import {
+  awq,
+  bitsandbytes,
+  compressedTensors,
+  type FormatSpec,
+  fewbit,
+  fp8,
+  gptq,
+  gptqV2,
+  type IntSpec,
+  type Layout,
+  restateFor,
+} from '@fewbit/formats';
+import { referenceBackend } from '@fewbit/kernels';
+import { rtn } from '@fewbit/rtn';
+import { fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
+import { describe, expect, it } from 'vitest';
+import { type ConvertOptions, convert, quantize } from './index.js';
+
+const layouts = [compressedTensors, gptq, gptqV2, awq, bitsandbytes, fp8, fewbit];
+const root = temporaryFolder();
+const place = () => join(mkdtempSync(join(root, 'case-')), 'out');
+const llama = goldenModel('mistral').folder;
+const int4 = (scheme: IntSpec['scheme'], size = 8): IntSpec => ({
+  kind: 'int',
+  bits: 4,
+  scheme,
+  granularity: { kind: 'group', size },
+  scaleType: 'F16',
+});
+
+const made = async (layout: Layout, format: FormatSpec, model = llama): Promise<string> => {
+  const output = place();
+  await quantize({ model, output, method: rtn(), format, layout, backend: referenceBackend() });
+  return output;
+};
+const converted = async (model: string, layout: Layout | undefined, options: Partial<ConvertOptions> = {}) => {
+  const output = place();
+  const report = await convert({ model, output, layouts, layout, ...options });
+  return { output, report };
+};
+/** A small random model whose sizes are multiples of 8, as AWQ takes them. */
+async function byEights(): Promise<string> {
+  const path = place();
+  const writer = await createModelDirectory(path);
+  const { normal } = random(5);
+  const config = {
+    model_type: 'llama',
+    architectures: ['LlamaForCausalLM'],
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_attention_heads: 2,
+    num_key_value_heads: 2,
+    num_hidden_layers: 1,
+    vocab_size: 24,
+    max_position_embeddings: 64,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+    hidden_act: 'silu',
+    tie_word_embeddings: true,
+  };
+  const write = (name: string, shape: number[]) => {
+    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => normal() * 0.3);
+    return writer.write(name, fromFloat32(values, 'F32', shape));
+  };
+  const block = 'model.layers.0';
+  for (const name of ['q_proj', 'k_proj', 'v_proj', 'o_proj']) await write(`${block}.self_attn.${name}.weight`, [16, 16]);
+  for (const name of ['gate_proj', 'up_proj']) await write(`${block}.mlp.${name}.weight`, [24, 16]);
+  await write(`${block}.mlp.down_proj.weight`, [16, 24]);
+  for (const name of [`${block}.input_layernorm`, `${block}.post_attention_layernorm`, 'model.norm']) await write(`${name}.weight`, [16]);
+  await write('model.embed_tokens.weight', [24, 16]);
+  await writer.file('config.json', JSON.stringify(config));
+  await writer.commit();
+  return path;
+}
+
+/** Bytes of all tensors, by name. */
+async function tensors(path: string): Promise<Record<string, { dtype: Tensor['dtype']; shape: readonly number[]; hex: string }>> {
+  const { checkpoint, close } = await openModelDirectory(path);
+  const found: Awaited<ReturnType<typeof tensors>> = {};
+  for (const name of [...checkpoint.tensors.keys()].sort()) {
+    const { dtype, shape, data } = await checkpoint.read(name);
+    found[name] = { dtype, shape, hex: Buffer.from(data).toString('hex') };
+  }
+  await close();
+  return found;
+}
+const config = (path: string) => JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
+
+describe('convert', () => {
+  it.each([
+    ['compressed-tensors', 'gptq', compressedTensors, gptq, 'symmetric-full'],
+    ['compressed-tensors', 'gptq-v2', compressedTensors, gptqV2, 'asymmetric'],
+    ['compressed-tensors', 'awq', compressedTensors, awq, 'asymmetric'],
+    ['compressed-tensors', 'awq', compressedTensors, awq, 'symmetric-full'],
+    ['gptq-v2', 'awq', gptqV2, awq, 'asymmetric'],
+    ['gptq', 'fewbit', gptq, fewbit, 'symmetric-full'],
+    ['awq', 'compressed-tensors', awq, compressedTensors, 'symmetric-full'],
+  ] as const)('%s → %s and back gives the same bytes (%#)', async (_, __, a, b, scheme) => {
+    const first = await made(a, int4(scheme), await byEights());
+    const { output, report } = await converted(first, b);
+    expect(report).toMatchObject({ layout: b.id, exact: true, notes: [] });
+    const { output: back } = await converted(output, a);
+    expect(await tensors(back)).toEqual(await tensors(first));
+    expect(config(back)).toEqual(config(first));
+  });
+
+  it('takes scales to the type that a layout has, where that is exact', async () => {
+    const bf16 = { ...int4('symmetric-full'), scaleType: 'BF16' } as const;
+    await expect(made(compressedTensors, bf16).then((model) => converted(model, fewbit))).resolves.toMatchObject({
+      report: { exact: true },
+    });
+    const matrix = { rows: 1, cols: 8, spec: bf16, codes: new Uint8Array(8), params: [{ scale: 0.5, zero: 8 }] };
+    expect(restateFor(gptq, matrix)?.spec).toMatchObject({ scaleType: 'F16' });
+    const unlike = { ...matrix, params: [{ scale: 2 ** -100, zero: 8 }] };
+    expect(restateFor(gptq, unlike)).toBeUndefined();
+  });
+
+  it('refuses a layout without the same weights, names why, and rounds again when asked to', async () => {
+    const model = await made(compressedTensors, { kind: 'float', element: 'e4m3', granularity: { kind: 'channel' }, scaleType: 'F32' });
+    const output = place();
+    await expect(convert({ model, output, layouts, layout: gptq })).rejects.toThrow(
+      fewbitError('unsupported', /Layout gptq has no format with the weights of model\.layers\.0.*fp8-e4m3 channel.*--refit/),
+    );
+    expect(readdirSync(join(output, '..'))).toEqual([]);
+    const { report } = await converted(model, gptq, { refit: int4('symmetric-full') });
+    expect(report.exact).toBe(false);
+    expect(report.refitError).toBeGreaterThan(1e-4);
+    expect(report.refitError).toBeLessThan(0.02);
+  });
+
+  it('decodes to a float model, whose weights are what the codes stood for', async () => {
+    const model = await made(compressedTensors, int4('asymmetric'));
+    const { output, report } = await converted(model, undefined);
+    expect(report).toMatchObject({ layout: 'float', exact: true, layers: 0 });
+    expect(config(output)).toEqual(config(llama));
+    const { output: bf16, report: downcast } = await converted(model, undefined, { floats: 'BF16' });
+    expect(downcast.exact).toBe(false);
+    expect(config(bf16)).toMatchObject({ dtype: 'bfloat16' });
+    for (const { dtype } of Object.values(await tensors(bf16))) expect(dtype).toBe('BF16');
+  });
+
+  it('keeps how inputs are rounded, and refuses a layout that cannot say it', async () => {
+    const int8: IntSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F16' };
+    const model = place();
+    const activation = { format: { ...int8, scaleType: 'F32' as const }, scaling: 'dynamic' as const };
+    await quantize({
+      model: llama,
+      output: model,
+      method: rtn(),
+      format: int8,
+      activation,
+      layout: compressedTensors,
+      backend: referenceBackend(),
+    });
+    const { output } = await converted(model, fewbit);
+    const { output: back } = await converted(output, compressedTensors);
+    expect(await tensors(back)).toEqual(await tensors(model));
+    await expect(converted(model, gptq)).rejects.toThrow(
+      fewbitError('unsupported', /cannot round the inputs of .*int8 per token.*say nothing/),
+    );
+    expect((await converted(model, undefined)).report.notes).toEqual([expect.stringMatching(/inputs were rounded/)]);
+  });
+
+  it('refuses a float model, which has nothing to convert to a layout', async () => {
+    await expect(converted(llama, gptq)).rejects.toThrow(fewbitError('unsupported', /is a float model: use fewbit quantize/));
+    const { output } = await converted(llama, undefined);
+    expect(await tensors(output)).toEqual(await tensors(llama));
+  });
+
+  it('reads back what it wrote, and leaves nothing where that differs', async () => {
+    const model = await made(compressedTensors, int4('symmetric-full'));
+    const wrong: Layout = {
+      ...gptq,
+      pack: (matrix) => gptq.pack({ ...matrix, codes: matrix.codes.map((code, i) => (i === 3 ? 15 - code : code)) }),
+    };
+    const output = place();
+    await expect(convert({ model, output, layouts, layout: wrong })).rejects.toThrow(
+      fewbitError('output', /reads back with .* at 3 of model/),
+    );
+    expect(readdirSync(join(output, '..'))).toEqual([]);
+  });
+});

@@ -1,0 +1,190 @@
+import { weightError } from '@fewbit/algorithm';
+import { type CheckpointWriter, createModelDirectory, type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
+import { FewbitError, type Matrix, toFloat32, transpose } from '@fewbit/core';
+import {
+  type ActivationSpec,
+  activationName,
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type FormatSpec,
+  formatName,
+  type Layout,
+  type QuantizedMatrix,
+  restateFor,
+} from '@fewbit/formats';
+import { type LinearPlan, linears } from '@fewbit/models';
+import { openWeights, type WeightSource } from '@fewbit/runtime';
+import { copyRest } from './copy-rest.js';
+import { storedAs } from './stored-as.js';
+import type { FloatType } from './types.js';
+
+export interface ConvertOptions {
+  /** A model directory, or a GGUF file. */
+  readonly model: string;
+  /** Must not exist. */
+  readonly output: string;
+  /** Those that the model may be in. */
+  readonly layouts: readonly Layout[];
+  /** What to write; undefined: a float model. */
+  readonly layout?: Layout | undefined;
+  /** Where the layout cannot hold what the model has: round the decoded weights again to this format. Default: refuse. */
+  readonly refit?: FormatSpec | undefined;
+  /** Makes what writes `output`. Default `createModelDirectory`; a GGUF file has one of its own. */
+  readonly createWriter?: ((path: string) => Promise<CheckpointWriter>) | undefined;
+  /** To which float tensors are rounded. Default: they stay as they are, and decoded weights become F32. */
+  readonly floats?: FloatType | undefined;
+}
+
+/** The `--json` document of `fewbit convert`. */
+export interface ConvertReport {
+  readonly output: string;
+  readonly layout: string;
+  /** True where every weight of the layers is the same number as before, checked on what was written. */
+  readonly exact: boolean;
+  /** Quantized layers written. */
+  readonly layers: number;
+  /** ‖W−Ŵ‖²/‖W‖² over those layers that were rounded again; absent where none was. */
+  readonly refitError?: number;
+  readonly bytes: { readonly before: number; readonly after: number };
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes a model in another layout, layer by layer. Weights stay the same numbers wherever the layout has a format with them; otherwise it is
+ * refused, or with `refit` the layer is rounded again. What was written is read back and compared before it is moved to `output`.
+ * Throws `unsupported` for a layout that cannot hold the model, `output` where reading back gives other weights.
+ */
+export async function convert(options: ConvertOptions): Promise<ConvertReport> {
+  const directory = await openModelDirectory(options.model);
+  try {
+    const source = await openWeights(directory, options.layouts);
+    const writer = await (options.createWriter ?? createModelDirectory)(options.output);
+    try {
+      return await run(directory, source, writer, options);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+  } finally {
+    await directory.close();
+  }
+}
+
+async function run(
+  directory: ModelDirectory,
+  source: WeightSource,
+  writer: CheckpointWriter,
+  options: ConvertOptions,
+): Promise<ConvertReport> {
+  const { layout, floats, output } = options;
+  const formats = new Map<string, FormatSpec>();
+  const activations = new Map<string, ActivationSpec>();
+  const columnGrouped = new Set<string>();
+  const refits: { error: number; weights: number }[] = [];
+  const notes = new Set<string>();
+  for (const linear of linears(source.plan)) {
+    const { module } = linear;
+    const before = await source.quantized(module);
+    if (!before) continue;
+    const rounding = await source.activation?.(module);
+    if (!layout) {
+      if (rounding) notes.add(`inputs were rounded (${activationName(rounding.spec)}); a float model rounds none`);
+      await writer.write(`${module}.weight`, floatWeight(linear, decodeMatrix(before), floats ?? 'F32'));
+      continue;
+    }
+    const target = targetOf(before, linear, layout, options.refit);
+    if (!target.exact) refits.push({ error: weightError(decodeMatrix(before), decodeMatrix(target.matrix)), weights: before.codes.length });
+    const { spec } = target.matrix;
+    const activation = rounding?.spec ?? undefined;
+    const why =
+      activation &&
+      (layout.rejectsActivation?.(activation, spec) ?? (layout.rejectsActivation ? undefined : 'its files say nothing of inputs.'));
+    if (activation && why) {
+      throw new FewbitError(
+        'unsupported',
+        `Layout ${layout.id} cannot round the inputs of ${module} as ${activationName(activation)}: ${why}`,
+      );
+    }
+    const implied = layout.impliedActivation?.(spec);
+    if (implied && !activation) notes.add(`readers of ${layout.id} round inputs: ${activationName(implied)}`);
+    formats.set(module, spec);
+    if (activation ?? implied) activations.set(module, (activation ?? implied)!);
+    if (target.matrix.columnGroup) columnGrouped.add(module);
+    for (const [name, tensor] of layout.pack(target.matrix, rounding)) await writer.write(`${module}.${name}`, tensor);
+  }
+  if (layout && formats.size === 0) {
+    throw new FewbitError('unsupported', `${options.model} is a float model: use fewbit quantize to write layout ${layout.id}.`);
+  }
+  const decoded = layout ? formats : new Map(await quantizedModules(source));
+  await copyRest(directory, source, writer, { layout, formats: decoded, floats, columnGrouped, activations });
+  const { bytes } = await writer.commit((partial) => checkWritten(partial, source, options));
+  const weights = refits.reduce((sum, one) => sum + one.weights, 0);
+  return {
+    output,
+    layout: layout?.id ?? 'float',
+    exact: refits.length === 0 && (layout !== undefined || (floats ?? 'F32') === 'F32'),
+    layers: formats.size,
+    ...(weights > 0 && { refitError: refits.reduce((sum, { error, weights: count }) => sum + error * count, 0) / weights }),
+    bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
+    notes: [...notes],
+  };
+}
+
+/** The matrix that is written in the place of `before`: the same values where the layout has them. */
+function targetOf(
+  before: QuantizedMatrix,
+  { module }: LinearPlan,
+  layout: Layout,
+  refit: FormatSpec | undefined,
+): { matrix: QuantizedMatrix; exact: boolean } {
+  const same = restateFor(layout, before);
+  if (same) return { matrix: same, exact: true };
+  if (refit) return { matrix: encodeMatrix(decodeMatrix(before), createFormat(refit)), exact: false };
+  const why = layout.rejects(before.spec, before.rows, before.cols) ?? 'its scales are not of a type that the layout holds.';
+  throw new FewbitError(
+    'unsupported',
+    `Layout ${layout.id} has no format with the weights of ${module} (${formatName(before.spec)}): ${why} Rounding them again loses accuracy; --refit --format … does it.`,
+  );
+}
+
+async function quantizedModules(source: WeightSource): Promise<[string, FormatSpec][]> {
+  const found: [string, FormatSpec][] = [];
+  for (const { module } of linears(source.plan)) {
+    const quantized = await source.quantized(module);
+    if (quantized) found.push([module, quantized.spec]);
+  }
+  return found;
+}
+
+function floatWeight({ transposed }: LinearPlan, weight: Matrix, floats: FloatType) {
+  const { rows, cols, data } = transposed ? transpose(weight) : weight;
+  return storedAs(floats, data, [rows, cols]);
+}
+
+/** Every layer as a reader has it, against what was meant to be written. */
+async function checkWritten(path: string, source: WeightSource, { layout, refit, floats }: ConvertOptions): Promise<void> {
+  const directory = await openModelDirectory(path);
+  try {
+    const written = await openWeights(directory, layout ? [layout] : []);
+    for (const linear of linears(source.plan)) {
+      const before = await source.quantized(linear.module);
+      const meant = before && layout ? decodeMatrix(targetOf(before, linear, layout, refit).matrix) : await source.linear(linear.module);
+      const expected = (before && layout) || !floats ? meant.data : rounded(meant, floats);
+      const found = (await written.linear(linear.module)).data;
+      const at = found.findIndex((value, i) => value !== expected[i]);
+      if (at < 0) continue;
+      throw new FewbitError(
+        'output',
+        `${path} reads back with ${found[at]} at ${at} of ${linear.module}.weight, where ${expected[at]} was written. The files are not to be trusted: please report this.`,
+      );
+    }
+  } finally {
+    await directory.close();
+  }
+}
+
+function rounded({ rows, cols, data }: Matrix, floats: FloatType): Float32Array {
+  const stored = storedAs(floats, data, [rows, cols]);
+  return toFloat32(stored);
+}

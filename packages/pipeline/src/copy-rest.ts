@@ -1,0 +1,57 @@
+import { type CheckpointWriter, copyCompanions, type ModelDirectory } from '@fewbit/checkpoint';
+import type { DescribeOptions, FormatSpec, Layout } from '@fewbit/formats';
+import { linears, type ModelPlan } from '@fewbit/models';
+import type { WeightSource } from '@fewbit/runtime';
+import { storedAs } from './stored-as.js';
+import type { FloatType } from './types.js';
+
+export interface RestOptions extends DescribeOptions {
+  /** Undefined where the output is a float model. */
+  readonly layout?: Layout | undefined;
+  /** The modules that are written already, with their formats; none of their tensors but biases is copied. */
+  readonly formats: ReadonlyMap<string, FormatSpec>;
+  /** To which float tensors are rounded. Default: they stay as they are. */
+  readonly floats?: FloatType | undefined;
+}
+
+/** Everything that stays as it was (embeddings, norms, biases, head), the config that names the formats, and the companion files. */
+export async function copyRest(
+  directory: ModelDirectory,
+  source: WeightSource,
+  writer: CheckpointWriter,
+  { layout, formats, floats, ...describing }: RestOptions,
+): Promise<void> {
+  const written = new Set([...formats.keys()].map((module) => `${module}.`));
+  const isWritten = (name: string) => !name.endsWith('.bias') && [...prefixes(name)].some((prefix) => written.has(prefix));
+  const names = [...directory.checkpoint.tensors.keys()].filter((name) => !isWritten(name));
+  for (const name of [...globalTensors(source.plan)].filter((name) => !names.includes(name))) {
+    const { data, shape } = await source.vector(name); // an embedding or a head that the source holds in codes
+    await writer.write(name, storedAs(floats ?? 'F32', data, shape));
+  }
+  for (const name of names) {
+    if ([...globalTensors(source.plan)].some((known) => name.startsWith(`${known}.`))) continue; // the codes of those
+    const tensor = await directory.checkpoint.read(name);
+    await writer.write(name, floats ? storedAs(floats, tensor) : tensor);
+  }
+  const { quantization_config: _, ...config } = directory.config;
+  const ignored = ['lm_head', ...linears(source.plan).flatMap(({ module }) => (formats.has(module) ? [] : module))];
+  const quantization = layout ? { quantization_config: layout.describe(formats, ignored, describing) } : {};
+  await writer.file('config.json', `${JSON.stringify({ ...config, ...typed(config, floats), ...quantization }, null, 2)}\n`);
+  await copyCompanions(directory, writer);
+}
+
+/** `a.`, `a.b.`, `a.b.c.` of `a.b.c.d`. */
+function* prefixes(name: string): Generator<string> {
+  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) yield name.slice(0, at + 1);
+}
+
+function globalTensors({ embedding, head }: ModelPlan): ReadonlySet<string> {
+  return new Set([embedding.tokens, head.weight]);
+}
+
+/** transformers opens a model in the dtype that its config names, under the old name or the new. */
+function typed(config: Readonly<Record<string, unknown>>, floats: FloatType | undefined): Record<string, unknown> {
+  if (!floats) return {};
+  const name = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[floats];
+  return 'torch_dtype' in config ? { torch_dtype: name } : { dtype: name };
+}

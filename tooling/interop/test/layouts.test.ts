@@ -1,0 +1,131 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readDocuments } from '@fewbit/calibration';
+import { scoredWindows } from '@fewbit/eval';
+import { openBackend, openPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
+import { shared } from '@fewbit/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasModule, python, runTransformers } from '../src/run-transformers.js';
+
+interface Case {
+  readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
+  /** Python module without which transformers cannot load it. */
+  readonly needs: string;
+  /** In which transformers runs it; default float32. */
+  readonly dtype?: 'bfloat16' | 'float16';
+  /** Relative L2 of the logits; default 2e-3. */
+  readonly within?: number;
+}
+
+const text = shared('data/tinystories/eval.jsonl');
+/**
+ * Rounded inputs are chaotic: a value at a half goes either way by the last bit of a sum, and the rest of its token follows. transformers
+ * itself differs by 6e-3 between float32 and float64 on such a checkpoint (babyllama-1m, W8A8); each layer alone agrees to the bit.
+ */
+const chaotic = { within: 3e-2 };
+const ct = (recipe: Case['recipe']): Case => ({ recipe: { method: 'rtn', ...recipe }, needs: 'compressed_tensors' });
+const bnb = (recipe: Case['recipe']): Case => ({ recipe: { method: 'rtn', layout: 'bnb', ...recipe }, needs: 'bitsandbytes' });
+/** Its CPU kernels take half precision: 11 bits of the activations, and 8 in bfloat16. */
+const gm = (recipe: Case['recipe']): Case => ({
+  recipe: { method: 'rtn', ...recipe },
+  needs: 'gptqmodel',
+  dtype: 'bfloat16',
+  within: 2e-2,
+});
+const calibration = text ? { path: text, samples: 16, length: 128 } : undefined;
+
+/** Every layout that another program loads. */
+const cases: Record<string, Case | undefined> = {
+  'compressed-tensors W8A8': { ...ct({ format: 'int8', group: -1, activations: 'int8' }), ...chaotic },
+  'compressed-tensors W8A8 static': calibration && {
+    ...ct({ format: 'int8', group: -1, activations: 'int8-static', calibration }),
+    ...chaotic,
+  },
+  'compressed-tensors W4A8': { ...ct({ format: 'int4', group: 32, activations: 'int8' }), ...chaotic },
+  'compressed-tensors FP8 per tensor': ct({ format: 'fp8', granularity: 'tensor' }),
+  'compressed-tensors FP8 W8A8': { ...ct({ format: 'fp8', activations: 'fp8' }), ...chaotic },
+  'compressed-tensors FP8 W8A8 static': calibration && { ...ct({ format: 'fp8', activations: 'fp8-static', calibration }), ...chaotic },
+  'compressed-tensors FP8 per block': ct({ format: 'fp8', granularity: 'block', group: 32 }),
+  // its reader multiplies FP4 in the model's dtype and refuses float32: 8 bits of every product are left
+  'compressed-tensors NVFP4': { ...ct({ format: 'nvfp4' }), dtype: 'bfloat16', within: 2e-2 },
+  'compressed-tensors MXFP4': { ...ct({ format: 'mxfp4' }), dtype: 'bfloat16', within: 2e-2 },
+  'compressed-tensors MXFP8': { ...ct({ format: 'mxfp8' }), dtype: 'bfloat16', within: 2e-2 },
+  'bnb NF4': bnb({ format: 'nf4' }),
+  'bnb NF4 nested': bnb({ format: 'nf4', doubleQuantization: true }),
+  'bnb FP4': bnb({ format: 'fp4', group: 128 }),
+  'bnb LLM.int8()': { ...bnb({ format: 'llm-int8' }), ...chaotic },
+  'gptq symmetric': gm({ format: 'int4', group: 32, layout: 'gptq' }),
+  'gptq asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq' }),
+  'gptq 8 bits': gm({ format: 'int8', group: -1, layout: 'gptq' }),
+  'gptq-v2 asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq-v2' }),
+  awq: gm({ format: 'int4', group: 32, symmetric: false, layout: 'awq' }),
+};
+
+const path = shared('models/babyllama-1m');
+
+describe.skipIf(!python || !path || !text)('other programs load what Fewbit writes', () => {
+  let folder: string;
+  let backend: Awaited<ReturnType<typeof openBackend>>['backend'];
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fewbit-layouts-'));
+    ({ backend } = await openBackend());
+  });
+  afterAll(async () => {
+    await backend?.close();
+    if (folder) await rm(folder, { recursive: true, force: true });
+  });
+
+  for (const [title, entry] of Object.entries(cases)) {
+    it.skipIf(!entry || !hasModule(entry.needs))(
+      title,
+      async () => {
+        const { recipe, dtype, within = 2e-3 } = entry!;
+        const output = join(folder, title.replace(/\W+/g, '-'));
+        await quantizePretrained({ ...recipe, model: path!, output }, { backend });
+        const { model, tokenizer, close } = await openPretrained(output, backend);
+        const encode = (part: string, addSpecialTokens: boolean) => tokenizer.encode(part, { addSpecialTokens });
+        const [window] = scoredWindows(await readDocuments(text!), { protocol: 'gptq', context: 128, encode });
+        const prompt = encode('Once upon a time', true);
+        const theirs = await runTransformers(output, {
+          ids: window!.tokens,
+          prompt,
+          max_tokens: 24,
+          windows: [],
+          ...(dtype && { dtype }),
+        });
+        const logits = await model.logits(window!.tokens);
+        const difference = relativeDistance(logits.data, theirs.logits);
+        expect(difference).toBeLessThan(within);
+        expect(await greedy(model, prompt, 24)).toEqual(theirs.greedy);
+        await close();
+      },
+      300_000,
+    );
+  }
+});
+
+async function greedy(
+  model: { logits(tokens: Uint32Array): Promise<{ rows: number; cols: number; data: Float32Array }> },
+  prompt: Uint32Array,
+  count: number,
+) {
+  const ids = [...prompt];
+  for (let i = 0; i < count; i++) {
+    const { rows, cols, data } = await model.logits(Uint32Array.from(ids));
+    const last = data.subarray((rows - 1) * cols);
+    ids.push(last.indexOf(last.reduce((a, b) => Math.max(a, b))));
+  }
+  return ids.slice(prompt.length);
+}
+
+function relativeDistance(a: Float32Array, b: Float32Array): number {
+  expect(a.length).toBe(b.length);
+  let distance = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    distance += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return Math.sqrt(distance / norm);
+}
