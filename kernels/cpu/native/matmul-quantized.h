@@ -196,7 +196,8 @@ void matmulPacked(Pool &pool, const float *x, const char *packed, const Quantize
   if (m > fewTokens) return manyRows<slot, type>(pool, packed, shape, chunks, activations, finish);
 
   const Index blockBytes = chunks.count * ChunkBytes(shape, chunks).all, blocks = quotientUp(shape.rows, blockRows);
-  const Index share = largerOf(1, packedTaskBytes / blockBytes);
+  // Every thread gets some tasks, so that one that comes late costs little; a block's result does not depend on its task.
+  const Index share = largerOf(1, smallerOf(packedTaskBytes / blockBytes, blocks / (4 * pool.threads())));
   parallel(pool, quotientUp(blocks, share), 0, [&](Index task, char *) {
     float sums[fewTokens * blockRows];
     for (Index block = task * share; block < smallerOf((task + 1) * share, blocks); block++) {

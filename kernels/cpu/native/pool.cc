@@ -17,8 +17,8 @@ namespace {
 constexpr size_t line = 64;
 constexpr size_t hugePage = size_t(2) << 20;
 constexpr size_t large = size_t(64) << 20;
-/** Some tens of microseconds: longer than what lies between two operations of a forward pass. */
-constexpr int spins = 2000;
+/** About 0.2 ms: longer than what lies between two products of a forward pass, since waking a thread costs more than a small product. */
+constexpr int spins = 10000;
 
 inline void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
