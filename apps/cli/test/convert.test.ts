@@ -6,12 +6,28 @@ import { fewbit, fewbitJson } from './capture.js';
 const root = temporaryFolder();
 
 describe('fewbit convert', () => {
-  it('says whether every weight is the same, and refuses what is not without --refit', async () => {
+  it('says what loads a model, whether every weight is the same, and refuses what is not without --refit', async () => {
     const [model, gptq, tensors] = ['model', 'gptq', 'again'].map((name) => join(root, name)) as [string, string, string];
     await fewbitJson('quantize', embeddedModel, '-o', model, '--method', 'rtn', '--group', '32', '--layout', 'gptq');
     const { stdout, code } = await fewbit('convert', model, '-o', tensors, '--layout', 'compressed-tensors');
     expect(code).toBe(0);
     expect(stdout).toMatch(/compressed-tensors, 35 quantized layers, every weight the same/);
+    const { stdout: inspected } = await fewbit('inspect', model);
+    expect(inspected).toMatch(/loads in\s.*vllm, transformers, gptqmodel/);
+    const early = [
+      'quantize',
+      embeddedModel,
+      '-o',
+      join(root, 'never'),
+      '--group',
+      '64',
+      '--layout',
+      'gptq',
+      '--asymmetric',
+      '--target',
+      'vllm',
+    ];
+    expect((await fewbit(...early)).stderr).toMatch(/Target vllm would refuse this model: .*use --symmetric/);
     const refused = await fewbit('convert', model, '-o', gptq, '--layout', 'bnb');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/no format with the weights of model\.layers\.0\.self_attn\.q_proj .*--refit --format/);

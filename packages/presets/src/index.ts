@@ -9,4 +9,5 @@ export { type BackendChoice, openBackend } from './open-backend.js';
 export { openPretrained } from './open-pretrained.js';
 export { planQuantize, type QuantizeJob, quantizePretrained } from './quantize-pretrained.js';
 export { parseRecipe, type Recipe, type RecipeInput } from './recipe.js';
+export { type Candidate, requireTarget, targetNames, targetProblems, targetsOf } from './targets.js';
 export type { OpenedBackend, Pretrained, QuantizePlan, QuantizeReport } from './types.js';

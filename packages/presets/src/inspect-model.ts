@@ -4,6 +4,7 @@ import { activationName, formatName, type LayoutReading } from '@fewbit/formats'
 import { planModel } from '@fewbit/models';
 import { weightSites } from '@fewbit/pipeline';
 import { layouts } from './layouts.js';
+import { targetsOf } from './targets.js';
 
 export interface InspectedTensor {
   /** Module path of a quantized linear layer, else the tensor's name. */
@@ -27,6 +28,8 @@ export interface ModelInspection {
   /** Over all tensors, scales and zero points counted. */
   readonly bitsPerWeight: number;
   readonly layout?: string;
+  /** Engines that load it; absent for a float model. */
+  readonly loads?: readonly string[];
   /** Who quantized it, where the config says. */
   readonly writer?: string;
   readonly formats: readonly { readonly format: string; readonly modules: number; readonly parameters: number }[];
@@ -49,7 +52,10 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
       parameters,
       bytes,
       bitsPerWeight: (bytes * 8) / parameters,
-      ...(reading && { layout: reading.layout.id }),
+      ...(reading && {
+        layout: reading.layout.id,
+        loads: targetsOf({ layout: reading.layout.id, plan: planModel(directory.config), format: (module) => reading.format(module) }),
+      }),
       ...(writer && { writer }),
       formats: [...new Set(modules.map(({ format }) => format))].map((format) => {
         const members = modules.filter((module) => module.format === format);

@@ -21,6 +21,7 @@ import { checkFormatName, chooseFormat, readImportance } from './choose-format.j
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
 import { parseRecipe, type RecipeInput } from './recipe.js';
+import { requireTarget } from './targets.js';
 import type { QuantizePlan } from './types.js';
 
 /** A recipe with the model to read and the directory to write. */
@@ -78,6 +79,14 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   try {
     const plan = planModel(directory.config);
     const chosen = chooseFormat(recipe, layout, directory, plan);
+    if (recipe.target !== undefined) {
+      const formats = weightFormats(weightSites(plan), { layout, format: chosen.format });
+      const format = (module: string) => {
+        const found = formats.get(module);
+        return typeof found === 'string' ? undefined : found;
+      };
+      requireTarget(recipe.target, { layout: layout.id, plan, format });
+    }
     const importance = recipe.imatrix === undefined ? undefined : await readImportance(recipe.imatrix, directory, plan);
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
     const activation = asked ?? (typeof chosen.format === 'function' ? undefined : layout.impliedActivation?.(chosen.format));

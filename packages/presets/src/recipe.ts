@@ -2,6 +2,7 @@ import { observers } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import { z } from 'zod';
 import { granularityNames } from './formats.js';
+import { targetNames } from './targets.js';
 
 const recipeSchema = z.strictObject({
   method: z.string().optional(),
@@ -13,6 +14,7 @@ const recipeSchema = z.strictObject({
   doubleQuantization: z.boolean().optional(),
   activations: z.string().default('none'),
   observer: z.enum(observers).optional(),
+  target: z.enum(targetNames as [string, ...string[]]).optional(),
   layout: z.string().default('compressed-tensors'),
   calibration: z
     .strictObject({

@@ -16,7 +16,18 @@ export function addInspect(program: Command, io: Io): void {
     });
 }
 
-function describe({ model, architecture, parameters, bytes, bitsPerWeight, layout, writer, formats, modules }: ModelInspection): string {
+function describe({
+  model,
+  architecture,
+  parameters,
+  bytes,
+  bitsPerWeight,
+  layout,
+  loads,
+  writer,
+  formats,
+  modules,
+}: ModelInspection): string {
   const inputs = [...new Set(modules.flatMap(({ activation }) => activation ?? []))];
   return [
     table(
@@ -27,6 +38,7 @@ function describe({ model, architecture, parameters, bytes, bitsPerWeight, layou
         ['size', megabytes(bytes)],
         ['bits per weight', bitsPerWeight.toFixed(3)],
         ['layout', layout ?? 'float'],
+        ...(loads ? [['loads in', loads.join(', ') || 'Fewbit alone']] : []),
         ...inputs.map((activation) => ['inputs', activation]),
         ...(writer ? [['written by', writer]] : []),
         ...formats.map(({ format, modules, parameters }) => [format, `${modules} tensors, ${parameters.toLocaleString('en')} values`]),

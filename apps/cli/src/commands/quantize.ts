@@ -11,6 +11,7 @@ import {
   planQuantize,
   type QuantizeReport,
   quantizePretrained,
+  targetNames,
 } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
@@ -48,6 +49,7 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--double-quantization', 'absmaxes in 8 bits (nf4, fp4)')
     .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
     .option('--observer <how>', 'static scales of activations: minmax, percentile, mse (default: minmax)')
+    .option('--target <engine>', `${targetNames.join(', ')}: refuse early what it would not load`)
     .option('--layout <name>', `${layoutNames.join(', ')} (default: compressed-tensors)`)
     .option('--calibration <file>', 'text to calibrate on: .txt, .raw, or .jsonl with a "text" field per line')
     .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
@@ -99,6 +101,7 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     doubleQuantization: options.doubleQuantization,
     activations: options.activations,
     observer: options.observer,
+    target: options.target,
     layout: options.layout,
     imatrix: options.imatrix,
     seed: options.seed,

@@ -1,0 +1,73 @@
+import type { FormatSpec, IntSpec } from '@fewbit/formats';
+import { linears, planModel } from '@fewbit/models';
+import { fewbitError, goldenModel } from '@fewbit/testkit';
+import { describe, expect, it } from 'vitest';
+import { type Candidate, requireTarget, targetNames, targetProblems, targetsOf } from './targets.js';
+
+const plan = planModel({
+  ...goldenModel('llama').config(),
+  hidden_size: 256,
+  intermediate_size: 640,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 64,
+});
+const int = (changes: Partial<IntSpec> = {}): IntSpec => ({
+  kind: 'int',
+  bits: 4,
+  scheme: 'symmetric-full',
+  granularity: { kind: 'group', size: 128 },
+  scaleType: 'F16',
+  ...changes,
+});
+const of = (layout: string, spec: FormatSpec): Candidate => ({ layout, plan, format: () => spec });
+const block = { kind: 'block', rows: 96, cols: 128 } as const;
+
+describe('targets', () => {
+  const refused: [string, string, FormatSpec, RegExp][] = [
+    ['vllm', 'gptq', int({ scheme: 'asymmetric' }), /int4 g128 asymmetric is not loaded: use --symmetric/],
+    ['vllm', 'gptq', int({ bits: 3 }), /int3 g128 symmetric-full is not loaded/],
+    ['vllm', 'gptq', int({ granularity: { kind: 'group', size: 16 } }), /groups of 16 are not loaded: use --group 32, 64, 128/],
+    ['vllm', 'compressed-tensors', int({ granularity: { kind: 'group', size: 96 } }), /256 inputs are not a multiple of the group 96/],
+    ['vllm', 'compressed-tensors', int({ bits: 3, scheme: 'asymmetric' }), /asymmetric integers have 4 or 8 bits/],
+    ['vllm', 'compressed-tensors', int({ bits: 8, granularity: { kind: 'tensor' } }), /--granularity channel or group/],
+    ['vllm', 'fp8', { kind: 'float', element: 'e4m3', granularity: block, scaleType: 'F32' }, /multiple of the block 96/],
+    ['vllm', 'bnb', int(), /vllm does not read layout bnb: use --layout compressed-tensors, gptq, awq, fp8/],
+    ['gptqmodel', 'gptq', int({ granularity: { kind: 'group', size: 20 } }), /groups of 20/],
+    ['llama.cpp', 'gptq', int(), /use --layout gguf/],
+  ];
+  it.each(refused)('%s refuses %s with %j', (target, layout, spec, message) => {
+    expect(targetProblems(target, of(layout, spec))[0]).toMatch(message);
+    expect(() => requireTarget(target, of(layout, spec))).toThrow(fewbitError('unsupported', message));
+  });
+
+  it('name the engines that load a model', () => {
+    expect(targetsOf(of('compressed-tensors', int()))).toEqual(['vllm', 'transformers']);
+    expect(targetsOf(of('gptq', int()))).toEqual(['vllm', 'transformers', 'gptqmodel']);
+    expect(targetsOf(of('gptq', int({ scheme: 'asymmetric' })))).toEqual(['transformers', 'gptqmodel']);
+    expect(targetsOf(of('bnb', int()))).toEqual(['transformers', 'bitsandbytes']);
+    expect(targetsOf(of('gguf', { kind: 'ggml', type: 'q4_0' }))).toEqual(['llama.cpp']);
+    expect(targetsOf(of('fewbit', int()))).toEqual([]);
+    expect(() => targetProblems('tgi', of('gptq', int()))).toThrow(fewbitError('usage', new RegExp(targetNames.join(', '))));
+  });
+
+  it('want fused layers alike, where they fuse them', () => {
+    const odd = linears(plan).find(({ module }) => module.endsWith('k_proj'))!.module;
+    const mixed: Candidate = { layout: 'compressed-tensors', plan, format: (module) => (module === odd ? undefined : int()) };
+    expect(targetProblems('vllm', mixed)[0]).toMatch(/q_proj, .*k_proj, .*v_proj become one matrix .* not int4 g128 symmetric-full, float/);
+    expect(targetProblems('transformers', mixed)).toEqual([]);
+  });
+
+  it('know that packed words and Conv1D have limits', () => {
+    const narrow: Candidate = {
+      ...of('gptq', int({ bits: 3, granularity: { kind: 'channel' } })),
+      plan: planModel(goldenModel('llama').config()),
+    };
+    expect(targetProblems('gptqmodel', narrow)[0]).toMatch(/not multiples of 32, the codes of a word/);
+    const gpt2: Candidate = {
+      ...of('compressed-tensors', int({ granularity: { kind: 'channel' } })),
+      plan: planModel(goldenModel('gpt2').config()),
+    };
+    expect(targetProblems('transformers', gpt2)[0]).toMatch(/Conv1D.*--layout gptq/);
+  });
+});

@@ -1,0 +1,163 @@
+/**
+ * What engines load, as rules. Sources: vLLM model_executor/layers/quantization and utils/marlin_utils.py, transformers
+ * quantizers/*, GPTQModel nn_modules/qlinear, compressed-tensors; as of August 2026.
+ */
+import { FewbitError } from '@fewbit/core';
+import { type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
+import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
+
+/** A quantized model, by what its headers tell. */
+export interface Candidate {
+  /** A layout's id. */
+  readonly layout: string;
+  readonly plan: ModelPlan;
+  /** The format of a linear module, or undefined where it is in float. */
+  format(module: string): FormatSpec | undefined;
+}
+
+interface Layer {
+  readonly spec: FormatSpec;
+  readonly linear: LinearPlan;
+}
+
+/** What an engine refuses of a layer, and what to do instead; undefined for what it loads. */
+type Rule = (layer: Layer) => string | undefined;
+
+interface Target {
+  /** The layouts that it reads, each with the rules for its layers. */
+  readonly layouts: Readonly<Record<string, readonly Rule[]>>;
+  /** It runs q, k, v as one matrix, and gate and up: their formats must be the same. */
+  readonly fuses: boolean;
+}
+
+const wholeGroups: Rule = ({ spec, linear }) => {
+  if (!('granularity' in spec) || spec.granularity.kind !== 'group' || linear.cols % spec.granularity.size === 0) return undefined;
+  return `${linear.cols} inputs are not a multiple of the group ${spec.granularity.size}: choose a group that divides them, or --group -1`;
+};
+const groupsOf =
+  (...sizes: number[]): Rule =>
+  ({ spec }) => {
+    if (!('granularity' in spec) || spec.granularity.kind !== 'group' || sizes.includes(spec.granularity.size)) return undefined;
+    return `groups of ${spec.granularity.size} are not loaded: use --group ${sizes.join(', ')} or -1`;
+  };
+const integer =
+  (holds: (spec: IntSpec) => boolean, advice: string): Rule =>
+  ({ spec }) =>
+    spec.kind !== 'int' || holds(spec) ? undefined : `${formatName(spec)} is not loaded: ${advice}`;
+const isSymmetric = ({ scheme }: IntSpec) => scheme.startsWith('symmetric');
+const wholeWords: Rule = ({ spec, linear: { rows, cols } }) => {
+  if (spec.kind !== 'int') return undefined;
+  const unit = spec.bits === 3 ? 32 : 32 / spec.bits;
+  if (rows % unit === 0 && cols % unit === 0) return undefined;
+  return `${rows} outputs and ${cols} inputs are not multiples of ${unit}, the codes of a word: use --layout compressed-tensors`;
+};
+const noConv1d: Rule = ({ linear }) =>
+  linear.transposed ? 'it is a Conv1D, which compressed-tensors does not wrap: use --layout gptq' : undefined;
+
+const marlinGroups = groupsOf(32, 64, 128);
+
+const targets: Readonly<Record<string, Target>> = {
+  vllm: {
+    fuses: true,
+    layouts: {
+      'compressed-tensors': [
+        noConv1d,
+        wholeGroups,
+        marlinGroupsOfIntegers(),
+        integer(
+          (spec) => isSymmetric(spec) || spec.bits === 4 || spec.bits === 8,
+          'asymmetric integers have 4 or 8 bits, or use --symmetric',
+        ),
+        integer((spec) => spec.granularity.kind !== 'tensor', 'use --granularity channel or group'),
+      ],
+      gptq: [
+        wholeWords,
+        wholeGroups,
+        marlinGroups,
+        integer(
+          (spec) => isSymmetric(spec) && (spec.bits === 4 || spec.bits === 8),
+          'use --symmetric with int4 or int8, or --layout compressed-tensors',
+        ),
+      ],
+      awq: [wholeGroups, marlinGroups],
+      fp8: [
+        ({ spec, linear }) =>
+          spec.kind === 'float' && spec.granularity.kind === 'block' && linear.rows % spec.granularity.rows !== 0
+            ? `${linear.rows} outputs are not a multiple of the block ${spec.granularity.rows}, as fused layers want: use --layout compressed-tensors with --granularity channel`
+            : undefined,
+      ],
+    },
+  },
+  transformers: {
+    fuses: false,
+    layouts: {
+      'compressed-tensors': [noConv1d, wholeGroups],
+      gptq: [wholeWords, wholeGroups],
+      'gptq-v2': [wholeWords, wholeGroups],
+      awq: [wholeGroups],
+      bnb: [],
+      fp8: [],
+    },
+  },
+  gptqmodel: {
+    fuses: false,
+    layouts: {
+      gptq: [wholeWords, groupsOf(16, 32, 64, 128, 256, 512, 1024)],
+      'gptq-v2': [wholeWords, groupsOf(16, 32, 64, 128, 256, 512, 1024)],
+      awq: [wholeGroups, groupsOf(16, 32, 64, 128)],
+    },
+  },
+  bitsandbytes: { fuses: false, layouts: { bnb: [] } },
+  'llama.cpp': { fuses: false, layouts: { gguf: [] } },
+};
+
+export const targetNames: readonly string[] = Object.keys(targets);
+
+/** What `name` would refuse of a model, each with what to change; empty where it loads it. Throws `usage` for an unknown engine. */
+export function targetProblems(name: string, candidate: Candidate): readonly string[] {
+  const target = Object.hasOwn(targets, name) ? targets[name]! : undefined;
+  if (!target) throw new FewbitError('usage', `Unknown target "${name}". Choose one of: ${targetNames.join(', ')}.`);
+  const rules = Object.hasOwn(target.layouts, candidate.layout) ? target.layouts[candidate.layout]! : undefined;
+  if (!rules) return [`${name} does not read layout ${candidate.layout}: use --layout ${Object.keys(target.layouts).join(', ')}`];
+  const problems = linears(candidate.plan).flatMap((linear) => {
+    const spec = candidate.format(linear.module);
+    const found = spec && rules.map((rule) => rule({ spec, linear })).find((problem) => problem !== undefined);
+    return found ? [`${linear.module}: ${found}`] : [];
+  });
+  return target.fuses ? [...problems, ...fusionProblems(candidate)] : problems;
+}
+
+/** Throws `unsupported`, naming what to change, where an engine would refuse a model. */
+export function requireTarget(name: string, candidate: Candidate): void {
+  const [first, ...others] = targetProblems(name, candidate);
+  if (first === undefined) return;
+  const more = others.length > 0 ? ` (and ${others.length} more like it)` : '';
+  throw new FewbitError('unsupported', `Target ${name} would refuse this model: ${first}${more}.`);
+}
+
+/** The engines that load a model. */
+export function targetsOf(candidate: Candidate): readonly string[] {
+  return targetNames.filter((name) => targetProblems(name, candidate).length === 0);
+}
+
+function fusionProblems({ plan, format }: Candidate): string[] {
+  return plan.blocks.flatMap(({ projections, mlp }) => {
+    const fused = [
+      projections.kind === 'separate' ? [projections.query, projections.key, projections.value] : [],
+      mlp.kind === 'gated' ? [mlp.gate, mlp.up] : [],
+    ];
+    return fused.flatMap((members) => {
+      const names = new Set(members.map(({ module }) => nameOf(format(module))));
+      if (names.size <= 1) return [];
+      return [`${members.map(({ module }) => module).join(', ')} become one matrix and must have one format, not ${[...names].join(', ')}`];
+    });
+  });
+}
+
+function nameOf(spec: FormatSpec | undefined): string {
+  return spec ? formatName(spec) : 'float';
+}
+
+function marlinGroupsOfIntegers(): Rule {
+  return (layer) => (layer.spec.kind === 'int' ? marlinGroups(layer) : undefined);
+}
