@@ -100,7 +100,7 @@ describe.skipIf(!python || !path || !text)('other programs load what Fewbit writ
         expect(await greedy(model, prompt, 24)).toEqual(theirs.greedy);
         await close();
       },
-      300_000,
+      600_000, // 8 bits take GPTQModel minutes on a busy machine
     );
   }
 });
