@@ -32,7 +32,8 @@ export function describeConfig(
           weights,
           input_activations,
           output_activations: null,
-          ...(mixed ? { format } : {}),
+          // readers guess it from the arguments of both otherwise: int4 with rounded inputs as bytes; old ones do not know the key
+          ...(mixed || input_activations ? { format } : {}),
         },
       ]),
     ),

@@ -123,6 +123,7 @@ describe('rounded inputs of compressed-tensors', () => {
     const tensors = compressedTensors.pack(matrix, rounding);
     const config = compressedTensors.describe(new Map([['a', weight]]), [], { activations: new Map([['a', rounding.spec]]) });
     const reading = compressedTensors.recognise(JSON.parse(JSON.stringify(config)))!;
+    expect(config.config_groups).toMatchObject({ group_0: { format: config.format } });
     expect(config.format).toBe(rounding.spec.format.kind === 'int' ? 'int-quantized' : 'pack-quantized');
     expect(reading.activation!('a')).toEqual(rounding.spec);
     expect(compressedTensors.unpackActivation!(tensors, reading.activation!('a')!)).toEqual(rounding);
