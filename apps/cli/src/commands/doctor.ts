@@ -59,12 +59,15 @@ function describe({ fewbit, node, machine, backend, refused, ops }: Findings): s
       ['memory', `${megabytes(machine.memory.total)}, ${megabytes(machine.memory.free)} free`],
       ['kernels', `${backend.id}: ${backend.description}`],
       ...refused.map(({ id, reason }) => [`not ${id}`, reason]),
-      ...serving.map((id) => [
-        `served by ${id}`,
-        Object.keys(ops)
-          .filter((op) => ops[op] === id)
-          .join(' '),
-      ]),
+      ...serving.map((id) => [`served by ${id}`, lines(Object.keys(ops).filter((op) => ops[op] === id))]),
     ],
   );
+}
+
+/** Words in lines that a terminal has room for. */
+function lines(words: readonly string[]): string {
+  return words
+    .join(' ')
+    .replace(/(.{1,72})(?: |$)/g, '$1\n')
+    .trimEnd();
 }
