@@ -1,4 +1,4 @@
-import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { defineConfig, type ProjectConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 
 const conditions = ['@fewbit/source', 'node', 'import', 'module', 'default'];
 
@@ -17,13 +17,13 @@ export default defineConfig({
     globalSetup: 'kernels/wasm/build-wasm.mjs',
     reporters: ['default', './tooling/vitest/skipped-reporter.mjs'],
     projects: [
-      project('default', ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'], [...reference, ...interop]),
+      project('default', ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'], { exclude: [...reference, ...interop] }),
       project('reference', reference),
-      project('interop', interop),
+      project('interop', interop, { testTimeout: 600_000 }), // each starts a Python with torch
     ],
   },
 });
 
-function project(name: string, include: string[], exclude: string[] = []): TestProjectInlineConfiguration {
-  return { extends: true, test: { name, include, exclude: ['**/node_modules/**', '**/dist/**', ...exclude] } };
+function project(name: string, include: string[], { exclude = [], ...rest }: ProjectConfig = {}): TestProjectInlineConfiguration {
+  return { extends: true, test: { name, include, exclude: ['**/node_modules/**', '**/dist/**', ...exclude], ...rest } };
 }
