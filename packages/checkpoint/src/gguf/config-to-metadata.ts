@@ -11,6 +11,7 @@ export interface ModelMetadata {
   /** Values of `rope_freqs.weight`, for llama3 scaling. */
   readonly ropeFactors?: Float32Array;
   readonly plan: ModelPlan;
+  readonly notes: readonly string[];
 }
 
 const architectures: Readonly<Record<string, string>> = { mistral: 'llama' };
@@ -36,7 +37,7 @@ export function configToMetadata(config: Readonly<Record<string, unknown>>): Mod
   set('attention.head_count_kv', scalar('u32', attention.keyValueHeads));
   set(`attention.layer_norm_${attentionNorm.kind === 'rms' ? 'rms_' : ''}epsilon`, scalar('f32', attentionNorm.epsilon));
   set('vocab_size', scalar('u32', plan.vocabulary));
-  if (!attention.rotary) return { architecture, entries, plan };
+  if (!attention.rotary) return { architecture, entries, plan, notes: [] };
 
   set('attention.key_length', scalar('u32', attention.headSize));
   set('attention.value_length', scalar('u32', attention.headSize));
@@ -50,7 +51,17 @@ export function configToMetadata(config: Readonly<Record<string, unknown>>): Mod
   if (attention.softcap !== undefined) set('attn_logit_softcapping', scalar('f32', attention.softcap));
   if (plan.logitSoftcap !== undefined) set('final_logit_softcapping', scalar('f32', plan.logitSoftcap));
   if (attention.window !== undefined) set('attention.sliding_window', scalar('u32', attention.window));
-  return { architecture, entries, plan, ...(kind === 'llama3' && { ropeFactors: ropeFactors(attention.rotary.frequencies, theta) }) };
+  const notes =
+    architecture === 'llama' && attention.window !== undefined && attention.window < plan.maxPositions
+      ? [`llama.cpp gives this architecture no sliding window: beyond ${attention.window} tokens it computes something else there.`]
+      : [];
+  return {
+    architecture,
+    entries,
+    plan,
+    notes,
+    ...(kind === 'llama3' && { ropeFactors: ropeFactors(attention.rotary.frequencies, theta) }),
+  };
 }
 
 /** What llama.cpp takes for granted of an architecture. */

@@ -93,7 +93,7 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
       if (done) throw new FewbitError('usage', `${path} is committed or given up.`);
       const model = describeModel(texts, path);
       const tokenizer = describeTokenizer(texts, model);
-      notes.push(...tokenizer.notes);
+      notes.push(...model.notes, ...tokenizer.notes);
       const toWrite = planTensors(tensors, data, model, options.floatType);
       const metadata = new Map<string, GgufValue>([
         ['general.architecture', scalar('string', model.architecture)],

@@ -5,15 +5,18 @@ import { preTokenizerJson, preTokenizerNames } from './pre-tokenizers.js';
 import { mergesFromScores, mergesOf, spaceMark } from './sentence-pieces.js';
 import { tokenKind } from './tokenizer-to-metadata.js';
 
-/** The texts of the side files that transformers would have, by name. Throws `unsupported` for other tokenizers than `gpt2` and `llama`. */
+/**
+ * The texts of the side files that transformers would have, by name. Throws `unsupported` for other tokenizers than `gpt2`, `llama`, and
+ * `t5` of single characters.
+ */
 export function metadataToTokenizer(read: MetadataReader, file: string): ReadonlyMap<string, string> {
   const kind = read.text('tokenizer.ggml.model');
   const texts = read.texts('tokenizer.ggml.tokens');
   if (kind === undefined || kind === 'none' || texts === undefined) return new Map();
-  if (kind !== 'gpt2' && kind !== 'llama')
+  if (kind !== 'gpt2' && kind !== 'llama' && kind !== 't5')
     throw new FewbitError(
       'unsupported',
-      `${file}: tokenizer.ggml.model ${quote(kind)} is not supported; gpt2 (byte-level BPE) and llama (SentencePiece) are.`,
+      `${file}: tokenizer.ggml.model ${quote(kind)} is not supported; gpt2 (byte-level BPE), llama (SentencePiece) and t5 (of single characters) are.`,
     );
   const kinds = perToken(read, 'token_type', texts.length, file) ?? texts.map(() => tokenKind.normal);
   const special = idsOf(read, texts, file);
@@ -124,6 +127,12 @@ function sentencePiece(
   unk: number | undefined,
   file: string,
 ): Parts {
+  const long = texts.find((text, id) => kinds[id] === tokenKind.normal && [...text].length > 1);
+  if (long !== undefined && read.text('tokenizer.ggml.model') === 't5')
+    throw new FewbitError(
+      'unsupported',
+      `${file}: a unigram (t5) tokenizer with pieces like ${quote(long)} is not supported, only one of single characters.`,
+    );
   const scores = perToken(read, 'scores', texts.length, file);
   if (!scores) throw new FewbitError('checkpoint', `${file}: a SentencePiece tokenizer has no tokenizer.ggml.scores.`);
   const prefix = read.boolean('tokenizer.ggml.add_space_prefix') ?? true;
@@ -150,7 +159,7 @@ function sentencePiece(
 
 function addedTokens(texts: readonly string[], kinds: readonly number[], model: string): object[] {
   return texts.flatMap((content, id) => {
-    const special = kinds[id] === tokenKind.control || (model === 'llama' && kinds[id] === tokenKind.unknown);
+    const special = kinds[id] === tokenKind.control || (model !== 'gpt2' && kinds[id] === tokenKind.unknown);
     if (!special && kinds[id] !== tokenKind.userDefined) return [];
     return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
   });

@@ -25,7 +25,7 @@ interface AddedToken {
 
 /**
  * The tokenizer keys of llama.cpp for a BPE tokenizer: byte-level ones as `gpt2`, those over characters with U+2581 for a space as `llama`
- * (SentencePiece), whose scores stand for the order of the merges. `vocabulary` is the number of rows of the embedding. Throws
+ * (SentencePiece), whose scores stand for the order of the merges, or as `t5` (unigram) where all pieces are single characters. `vocabulary` is the number of rows of the embedding. Throws
  * `unsupported` for tokenizers of another kind, `config` for damaged ones.
  */
 export function tokenizerToMetadata(
@@ -46,7 +46,12 @@ export function tokenizerToMetadata(
   const entries = new Map<string, GgufValue>();
   const set = (key: string, value: GgufValue) => entries.set(`tokenizer.ggml.${key}`, value);
 
-  set('model', scalar('string', pieces ? 'llama' : 'gpt2'));
+  const merges = mergesOf(model.merges);
+  // llama.cpp's SentencePiece tokenizer ends the process for a character that is neither a token nor bytes; its unigram one has a token for it
+  const characters = pieces && merges.length === 0 && !kinds.includes(tokenKind.byte);
+  if (characters)
+    notes.push('llama.cpp takes neighbouring characters that this vocabulary does not have for one unknown token; Fewbit for one each.');
+  set('model', scalar('string', characters ? 't5' : pieces ? 'llama' : 'gpt2'));
   set('pre', scalar('string', pieces ? 'default' : preName(tokenizer.pre_tokenizer, notes)));
   set(
     'tokens',
@@ -55,14 +60,14 @@ export function tokenizerToMetadata(
       texts.map((text, id) => (kinds[id] === tokenKind.userDefined && pieces ? text.replaceAll(spaceMark, ' ') : text)),
     ),
   );
-  if (pieces) set('scores', list('f32', mergeScores(texts, kinds, mergesOf(model.merges))));
+  if (pieces) set('scores', list('f32', mergeScores(texts, kinds, merges)));
   set('token_type', list('i32', kinds));
   if (!pieces)
     set(
       'merges',
       list(
         'string',
-        mergesOf(model.merges).map((pair) => pair.join(' ')),
+        merges.map((pair) => pair.join(' ')),
       ),
     );
   for (const [field, key] of idKeys) {

@@ -1,0 +1,141 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readDocuments } from '@fewbit/calibration';
+import { createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
+import { openBackend, openPretrained, quantizePretrained } from '@fewbit/presets';
+import { openModel, openWeights } from '@fewbit/runtime';
+import { embeddedModel, goldenModels, shared } from '@fewbit/testkit';
+import { afterAll, describe, expect, it } from 'vitest';
+import { openLlamaCpp } from '../src/run-llama-cpp.js';
+
+const llamaCpp = await openLlamaCpp((reason) => console.warn(`llama.cpp does not run here: ${reason}`));
+const { backend } = await openBackend();
+const folder = await mkdtemp(join(tmpdir(), 'fewbit-llama-cpp-'));
+afterAll(async () => {
+  await llamaCpp?.close();
+  await backend.close();
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
+
+/** llama.cpp rounds activations to 8 bits where weights are in blocks; what is computed in float agrees far better. */
+const tolerance = { float: 1e-3, blocks: 5e-3 };
+const float = ['f32', 'f16', 'bf16'];
+const every = [
+  'f32',
+  'f16',
+  'q8_0',
+  'q4_0',
+  'q4_1',
+  'q5_0',
+  'q5_1',
+  'q2_k',
+  'q3_k_m',
+  'q4_k_m',
+  'q6_k',
+  'iq4_nl',
+  'iq4_xs',
+  'tq1_0',
+  'mxfp4',
+];
+
+const stories = shared('data/tinystories/eval.jsonl');
+const models = [
+  { name: 'embedded', path: embeddedModel, text: join(embeddedModel, 'held-out.jsonl'), formats: every },
+  { name: 'babyllama-1m', path: shared('models/babyllama-1m'), text: stories, formats: ['f32', 'f16', 'q8_0', 'q4_0', 'q5_1', 'q4_k_m'] },
+  { name: 'stories-260k', path: shared('models/stories-260k'), text: stories, formats: ['f32', 'f16', 'q8_0', 'q4_k_m'] },
+];
+
+describe.skipIf(!llamaCpp)('llama.cpp', () => {
+  for (const { name, path, text, formats } of models) {
+    describe.skipIf(!path || !text)(name, () => {
+      it.each(formats)('%s loads, tokenizes as Fewbit does, and has the same perplexity', async (format) => {
+        const output = join(folder, `${name}-${format}`);
+        await quantizePretrained({ layout: 'gguf', method: 'rtn', format, model: path!, output }, { backend });
+        const file = join(output, 'model.gguf');
+        const ours = await openPretrained(file, backend);
+        const theirs = await llamaCpp!.open(file, 256);
+        try {
+          const documents = (await readDocuments(text!)).slice(0, 4).map((document) => document.slice(0, 600));
+          let [nll, theirNll, count, same] = [0, 0, 0, 0];
+          for (const document of documents) {
+            const tokens = ours.tokenizer.encode(document).subarray(0, 192);
+            expect(theirs.tokenize(document).slice(0, 192)).toEqual([...tokens]);
+            const { data, cols } = await ours.model.logits(tokens);
+            for (const [i, their] of (await theirs.logits(tokens)).slice(0, -1).entries()) {
+              const our = data.subarray(i * cols, (i + 1) * cols);
+              nll += loss(our, tokens[i + 1]!);
+              theirNll += loss(their, tokens[i + 1]!);
+              if (likeliest(our) === likeliest(their)) same++;
+              count++;
+            }
+          }
+          expect(Math.abs(Math.exp((theirNll - nll) / count) - 1)).toBeLessThan(
+            float.includes(format) ? tolerance.float : tolerance.blocks,
+          );
+          expect(same / count).toBeGreaterThan(float.includes(format) ? 0.99 : 0.95);
+        } finally {
+          await theirs.close();
+          await ours.close();
+        }
+      });
+    });
+  }
+
+  // what each architecture's tensors and keys mean: random weights, token ids given
+  const changes: Record<string, object> = {
+    qwen2: { use_sliding_window: false, layer_types: null },
+    gemma2: { query_pre_attn_scalar: 10 },
+    mistral: { sliding_window: null },
+  };
+  it.each(goldenModels)('computes the logits of $name', async ({ name, folder: model, expected }) => {
+    const from = await openModelDirectory(model);
+    const output = join(folder, `golden-${name}`);
+    const writer = await createGgufFile(output);
+    for (const tensor of from.checkpoint.tensors.keys()) await writer.write(tensor, await from.checkpoint.read(tensor));
+    await writer.file('config.json', JSON.stringify({ ...from.config, ...changes[name] }));
+    await writer.file('tokenizer.json', JSON.stringify(characters));
+    await writer.commit();
+    await from.close();
+    const directory = await openModelDirectory(output);
+    const ours = await openModel(await openWeights(directory), backend);
+    const theirs = await llamaCpp!.open(join(output, 'model.gguf'), 64);
+    try {
+      const { tokens } = expected();
+      const { data } = await ours.logits(tokens);
+      const rows = await theirs.logits(tokens);
+      expect(relativeDistance(Float32Array.from(rows.flatMap((row) => [...row])), data)).toBeLessThan(2e-3);
+    } finally {
+      await theirs.close();
+      await ours.close();
+      await directory.close();
+    }
+  });
+});
+
+/** node-llama-cpp wants a tokenizer; token ids are given, so that any will do. */
+const characters = {
+  normalizer: { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
+  pre_tokenizer: null,
+  decoder: { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
+  model: { type: 'BPE', unk_token: '<unk>', vocab: { '<unk>': 0, a: 1, b: 2, '\u2581': 3 }, merges: [] },
+};
+
+function loss(logits: Float32Array, target: number): number {
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  return Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0)) + most - logits[target]!;
+}
+
+function likeliest(logits: Float32Array): number {
+  return logits.indexOf(logits.reduce((a, b) => Math.max(a, b)));
+}
+
+function relativeDistance(a: Float32Array, b: Float32Array): number {
+  expect(a.length).toBe(b.length);
+  let [distance, norm] = [0, 0];
+  for (let i = 0; i < b.length; i++) {
+    distance += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return Math.sqrt(distance / norm);
+}
