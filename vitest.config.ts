@@ -18,7 +18,7 @@ export default defineConfig({
     reporters: ['default', './tooling/vitest/skipped-reporter.mjs'],
     projects: [
       project('default', ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'], { exclude: [...reference, ...interop] }),
-      project('reference', reference),
+      project('reference', reference, { testTimeout: 600_000 }),
       project('interop', interop, { testTimeout: 600_000 }), // each starts a Python with torch
     ],
   },
