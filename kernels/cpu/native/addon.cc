@@ -1,13 +1,20 @@
-// The door to JavaScript: `new Engine(threads, name)`, whose methods take typed arrays and work on them in place. Shapes are checked before, in TypeScript.
+// The door to JavaScript: `new Engine(threads, name)`, which runs commands, and whose other methods work on typed arrays in place. Shapes are checked
+// before, in TypeScript.
 #include <napi.h>
 
+#include <deque>
 #include <memory>
+#include <mutex>
 
 #include "choose-kernels.h"
+#include "commands.h"
 
 namespace fewbit {
 
 namespace {
+
+/** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
+constexpr int version = 2;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -30,7 +37,6 @@ class Arguments {
     shape.zero = int(index());
     return shape;
   }
-  Activation activation() { return static_cast<Activation>(index()); }
 
  private:
   void *data(const Napi::Value &value) {
@@ -42,76 +48,114 @@ class Arguments {
   size_t next = 0;
 };
 
+/** What runs on one pool of threads: commands that were written down, and operations at once. One at a time, in the order of their coming. */
+class Worker {
+ public:
+  Worker(int threads, const Kernels &kernels) : kernels(kernels), pool(threads) {}
+
+  void submit(const double *commands, size_t count) {
+    std::lock_guard<std::mutex> lock(listed);
+    waiting.emplace_back(commands, commands + count);
+  }
+
+  /** body(pool, kernels), after all commands that were submitted before. */
+  template <class Body>
+  auto run(Body body) {
+    std::lock_guard<std::mutex> lock(running);
+    std::vector<double> commands;
+    while (next(commands)) runCommands(pool, kernels, commands.data(), commands.data() + commands.size());
+    return body(pool, kernels);
+  }
+
+  const Kernels &kernels;
+
+ private:
+  bool next(std::vector<double> &commands) {
+    std::lock_guard<std::mutex> lock(listed);
+    if (waiting.empty()) return false;
+    commands = std::move(waiting.front());
+    waiting.pop_front();
+    return true;
+  }
+
+  Pool pool;
+  std::mutex running, listed;
+  std::deque<std::vector<double>> waiting;
+};
+
+/** Runs what was submitted on a thread of its own, and settles a promise then. */
+class Finish : public Napi::AsyncWorker {
+ public:
+  Finish(Napi::Env env, std::shared_ptr<Worker> worker)
+      : AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), worker(std::move(worker)) {}
+  Napi::Promise promise() const { return deferred.Promise(); }
+
+ protected:
+  void Execute() override {
+    worker->run([](Pool &, const Kernels &) {});
+  }
+  void OnOK() override { deferred.Resolve(Env().Undefined()); }
+  void OnError(const Napi::Error &error) override { deferred.Reject(error.Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred;
+  std::shared_ptr<Worker> worker;
+};
+
 class Engine : public Napi::ObjectWrap<Engine> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(
-        env, "Engine",
-        {InstanceMethod("matmul", &Engine::matmul), InstanceMethod("matmulShort", &Engine::matmulShort), InstanceMethod("shorten", &Engine::shorten),
-         InstanceMethod("widenRows", &Engine::widenRows), InstanceMethod("packedBytes", &Engine::packedBytes),
-         InstanceMethod("packCodes", &Engine::packCodes), InstanceMethod("matmulQuantized", &Engine::matmulQuantized),
-         InstanceMethod("gram", &Engine::gram),
-         InstanceMethod("inverseCholesky", &Engine::inverseCholesky), InstanceMethod("solve", &Engine::solve),
-         InstanceMethod("subtractProduct", &Engine::subtractProduct), InstanceMethod("product", &Engine::product),
-         InstanceMethod("attention", &Engine::attention), InstanceMethod("rmsNorm", &Engine::rmsNorm),
-         InstanceMethod("layerNorm", &Engine::layerNorm), InstanceMethod("rotate", &Engine::rotate), InstanceMethod("add", &Engine::add),
-         InstanceMethod("scale", &Engine::scale), InstanceMethod("softcap", &Engine::softcap), InstanceMethod("activate", &Engine::activate),
-         InstanceMethod("gated", &Engine::gated), InstanceMethod("crossEntropy", &Engine::crossEntropy),
-         InstanceMethod("copyRows", &Engine::copyRows), InstanceMethod("stream", &Engine::stream), InstanceMethod("close", &Engine::close),
-         InstanceAccessor<&Engine::description>("description")});
+    return DefineClass(env, "Engine",
+                       {InstanceMethod("submit", &Engine::submit), InstanceMethod("settle", &Engine::settle),
+                        InstanceMethod("finish", &Engine::finish), InstanceMethod("shorten", &Engine::shorten),
+                        InstanceMethod("packedBytes", &Engine::packedBytes), InstanceMethod("packCodes", &Engine::packCodes),
+                        InstanceMethod("gram", &Engine::gram), InstanceMethod("inverseCholesky", &Engine::inverseCholesky),
+                        InstanceMethod("solve", &Engine::solve), InstanceMethod("subtractProduct", &Engine::subtractProduct),
+                        InstanceMethod("product", &Engine::product), InstanceMethod("stream", &Engine::stream),
+                        InstanceMethod("close", &Engine::close), InstanceAccessor<&Engine::description>("description")});
   }
 
   explicit Engine(const Napi::CallbackInfo &info) : ObjectWrap(info) {
     const int threads = info[0].As<Napi::Number>().Int32Value();
     const std::string name = info[1].As<Napi::String>();
     for (const Kernels *table : usableKernels())
-      if (table->name == name) kernels = table;
-    if (kernels == nullptr) throw Napi::Error::New(info.Env(), "this processor cannot run the kernels '" + name + "'");
-    pool = std::make_unique<Pool>(threads);
+      if (table->name == name) worker = std::make_shared<Worker>(threads, *table);
+    if (worker == nullptr) throw Napi::Error::New(info.Env(), "this processor cannot run the kernels '" + name + "'");
   }
 
  private:
-  Napi::Value description(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), kernels->description); }
+  Napi::Value description(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), worker->kernels.description); }
 
-  void close(const Napi::CallbackInfo &) { pool.reset(); }
+  void close(const Napi::CallbackInfo &) { worker.reset(); }
+
+  void submit(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *commands = of.array<double>();
+    worker->submit(commands, size_t(of.index()));
+  }
+
+  void settle(const Napi::CallbackInfo &) {
+    worker->run([](Pool &, const Kernels &) {});
+  }
+
+  Napi::Value finish(const Napi::CallbackInfo &info) {
+    auto *task = new Finish(info.Env(), worker);
+    task->Queue();
+    return task->promise();
+  }
 
   // Arguments are read into variables first: the order in which a call's own arguments are evaluated is not defined.
-  void matmul(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array(), *w = of.array(), *bias = of.array();
-    auto *out = of.array();
-    const Index m = of.index(), k = of.index(), n = of.index();
-    kernels->matmul(*pool, x, w, bias, out, m, k, n);
-  }
-
-  void matmulShort(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    const auto *w = of.array<uint16_t>();
-    const auto *bias = of.array();
-    auto *out = of.array();
-    const Index m = of.index(), k = of.index(), n = of.index();
-    kernels->matmulShort(*pool, x, w, bias, out, m, k, n);
-  }
-
   Napi::Value shorten(const Napi::CallbackInfo &info) {
     Arguments of(info);
     const auto *x = of.array();
     auto *out = of.array<uint16_t>();
-    return Napi::Boolean::New(info.Env(), kernels->shorten(*pool, x, out, of.index()));
-  }
-
-  void widenRows(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *table = of.array<uint16_t>();
-    const auto *indices = of.array<uint32_t>();
-    auto *out = of.array();
-    const Index rows = of.index(), n = of.index();
-    kernels->widenRows(*pool, table, indices, out, rows, n);
+    const Index count = of.index();
+    const bool exact = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.shorten(pool, x, out, count); });
+    return Napi::Boolean::New(info.Env(), exact);
   }
 
   Napi::Value packedBytes(const Napi::CallbackInfo &info) {
-    return Napi::Number::New(info.Env(), double(kernels->packedBytes(Arguments(info).quantized())));
+    return Napi::Number::New(info.Env(), double(worker->kernels.packedBytes(Arguments(info).quantized())));
   }
 
   void packCodes(const Napi::CallbackInfo &info) {
@@ -121,17 +165,8 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *zeros = of.array<uint8_t>();
     const Index tileRows = of.index();
     auto *packed = of.array<char>();
-    kernels->packCodes(*pool, codes, scales, zeros, tileRows, of.quantized(), packed);
-  }
-
-  void matmulQuantized(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    const auto *packed = of.array<char>();
-    const auto *bias = of.array();
-    auto *out = of.array();
-    const Index m = of.index();
-    kernels->matmulQuantized(*pool, x, packed, of.quantized(), bias, out, m);
+    const QuantizedShape shape = of.quantized();
+    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
   }
 
   void gram(const Napi::CallbackInfo &info) {
@@ -139,7 +174,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *x = of.array(), *y = of.array();
     auto *into = of.array<double>();
     const Index rows = of.index(), a = of.index(), b = of.index();
-    kernels->gram(*pool, x, y, into, rows, a, b);
+    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.gram(pool, x, y, into, rows, a, b); });
   }
 
   Napi::Value inverseCholesky(const Napi::CallbackInfo &info) {
@@ -147,7 +182,8 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *h = of.array<double>();
     auto *upper = of.array<double>();
     const Index n = of.index();
-    return Napi::Boolean::New(info.Env(), kernels->inverseCholesky(*pool, h, upper, n));
+    const bool found = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.inverseCholesky(pool, h, upper, n); });
+    return Napi::Boolean::New(info.Env(), found);
   }
 
   Napi::Value solve(const Napi::CallbackInfo &info) {
@@ -157,7 +193,8 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *b = of.array<double>();
     auto *out = of.array<double>();
     const Index rows = of.index();
-    return Napi::Boolean::New(info.Env(), kernels->solve(*pool, h, n, b, out, rows));
+    const bool found = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.solve(pool, h, n, b, out, rows); });
+    return Napi::Boolean::New(info.Env(), found);
   }
 
   void subtractProduct(const Napi::CallbackInfo &info) {
@@ -166,7 +203,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *a = of.array<double>(), *b = of.array<double>();
     UpdateShape shape{};
     for (Index *size : {&shape.rows, &shape.k, &shape.n, &shape.bRow, &shape.cStart}) *size = of.index();
-    kernels->subtractProduct(*pool, c, a, b, shape);
+    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.subtractProduct(pool, c, a, b, shape); });
   }
 
   void product(const Napi::CallbackInfo &info) {
@@ -174,119 +211,17 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *a = of.array<double>(), *b = of.array<double>();
     auto *c = of.array<double>();
     const Index rows = of.index(), k = of.index(), n = of.index();
-    kernels->product(*pool, a, b, c, rows, k, n);
-  }
-
-  void attention(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *q = of.array(), *k = of.array(), *v = of.array();
-    auto *out = of.array();
-    AttentionShape shape{};
-    for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window}) *size = of.index();
-    shape.scale = float(of.number());
-    shape.softcap = float(of.number());
-    kernels->attention(*pool, q, k, v, out, shape);
-  }
-
-  void rmsNorm(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array(), *gain = of.array();
-    auto *out = of.array();
-    const Index rows = of.index(), n = of.index();
-    const double epsilon = of.number(), gainOffset = of.number();
-    kernels->rmsNorm(*pool, x, gain, out, rows, n, epsilon, float(gainOffset));
-  }
-
-  void layerNorm(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array(), *gain = of.array(), *bias = of.array();
-    auto *out = of.array();
-    const Index rows = of.index(), n = of.index();
-    const double epsilon = of.number();
-    kernels->layerNorm(*pool, x, gain, bias, out, rows, n, epsilon);
-  }
-
-  void rotate(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    auto *out = of.array();
-    const Index m = of.index(), width = of.index(), headSize = of.index();
-    const auto *frequencies = of.array();
-    const Index pairs = of.index();
-    const double amplitude = of.number();
-    const Index start = of.index();
-    kernels->rotate(*pool, x, out, m, width, headSize, frequencies, pairs, amplitude, start);
-  }
-
-  void add(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *a = of.array(), *b = of.array();
-    auto *out = of.array();
-    const Index rows = of.index(), n = of.index();
-    kernels->add(*pool, a, b, out, rows, n, of.flag());
-  }
-
-  void scale(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    auto *out = of.array();
-    const Index count = of.index();
-    kernels->scale(*pool, x, out, count, float(of.number()));
-  }
-
-  void softcap(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    auto *out = of.array();
-    const Index count = of.index();
-    kernels->softcap(*pool, x, out, count, float(of.number()));
-  }
-
-  void activate(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *x = of.array();
-    auto *out = of.array();
-    const Index count = of.index();
-    kernels->activate(*pool, x, out, count, of.activation());
-  }
-
-  void gated(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *gate = of.array(), *up = of.array();
-    auto *out = of.array();
-    const Index count = of.index();
-    kernels->gated(*pool, gate, up, out, count, of.activation());
-  }
-
-  void crossEntropy(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *logits = of.array();
-    const auto *targets = of.array<uint32_t>();
-    auto *out = of.array();
-    const Index m = of.index(), n = of.index();
-    kernels->crossEntropy(*pool, logits, targets, out, m, n);
-  }
-
-  /** Counts are in floats. */
-  void copyRows(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *from = of.array();
-    const Index first = of.index(), fromStride = of.index();
-    const auto *indices = of.array<uint32_t>();
-    auto *to = of.array();
-    const Index toFirst = of.index(), toStride = of.index(), rows = of.index(), count = of.index();
-    kernels->copyRows(*pool, reinterpret_cast<const char *>(from + first), fromStride * 4, indices, reinterpret_cast<char *>(to + toFirst),
-                      toStride * 4, rows, count * 4);
+    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.product(pool, a, b, c, rows, k, n); });
   }
 
   Napi::Value stream(const Napi::CallbackInfo &info) {
     Arguments of(info);
     const auto *x = of.array();
-    return Napi::Number::New(info.Env(), kernels->stream(*pool, x, of.index()));
+    const Index count = of.index();
+    return Napi::Number::New(info.Env(), worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.stream(pool, x, count); }));
   }
 
-  const Kernels *kernels = nullptr;
-  std::unique_ptr<Pool> pool;
+  std::shared_ptr<Worker> worker;
 };
 
 /** The names of the tables that run here, the fastest first. */
@@ -304,10 +239,17 @@ Napi::Value allocate(const Napi::CallbackInfo &info) {
   return Napi::ArrayBuffer::New(info.Env(), memory, bytes, [](Napi::Env, void *at) { freeLines(static_cast<char *>(at)); });
 }
 
+/** Of an ArrayBuffer from `allocate`, which does not move. */
+Napi::Value addressOf(const Napi::CallbackInfo &info) {
+  return Napi::Number::New(info.Env(), double(reinterpret_cast<uintptr_t>(info[0].As<Napi::ArrayBuffer>().Data())));
+}
+
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", Engine::define(env));
   exports.Set("instructionSets", Napi::Function::New(env, instructionSets));
   exports.Set("allocate", Napi::Function::New(env, allocate));
+  exports.Set("addressOf", Napi::Function::New(env, addressOf));
+  exports.Set("version", Napi::Number::New(env, version));
   return exports;
 }
 

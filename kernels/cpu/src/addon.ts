@@ -9,16 +9,22 @@ export interface Addon {
   instructionSets(): string[];
   /** Memory outside of JavaScript's heap, of any content; starts at a cache line. */
   allocate(bytes: number): ArrayBuffer;
+  /** Where such memory lies; it does not move. */
+  addressOf(memory: ArrayBuffer): number;
+  /** Of what is exported. */
+  readonly version: typeof addonVersion;
 }
 
 export interface Engine {
   readonly description: string;
-  matmul(x: Float32Array, w: Float32Array, bias: Float32Array | undefined, out: Float32Array, m: number, k: number, n: number): void;
-  /** The same for w in bf16, whose bits `w` holds two by two. */
-  matmulShort(x: Float32Array, w: Float32Array, bias: Float32Array | undefined, out: Float32Array, m: number, k: number, n: number): void;
+  /** Takes in `count` numbers of commands (native/commands.h), to be run in turn. */
+  submit(commands: Float64Array, count: number): void;
+  /** Runs all that was submitted. Every other method does so first. */
+  settle(): void;
+  /** The same on a thread of its own. */
+  finish(): Promise<void>;
   /** Writes x as bf16; false where that loses something. */
   shorten(x: Float32Array, out: Float32Array, count: number): boolean;
-  widenRows(table: Float32Array, indices: Uint32Array, out: Float32Array, rows: number, n: number): void;
   packedBytes(...shape: QuantizedShape): number;
   /** One code per byte, row-major; a scale and a zero point for each tile of tileRows × group. */
   packCodes(
@@ -27,14 +33,6 @@ export interface Engine {
     zeros: Uint8Array,
     tileRows: number,
     packed: Float32Array,
-    ...shape: QuantizedShape
-  ): void;
-  matmulQuantized(
-    x: Float32Array,
-    packed: Float32Array,
-    bias: Float32Array | undefined,
-    out: Float32Array,
-    m: number,
     ...shape: QuantizedShape
   ): void;
   gram(x: Float32Array, y: Float32Array, into: Float64Array, rows: number, a: number, b: number): void;
@@ -47,57 +45,13 @@ export interface Engine {
     ...shape: [rows: number, k: number, n: number, bRow: number, cStart: number]
   ): void;
   product(a: Float64Array, b: Float64Array, out: Float64Array, rows: number, k: number, n: number): void;
-  attention(
-    q: Float32Array,
-    k: Float32Array,
-    v: Float32Array,
-    out: Float32Array,
-    m: number,
-    heads: number,
-    keyValueHeads: number,
-    headSize: number,
-    start: number,
-    /** 0 for none. */
-    window: number,
-    scale: number,
-    /** 0 for none. */
-    softcap: number,
-  ): void;
-  rmsNorm(x: Float32Array, gain: Float32Array, out: Float32Array, rows: number, n: number, epsilon: number, gainOffset: number): void;
-  layerNorm(x: Float32Array, gain: Float32Array, bias: Float32Array, out: Float32Array, rows: number, n: number, epsilon: number): void;
-  rotate(
-    x: Float32Array,
-    out: Float32Array,
-    m: number,
-    width: number,
-    headSize: number,
-    frequencies: Float32Array,
-    pairs: number,
-    amplitude: number,
-    start: number,
-  ): void;
-  add(a: Float32Array, b: Float32Array, out: Float32Array, rows: number, n: number, oneRow: boolean): void;
-  scale(x: Float32Array, out: Float32Array, count: number, by: number): void;
-  softcap(x: Float32Array, out: Float32Array, count: number, cap: number): void;
-  activate(x: Float32Array, out: Float32Array, count: number, activation: number): void;
-  gated(gate: Float32Array, up: Float32Array, out: Float32Array, count: number, activation: number): void;
-  crossEntropy(logits: Float32Array, targets: Uint32Array, out: Float32Array, m: number, n: number): void;
-  /** `count` floats of each of `rows` rows; `indices` chooses among the source's rows. */
-  copyRows(
-    from: Float32Array,
-    first: number,
-    stride: number,
-    indices: Uint32Array | undefined,
-    to: Float32Array,
-    toFirst: number,
-    toStride: number,
-    rows: number,
-    count: number,
-  ): void;
   /** The exclusive or of `count` words. */
   stream(x: Float32Array, count: number): number;
   close(): void;
 }
+
+/** As in native/addon.cc; the trial of a binary compares them. */
+export const addonVersion = 2;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
 export type QuantizedShape = readonly [

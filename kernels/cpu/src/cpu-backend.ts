@@ -1,5 +1,6 @@
 import { type Backend, hostBackend } from '@fewbit/kernels';
 import type { Addon } from './addon.js';
+import { commandQueue } from './command-queue.js';
 import { cpuAlgebra } from './cpu-algebra.js';
 import { cpuOps } from './cpu-ops.js';
 import { nativeHeap } from './native-heap.js';
@@ -8,15 +9,18 @@ import { weightForms } from './weight-forms.js';
 /** A backend over one set of native kernels. Throws when this processor cannot run it. */
 export function cpuBackend(addon: Addon, instructionSet: string, threads: number): Backend {
   const engine = new addon.Engine(threads, instructionSet);
+  const queue = commandQueue(engine);
+  const heap = nativeHeap(addon, queue.settle);
   return hostBackend({
     id: 'cpu',
     description: `native ${engine.description}, ${threads} thread${threads === 1 ? '' : 's'}`,
     threads,
-    heap: nativeHeap(addon),
+    heap,
+    queue,
     tables: (memory) => [
       {
         id: 'cpu',
-        ops: cpuOps(engine, memory),
+        ops: cpuOps(queue, heap, memory),
         algebra: cpuAlgebra(engine),
         rejects: { roundActivations: 'activations are rounded by the reference' },
       },

@@ -1,100 +1,136 @@
-import type { DeviceTensor, HostMemory, Ops } from '@fewbit/kernels';
-import { activationIds, type Engine } from './addon.js';
+import type { DeviceTensor, Heap, HostMemory, Ops } from '@fewbit/kernels';
+import { activationIds } from './addon.js';
+import type { CommandQueue } from './command-queue.js';
+import type { NativeArray } from './native-heap.js';
 import type { WeightForm } from './weight-forms.js';
 
-/** The op table over a native engine; activations are rounded by the reference. Operands are read before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(engine: Engine, { allocate, read, readWeight }: HostMemory): Omit<Ops, 'roundActivations'> {
-  const data = (tensor: DeviceTensor) => read(tensor).data;
+/** The op table over a queue of commands; activations are rounded by the reference. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
+export function cpuOps(
+  queue: CommandQueue,
+  heap: Heap<NativeArray>,
+  { allocate, find, findWeight }: HostMemory<NativeArray>,
+): Omit<Ops, 'roundActivations'> {
+  const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
-  /** Runs a kernel that fills a new tensor of x's shape. */
-  const like = (x: DeviceTensor, fill: (x: Float32Array, out: Float32Array, count: number) => void) => {
-    const from = data(x);
-    const out = allocate(x.shape);
-    fill(from, out.data, from.length);
-    return out;
+  const countOf = (tensor: DeviceTensor) => find(tensor).data.length;
+  /** Frequencies that were put into native memory once. */
+  const known = new WeakMap<Float32Array, NativeArray>();
+  const native = (data: Float32Array) => {
+    const found = known.get(data);
+    if (found) return found.address;
+    const copy = heap.take(data.length);
+    queue.settle();
+    copy.set(data);
+    known.set(data, copy);
+    return copy.address;
   };
   /** `count` values from place `first` of each of `rows` rows of x. */
-  const copied = (x: DeviceTensor, first: number, rows: number, count: number, indices?: Uint32Array) => {
-    const from = data(x);
+  const copied = (x: DeviceTensor, first: number, rows: number, count: number) => {
+    const from = addressOf(x);
     const out = allocate([rows, count]);
-    engine.copyRows(from, first, columnsOf(x), indices, out.data, 0, count, rows, count);
+    queue.push('copyRows', [from, first, columnsOf(x), out.data.address, 0, count, rows, count]);
     return out;
   };
   return {
     embed(table, tokens) {
       const n = columnsOf(table);
-      const weight = readWeight(table);
-      if (!('form' in weight) || (weight.form as WeightForm).kind !== 'bf16') return copied(table, 0, tokens.length, n, tokens);
+      const weight = findWeight(table);
+      const isShort = 'form' in weight && (weight.form as WeightForm).kind === 'bf16';
+      const from = isShort ? weight.data.address : addressOf(table);
       const out = allocate([tokens.length, n]);
-      engine.widenRows(weight.data, tokens, out.data, tokens.length, n);
+      queue.push(isShort ? 'widenRows' : 'pickRows', [from, out.data.address, n], tokens);
       return out;
     },
 
     matmul(x, w, bias) {
       const [m, k, n] = [x.shape[0]!, x.shape[1]!, w.shape[0]!];
-      const weight = readWeight(w);
+      const weight = findWeight(w);
       const form = 'form' in weight ? (weight.form as WeightForm) : undefined;
-      const operands = [data(x), weight.data, bias && data(bias)] as const;
+      const operands = [addressOf(x), weight.data.address, bias ? addressOf(bias) : 0];
       const out = allocate([m, n]);
-      if (form?.kind === 'codes') engine.matmulQuantized(...operands, out.data, m, ...form.shape);
-      else if (form?.kind === 'bf16') engine.matmulShort(...operands, out.data, m, k, n);
-      else engine.matmul(...operands, out.data, m, k, n);
+      operands.push(out.data.address, m);
+      if (form?.kind === 'codes') queue.push('matmulQuantized', [...operands, ...form.shape.map(Number)]);
+      else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', [...operands, k, n]);
       return out;
     },
 
     add(a, b) {
-      const right = data(b);
-      const n = columnsOf(a);
-      return like(a, (left, out, count) => engine.add(left, right, out, count / n, n, right.length !== count));
+      const [left, right, count, n] = [addressOf(a), addressOf(b), countOf(a), columnsOf(a)];
+      const out = allocate(a.shape);
+      queue.push('add', [left, right, out.data.address, count / n, n, Number(countOf(b) !== count)]);
+      return out;
     },
 
-    scale: (x, by) => like(x, (from, out, count) => engine.scale(from, out, count, by)),
+    scale(x, by) {
+      const from = addressOf(x);
+      const out = allocate(x.shape);
+      queue.push('scale', [from, out.data.address, out.data.length, by]);
+      return out;
+    },
 
     rmsNorm(x, gain, epsilon, gainOffset) {
-      const gains = data(gain);
-      const n = gains.length;
-      return like(x, (from, out, count) => engine.rmsNorm(from, gains, out, count / n, n, epsilon, gainOffset));
+      const [from, gains, n] = [addressOf(x), addressOf(gain), countOf(gain)];
+      const out = allocate(x.shape);
+      queue.push('rmsNorm', [from, gains, out.data.address, out.data.length / n, n, epsilon, gainOffset]);
+      return out;
     },
 
     layerNorm(x, gain, bias, epsilon) {
-      const [gains, biases] = [data(gain), data(bias)];
-      const n = gains.length;
-      return like(x, (from, out, count) => engine.layerNorm(from, gains, biases, out, count / n, n, epsilon));
+      const [from, gains, biases, n] = [addressOf(x), addressOf(gain), addressOf(bias), countOf(gain)];
+      const out = allocate(x.shape);
+      queue.push('layerNorm', [from, gains, biases, out.data.address, out.data.length / n, n, epsilon]);
+      return out;
     },
 
     rotate(x, headSize, { frequencies, amplitude }, start) {
       const [m, width] = [x.shape[0]!, x.shape[1]!];
-      return like(x, (from, out) => engine.rotate(from, out, m, width, headSize, frequencies, frequencies.length, amplitude, start));
+      const [from, angles] = [addressOf(x), native(frequencies)];
+      const out = allocate(x.shape);
+      queue.push('rotate', [from, out.data.address, m, width, headSize, angles, frequencies.length, amplitude, start]);
+      return out;
     },
 
     attention(q, k, v, { heads, keyValueHeads, headSize, scale, start, window = 0, softcap = 0 }) {
-      const [keys, values] = [data(k), data(v)];
-      const m = q.shape[0]!;
-      return like(q, (queries, out) =>
-        engine.attention(queries, keys, values, out, m, heads, keyValueHeads, headSize, start, window, scale, softcap),
-      );
+      const operands = [addressOf(q), addressOf(k), addressOf(v)];
+      const out = allocate(q.shape);
+      queue.push('attention', [...operands, out.data.address, q.shape[0]!, heads, keyValueHeads, headSize, start, window, scale, softcap]);
+      return out;
     },
 
     gated(gate, up, activation) {
-      const ups = data(up);
-      return like(gate, (gates, out, count) => engine.gated(gates, ups, out, count, activationIds[activation]));
+      const [gates, ups] = [addressOf(gate), addressOf(up)];
+      const out = allocate(gate.shape);
+      queue.push('gated', [gates, ups, out.data.address, out.data.length, activationIds[activation]]);
+      return out;
     },
 
-    activate: (x, activation) => like(x, (from, out, count) => engine.activate(from, out, count, activationIds[activation])),
-    softcap: (x, cap) => like(x, (from, out, count) => engine.softcap(from, out, count, cap)),
+    activate(x, activation) {
+      const from = addressOf(x);
+      const out = allocate(x.shape);
+      queue.push('activate', [from, out.data.address, out.data.length, activationIds[activation]]);
+      return out;
+    },
+
+    softcap(x, cap) {
+      const from = addressOf(x);
+      const out = allocate(x.shape);
+      queue.push('softcap', [from, out.data.address, out.data.length, cap]);
+      return out;
+    },
+
     columns: (x, start, count) => copied(x, start, x.shape[0]!, count),
     rows: (x, start, count) => copied(x, start * columnsOf(x), count, columnsOf(x)),
 
     store(cache, rows, start) {
       const n = columnsOf(cache);
-      engine.copyRows(data(rows), 0, n, undefined, data(cache), start * n, n, rows.shape[0]!, n);
+      queue.push('copyRows', [addressOf(rows), 0, n, addressOf(cache), start * n, n, rows.shape[0]!, n]);
     },
 
     crossEntropy(logits, targets) {
       const [m, n] = [logits.shape[0]!, logits.shape[1]!];
-      const rows = data(logits);
+      const rows = addressOf(logits);
       const out = allocate([m]);
-      engine.crossEntropy(rows, targets, out.data, m, n);
+      queue.push('crossEntropy', [rows, out.data.address, n], targets);
       return out;
     },
   };

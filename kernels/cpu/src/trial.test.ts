@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { addonVersion } from './addon.js';
 import { trial } from './trial.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-trial-'));
@@ -13,17 +14,28 @@ function binary(name: string, program: string): string {
   return path;
 }
 
-const engine = (product: string) => `
+const engine = (product: string, version = addonVersion) => `
+  const memories = [];
+  exports.version = ${version};
   exports.instructionSets = () => ['plain'];
-  exports.allocate = (bytes) => new ArrayBuffer(bytes);
-  exports.Engine = class { close() {} matmul(x, w, bias, out, m, k, n) {
-    for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += ${product};
-  } };`;
+  exports.allocate = (bytes) => memories[memories.push(new ArrayBuffer(bytes)) - 1];
+  exports.addressOf = (memory) => memories.indexOf(memory);
+  exports.Engine = class {
+    submit([command, ...operands]) {
+      const [x, w, out] = [operands[0], operands[1], operands[3]].map((address) => new Float32Array(memories[address]));
+      const [m, k, n] = operands.slice(4);
+      for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += ${product};
+    }
+    settle() {}
+    close() {}
+  };`;
 
 it('says what is wrong with a binary that crashes, throws, hangs up or computes nonsense', async () => {
   expect(await trial(binary('crash', 'process.kill(process.pid, "SIGSEGV"); while (true);'))).toMatch(/SIGSEGV/);
   expect(await trial(binary('throw', 'throw new Error("no such symbol");'))).toMatch(/no such symbol/);
   expect(await trial(binary('exit', 'process.exit(3);'))).toMatch(/exited with 3/);
+  const sum = 'x[i * k + p] * w[j * k + p]';
+  expect(await trial(binary('old', engine(sum, addonVersion - 1)))).toMatch(/install or build both together/);
   expect(await trial(binary('wrong', engine('x[i * k + p] * w[j * k]')))).toMatch(/plain: element \(0, 0\) of a product is/);
 });
 

@@ -3,18 +3,27 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { addonVersion } from './addon.js';
+import { commandIds } from './command-queue.js';
 
 /** Loads the binary and multiplies small whole numbers, which float32 holds exactly, with every set of kernels. Runs as text in a process of its own. */
 const program = `
-const { Engine, instructionSets, allocate } = require(process.argv[1]);
+const { Engine, instructionSets, allocate, addressOf, version = 1 } = require(process.argv[1]);
+if (version !== ${addonVersion}) throw new Error('it is of version ' + version + ' and the package needs ${addonVersion}: install or build both together');
 const [m, k, n] = [21, 19, 131];
-const filled = (count, value) => new Float32Array(allocate(count * 4)).map((_, i) => value(i));
+const filled = (count, value) => {
+  const array = new Float32Array(allocate(count * 4));
+  for (let i = 0; i < count; i++) array[i] = value(i);
+  return array;
+};
 const x = filled(m * k, (i) => (i % 13) - 6);
 const w = filled(n * k, (i) => (i % 11) - 5);
 for (const name of instructionSets()) {
   const engine = new Engine(2, name);
   const out = filled(m * n, () => 0);
-  engine.matmul(x, w, undefined, out, m, k, n);
+  const matmul = [${commandIds.matmul}, addressOf(x.buffer), addressOf(w.buffer), 0, addressOf(out.buffer), m, k, n];
+  engine.submit(Float64Array.from(matmul), matmul.length);
+  engine.settle();
   for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) {
     let want = 0;
     for (let p = 0; p < k; p++) want += x[i * k + p] * w[j * k + p];

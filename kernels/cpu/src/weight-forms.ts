@@ -2,12 +2,13 @@ import { FewbitError, type Matrix } from '@fewbit/core';
 import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
+import type { NativeArray } from './native-heap.js';
 
 /** How a weight lies in native memory, where not as float32. */
 export type WeightForm = { readonly kind: 'bf16' } | { readonly kind: 'codes'; readonly shape: QuantizedShape };
 
 /** Integer codes as native/packed-codes.h has them, and floats as bf16 where that loses nothing. */
-export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
+export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): WeightForms {
   return {
     activations: 'rounded to 16 bits per 128 inputs or group',
     rejects: rejection,
@@ -22,7 +23,7 @@ function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
   return undefined;
 }
 
-function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix): FormedTensor {
+function uploadCodes(engine: Engine, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix): FormedTensor {
   const reason = rejection(matrix);
   if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
   const { rows, cols, codes } = matrix;
@@ -40,7 +41,7 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   return tensor;
 }
 
-function uploadFloats(engine: Engine, memory: HostMemory, { rows, cols, data }: Matrix) {
+function uploadFloats(engine: Engine, memory: HostMemory<NativeArray>, { rows, cols, data }: Matrix) {
   const tensor = memory.hold([rows, cols], 2 * data.length, { kind: 'bf16' } satisfies WeightForm);
   if (engine.shorten(data, tensor.data, data.length)) return tensor;
   memory.free(tensor);

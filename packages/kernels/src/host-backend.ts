@@ -13,20 +13,22 @@ export interface HostTable {
 }
 
 /** A backend over memory that the host can address: `tables` are tried in order, and the reference serves what is left. */
-export function hostBackend(options: {
+export function hostBackend<A extends Float32Array>(options: {
   id: string;
   description: string;
   threads: number;
-  heap: Heap;
-  tables: (memory: HostMemory) => readonly HostTable[];
+  heap: Heap<A>;
+  /** Of a backend whose ops are only written down: runs them all, at once or while JavaScript goes on. */
+  queue?: { settle(): void; finish(): Promise<void> };
+  tables: (memory: HostMemory<A>) => readonly HostTable[];
   /** `Backend.weights`, where there are any. */
-  weights?: (memory: HostMemory) => WeightForms;
+  weights?: (memory: HostMemory<A>) => WeightForms;
   /** `Backend.stream`, where there is one. */
-  stream?: (tensor: HostTensor) => number;
+  stream?: (tensor: HostTensor<A>) => number;
   close(): Promise<void>;
 }): Backend {
-  const { id, description, threads, heap, stream, close } = options;
-  const memory = hostMemory(heap);
+  const { id, description, threads, heap, queue, stream, close } = options;
+  const memory = hostMemory(heap, queue?.settle);
   const tables = [...options.tables(memory), { id: 'reference', ops: referenceOps(memory), algebra: referenceAlgebra, rejects: {} }];
   const served = tables.map((table) => ({ id: table.id, entries: { ...table.ops, ...table.algebra } }));
   const names = Object.keys(served.at(-1)!.entries);
@@ -40,7 +42,12 @@ export function hostBackend(options: {
     rejected: Object.assign({}, ...tables.map((table) => table.rejects).reverse()),
     upload: memory.upload,
     ...(options.weights && { weights: options.weights(memory) }),
-    download: async (tensor) => memory.read(tensor).data.slice(),
+    ...(queue && { deferred: true }),
+    async download(tensor) {
+      const { data } = memory.find(tensor);
+      await queue?.finish();
+      return new Float32Array(data);
+    },
     free: memory.free,
     step: memory.step,
     ...(stream && { stream: (tensor: DeviceTensor) => stream(memory.read(tensor)) }),

@@ -2,33 +2,35 @@ import { FewbitError } from '@fewbit/core';
 import type { DeviceTensor } from './types.js';
 
 /** What a tensor is on a backend whose memory the host can address: a shape and a live view. */
-export interface HostTensor extends DeviceTensor {
-  readonly data: Float32Array;
+export interface HostTensor<A extends Float32Array = Float32Array> extends DeviceTensor {
+  readonly data: A;
 }
 
 /** A weight in a form of the backend's own, which `form` describes: `data` holds its bytes. */
-export interface FormedTensor extends HostTensor {
+export interface FormedTensor<A extends Float32Array = Float32Array> extends HostTensor<A> {
   readonly form: unknown;
 }
 
 /** Where the numbers of host tensors lie. */
-export interface Heap {
+export interface Heap<A extends Float32Array = Float32Array> {
   /** `length` floats, of any content. */
-  take(length: number): Float32Array;
-  release(data: Float32Array): void;
+  take(length: number): A;
+  release(data: A): void;
 }
 
 /** The tensors of one host backend: who lives, who belongs to which step. */
-export interface HostMemory {
+export interface HostMemory<A extends Float32Array = Float32Array> {
   /** A new tensor of any content, freed by the step around it. */
-  allocate(shape: readonly number[]): HostTensor;
-  upload(data: Float32Array, shape: readonly number[]): HostTensor;
-  /** The tensor itself; throws `backend` when it is freed or another backend's, `usage` when its numbers are in a form of the backend's own. */
-  read(tensor: DeviceTensor): HostTensor;
+  allocate(shape: readonly number[]): HostTensor<A>;
+  upload(data: Float32Array, shape: readonly number[]): HostTensor<A>;
+  /** The tensor, its numbers there to be read: all ops written down before have run. Throws as `find`. */
+  read(tensor: DeviceTensor): HostTensor<A>;
+  /** The tensor, whose numbers may still be to come; throws `backend` when it is freed or another backend's, `usage` when its numbers are in a form of the backend's own. */
+  find(tensor: DeviceTensor): HostTensor<A>;
   /** A tensor of any form. */
-  readWeight(tensor: DeviceTensor): HostTensor | FormedTensor;
-  /** Room of `bytes` for a weight in a form of the backend's own; lives until `free`. */
-  hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor;
+  findWeight(tensor: DeviceTensor): HostTensor<A> | FormedTensor<A>;
+  /** Room of `bytes` for a weight in a form of the backend's own; lives until `free`. The host may write to it. */
+  hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor<A>;
   free(tensor: DeviceTensor): void;
   step<R>(body: () => R): R;
   readonly bytes: number;
@@ -37,28 +39,29 @@ export interface HostMemory {
 /** Memory in JavaScript's own heap. */
 export const arrayHeap: Heap = { take: (length) => new Float32Array(length), release: () => undefined };
 
-export function hostMemory(heap: Heap): HostMemory {
+/** `settle` runs the ops that a backend has only written down, before the host reads or writes. */
+export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => void = () => undefined): HostMemory<A> {
   /** Every living tensor → the step that frees it. */
   const owners = new Map<DeviceTensor, Set<DeviceTensor> | undefined>();
   let scope: Set<DeviceTensor> | undefined;
   let bytes = 0;
 
-  const keep = <T extends HostTensor>(tensor: T, owner: Set<DeviceTensor> | undefined): T => {
+  const keep = <T extends HostTensor<A>>(tensor: T, owner: Set<DeviceTensor> | undefined): T => {
     bytes += tensor.data.byteLength;
     owners.set(tensor, owner);
     owner?.add(tensor);
     return tensor;
   };
-  const create = (shape: readonly number[], owner: Set<DeviceTensor> | undefined): HostTensor =>
+  const create = (shape: readonly number[], owner: Set<DeviceTensor> | undefined): HostTensor<A> =>
     keep({ shape: [...shape], data: heap.take(shape.reduce((product, size) => product * size, 1)) }, owner);
-  const readWeight = (tensor: DeviceTensor): HostTensor | FormedTensor => {
+  const findWeight = (tensor: DeviceTensor): HostTensor<A> | FormedTensor<A> => {
     if (!owners.has(tensor)) {
       throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
     }
-    return tensor as HostTensor;
+    return tensor as HostTensor<A>;
   };
-  const read = (tensor: DeviceTensor): HostTensor => {
-    const found = readWeight(tensor);
+  const find = (tensor: DeviceTensor): HostTensor<A> => {
+    const found = findWeight(tensor);
     if ('form' in found) {
       throw new FewbitError(
         'usage',
@@ -68,7 +71,7 @@ export function hostMemory(heap: Heap): HostMemory {
     return found;
   };
   const free = (tensor: DeviceTensor) => {
-    const { data } = readWeight(tensor);
+    const { data } = findWeight(tensor);
     owners.get(tensor)?.delete(tensor);
     owners.delete(tensor);
     bytes -= data.byteLength;
@@ -83,12 +86,21 @@ export function hostMemory(heap: Heap): HostMemory {
         free(tensor);
         throw new FewbitError('usage', `upload: shape [${shape.join(', ')}] does not hold ${data.length} values.`);
       }
+      settle();
       tensor.data.set(data);
       return tensor;
     },
-    read,
-    readWeight,
-    hold: (shape, size, form) => keep({ shape: [...shape], data: heap.take(Math.ceil(size / 4)), form }, undefined),
+    read(tensor) {
+      const found = find(tensor);
+      settle();
+      return found;
+    },
+    find,
+    findWeight,
+    hold(shape, size, form) {
+      settle();
+      return keep({ shape: [...shape], data: heap.take(Math.ceil(size / 4)), form }, undefined);
+    },
     free,
     step(body) {
       const outer = scope;

@@ -119,6 +119,8 @@ export interface Backend {
   upload(data: Float32Array, shape: readonly number[]): DeviceTensor;
   /** Absent where every weight is best uploaded as float32. */
   readonly weights?: WeightForms;
+  /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
+  readonly deferred?: boolean;
   /** A copy on the host. */
   download(tensor: DeviceTensor): Promise<Float32Array>;
   free(tensor: DeviceTensor): void;

@@ -126,7 +126,7 @@ async function score(pass: Pass, tokens: Uint32Array, first: number): Promise<Fl
       );
       await checkFinite(loss, pass, inputs, 0);
       losses.push(loss);
-      await nextTick();
+      if (!backend.deferred) await nextTick();
     }
     return joined(losses);
   } finally {
@@ -157,7 +157,7 @@ async function hiddenStates(pass: Pass, tokens: Uint32Array, start: number, cach
     const input = hidden;
     hidden = runBlock(pass, index, input, start, cache);
     backend.free(input);
-    await nextTick();
+    if (!backend.deferred) await nextTick();
   }
   return hidden;
 }

@@ -1,0 +1,187 @@
+#include "commands.h"
+
+#include <vector>
+
+namespace fewbit {
+
+namespace {
+
+/** Operands, read one after the other. */
+class Operands {
+ public:
+  explicit Operands(const double *at) : at(at) {}
+  template <class T = float>
+  T *array() {
+    return reinterpret_cast<T *>(static_cast<uintptr_t>(*at++));
+  }
+  Index index() { return static_cast<Index>(*at++); }
+  double number() { return *at++; }
+  bool flag() { return *at++ != 0; }
+  Activation activation() { return static_cast<Activation>(index()); }
+  /** A count, then as many whole numbers. */
+  std::vector<uint32_t> indices() {
+    const Index count = index();
+    std::vector<uint32_t> list(at, at + count);
+    at += count;
+    return list;
+  }
+  QuantizedShape quantized() {
+    QuantizedShape shape{};
+    for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = index();
+    shape.slot = int(index());
+    shape.scaleType = static_cast<ScaleType>(index());
+    shape.ownZeros = flag();
+    shape.zero = int(index());
+    return shape;
+  }
+  const double *position() const { return at; }
+
+ private:
+  const double *at;
+};
+
+// Operands are read into variables first: the order in which a call's own arguments are evaluated is not defined.
+const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Operands of) {
+  switch (command) {
+    case Command::matmul: {
+      const auto *x = of.array(), *w = of.array(), *bias = of.array();
+      auto *out = of.array();
+      const Index m = of.index(), k = of.index(), n = of.index();
+      kernels.matmul(pool, x, w, bias, out, m, k, n);
+      break;
+    }
+    case Command::matmulShort: {
+      const auto *x = of.array();
+      const auto *w = of.array<uint16_t>();
+      const auto *bias = of.array();
+      auto *out = of.array();
+      const Index m = of.index(), k = of.index(), n = of.index();
+      kernels.matmulShort(pool, x, w, bias, out, m, k, n);
+      break;
+    }
+    case Command::matmulQuantized: {
+      const auto *x = of.array();
+      const auto *packed = of.array<char>();
+      const auto *bias = of.array();
+      auto *out = of.array();
+      const Index m = of.index();
+      kernels.matmulQuantized(pool, x, packed, of.quantized(), bias, out, m);
+      break;
+    }
+    case Command::widenRows: {
+      const auto *table = of.array<uint16_t>();
+      auto *out = of.array();
+      const Index n = of.index();
+      const auto indices = of.indices();
+      kernels.widenRows(pool, table, indices.data(), out, Index(indices.size()), n);
+      break;
+    }
+    case Command::pickRows: {
+      const auto *table = of.array<char>();
+      auto *out = of.array<char>();
+      const Index bytes = of.index() * 4;
+      const auto indices = of.indices();
+      kernels.copyRows(pool, table, bytes, indices.data(), out, bytes, Index(indices.size()), bytes);
+      break;
+    }
+    case Command::copyRows: {
+      const auto *from = of.array();
+      const Index first = of.index(), stride = of.index();
+      auto *to = of.array();
+      const Index toFirst = of.index(), toStride = of.index(), rows = of.index(), count = of.index();
+      kernels.copyRows(pool, reinterpret_cast<const char *>(from + first), stride * 4, nullptr, reinterpret_cast<char *>(to + toFirst),
+                       toStride * 4, rows, count * 4);
+      break;
+    }
+    case Command::attention: {
+      const auto *q = of.array(), *k = of.array(), *v = of.array();
+      auto *out = of.array();
+      AttentionShape shape{};
+      for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window}) *size = of.index();
+      shape.scale = float(of.number());
+      shape.softcap = float(of.number());
+      kernels.attention(pool, q, k, v, out, shape);
+      break;
+    }
+    case Command::rmsNorm: {
+      const auto *x = of.array(), *gain = of.array();
+      auto *out = of.array();
+      const Index rows = of.index(), n = of.index();
+      const double epsilon = of.number(), gainOffset = of.number();
+      kernels.rmsNorm(pool, x, gain, out, rows, n, epsilon, float(gainOffset));
+      break;
+    }
+    case Command::layerNorm: {
+      const auto *x = of.array(), *gain = of.array(), *bias = of.array();
+      auto *out = of.array();
+      const Index rows = of.index(), n = of.index();
+      kernels.layerNorm(pool, x, gain, bias, out, rows, n, of.number());
+      break;
+    }
+    case Command::rotate: {
+      const auto *x = of.array();
+      auto *out = of.array();
+      const Index m = of.index(), width = of.index(), headSize = of.index();
+      const auto *frequencies = of.array();
+      const Index pairs = of.index();
+      const double amplitude = of.number();
+      kernels.rotate(pool, x, out, m, width, headSize, frequencies, pairs, amplitude, of.index());
+      break;
+    }
+    case Command::add: {
+      const auto *a = of.array(), *b = of.array();
+      auto *out = of.array();
+      const Index rows = of.index(), n = of.index();
+      kernels.add(pool, a, b, out, rows, n, of.flag());
+      break;
+    }
+    case Command::scale: {
+      const auto *x = of.array();
+      auto *out = of.array();
+      const Index count = of.index();
+      kernels.scale(pool, x, out, count, float(of.number()));
+      break;
+    }
+    case Command::softcap: {
+      const auto *x = of.array();
+      auto *out = of.array();
+      const Index count = of.index();
+      kernels.softcap(pool, x, out, count, float(of.number()));
+      break;
+    }
+    case Command::activate: {
+      const auto *x = of.array();
+      auto *out = of.array();
+      const Index count = of.index();
+      kernels.activate(pool, x, out, count, of.activation());
+      break;
+    }
+    case Command::gated: {
+      const auto *gate = of.array(), *up = of.array();
+      auto *out = of.array();
+      const Index count = of.index();
+      kernels.gated(pool, gate, up, out, count, of.activation());
+      break;
+    }
+    case Command::crossEntropy: {
+      const auto *logits = of.array();
+      auto *out = of.array();
+      const Index n = of.index();
+      const auto targets = of.indices();
+      kernels.crossEntropy(pool, logits, targets.data(), out, Index(targets.size()), n);
+      break;
+    }
+  }
+  return of.position();
+}
+
+}  // namespace
+
+void runCommands(Pool &pool, const Kernels &kernels, const double *from, const double *end) {
+  while (from < end) {
+    const auto command = static_cast<Command>(static_cast<int>(*from));
+    from = runCommand(pool, kernels, command, Operands(from + 1));
+  }
+}
+
+}  // namespace fewbit

@@ -1,0 +1,93 @@
+import { FewbitError } from '@fewbit/core';
+import type { Engine } from './addon.js';
+
+/** In the order of native/commands.h. */
+const commands = [
+  'matmul',
+  'matmulShort',
+  'matmulQuantized',
+  'widenRows',
+  'pickRows',
+  'copyRows',
+  'attention',
+  'rmsNorm',
+  'layerNorm',
+  'rotate',
+  'add',
+  'scale',
+  'softcap',
+  'activate',
+  'gated',
+  'crossEntropy',
+] as const;
+/** By name. */
+export const commandIds = Object.fromEntries(commands.map((name, id) => [name, id])) as Readonly<Record<(typeof commands)[number], number>>;
+
+/**
+ * Ops written down, to run in one crossing on threads of the engine's own: a token of a small model is hundreds of ops of microseconds. They run in
+ * the order of their coming, so memory may be used again as soon as its last op is written down.
+ */
+export interface CommandQueue {
+  /** Operands as native/commands.cc reads them, addresses as numbers; `indices` come last, after their count. */
+  push(command: keyof typeof commandIds, operands: readonly number[], indices?: Uint32Array): void;
+  /** Runs what is written down, now. */
+  settle(): void;
+  /** Runs it while JavaScript goes on. */
+  finish(): Promise<void>;
+}
+
+export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'>): CommandQueue {
+  let list = new Float64Array(4096);
+  let length = 0;
+  /** Calls of `finish` that have not ended. */
+  let running = 0;
+
+  const submit = () => {
+    if (length > 0) engine.submit(list, length);
+    length = 0;
+  };
+  return {
+    push(command, operands, indices) {
+      const end = length + 1 + operands.length + (indices ? 1 + indices.length : 0);
+      if (end > list.length) {
+        const longer = new Float64Array(Math.max(end, 2 * list.length));
+        longer.set(list.subarray(0, length));
+        list = longer;
+      }
+      list[length++] = commandIds[command];
+      for (let i = 0; i < operands.length; i++) list[length++] = operands[i]!;
+      if (!indices) return;
+      list[length++] = indices.length;
+      list.set(indices, length);
+      length = end;
+    },
+    settle() {
+      if (length === 0 && running === 0) return;
+      submit();
+      try {
+        engine.settle();
+      } catch (error) {
+        throw failure(error);
+      }
+    },
+    async finish() {
+      if (length === 0 && running === 0) return;
+      submit();
+      running++;
+      try {
+        await engine.finish();
+      } catch (error) {
+        throw failure(error);
+      } finally {
+        running--;
+      }
+    },
+  };
+}
+
+function failure(cause: unknown): FewbitError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new FewbitError('backend', `The native kernels failed (${reason}): use a smaller model or shorter sequences if memory is short.`, {
+    cause,
+  });
+}
