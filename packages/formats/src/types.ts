@@ -110,10 +110,10 @@ export interface NumericFormat<P = unknown> {
   /** The size of a full tile in a rows × cols matrix. */
   tile(rows: number, cols: number): TileSize;
   /**
-   * The format for one matrix, which `weight` is: with what all its tiles share (a tensor scale, say) taken from it. A solver asks for it
-   * before it fits a tile; a format without second-level parameters of this kind has none.
+   * The format for matrices that share what all their tiles share (a tensor scale, say), taken from `weights`: one matrix, or those that
+   * engines run as one. Asked for before a tile is fitted; a bound format, or one without second-level parameters of this kind, has none.
    */
-  bind?(weight: Tile): NumericFormat<P>;
+  bind?(...weights: readonly Tile[]): NumericFormat<P>;
   /** Parameters for a tile. `shrink` in (0, 1] narrows the fitted range, for clip search. Never NaN; an all-zero tile has usable parameters. */
   fit(tile: Tile, shrink?: number): P;
   /** The format's own search: parameters of least Σ importance·(x − x̂)² over `tile`, at most that of `fit`'s. `fitSearched` uses it instead of shrinking. */
@@ -173,6 +173,8 @@ export interface Layout {
   readonly id: string;
   /** Types of scales that its readers take as they are, the preferred one first; absent where they take any. */
   readonly scaleTypes?: readonly IntSpec['scaleType'][];
+  /** Local tensors that must hold the same in layers which an engine runs as one. Default: none. */
+  readonly sharedTensors?: readonly string[];
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */

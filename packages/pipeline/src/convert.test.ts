@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
-import { fromFloat32, random, type Tensor } from '@fewbit/core';
+import { fromFloat32, random, type Tensor, toFloat32 } from '@fewbit/core';
 import {
   awq,
   bitsandbytes,
@@ -131,6 +131,19 @@ describe('convert', () => {
     expect(report.exact).toBe(false);
     expect(report.refitError).toBeGreaterThan(1e-4);
     expect(report.refitError).toBeLessThan(0.02);
+  });
+
+  it('gives matrices that engines run as one a common tensor scale when it rounds again', async () => {
+    const granularity = { kind: 'group', size: 16 } as const;
+    const codebook: FormatSpec = { kind: 'codebook', levels: 'fitted', bits: 4, granularity, scaleType: 'F16' };
+    const refit: FormatSpec = { kind: 'float', element: 'e2m1', granularity, scaleType: 'E4M3' };
+    const { output } = await converted(await made(fewbit, codebook), compressedTensors, { refit });
+    const { checkpoint, close } = await openModelDirectory(output);
+    const divisor = async (name: string) => toFloat32(await checkpoint.read(`model.layers.0.${name}.weight_global_scale`))[0];
+    expect(await divisor('self_attn.q_proj')).toBe(await divisor('self_attn.v_proj'));
+    expect(await divisor('mlp.up_proj')).toBe(await divisor('mlp.gate_proj'));
+    expect(await divisor('mlp.down_proj')).not.toBe(await divisor('mlp.up_proj'));
+    await close();
   });
 
   it('decodes to a float model, whose weights are what the codes stood for', async () => {

@@ -4,18 +4,19 @@ import { FewbitError, type Matrix, toFloat32, transpose } from '@fewbit/core';
 import {
   type ActivationSpec,
   activationName,
-  createFormat,
   decodeMatrix,
   encodeMatrix,
   type FormatSpec,
   formatName,
   type Layout,
+  type NumericFormat,
   type QuantizedMatrix,
   restateFor,
 } from '@fewbit/formats';
 import { type LinearPlan, linears } from '@fewbit/models';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import { copyRest } from './copy-rest.js';
+import { siteFormats } from './site-formats.js';
 import { storedAs } from './stored-as.js';
 import type { FloatType } from './types.js';
 
@@ -83,6 +84,7 @@ async function run(
   const columnGrouped = new Set<string>();
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
+  const refitFormats = await formatsOfRefit(source, options.refit);
   for (const linear of linears(source.plan)) {
     const { module } = linear;
     const before = await source.quantized(module);
@@ -93,7 +95,7 @@ async function run(
       await writer.write(`${module}.weight`, floatWeight(linear, decodeMatrix(before), floats ?? 'F32'));
       continue;
     }
-    const target = targetOf(before, linear, layout, options.refit);
+    const target = targetOf(before, linear, layout, refitFormats.get(module));
     if (!target.exact) refits.push({ error: weightError(decodeMatrix(before), decodeMatrix(target.matrix)), weights: before.codes.length });
     const { spec } = target.matrix;
     const activation = rounding?.spec ?? undefined;
@@ -118,7 +120,7 @@ async function run(
   }
   const decoded = layout ? formats : new Map(await quantizedModules(source));
   await copyRest(directory, source, writer, { layout, formats: decoded, floats, columnGrouped, activations });
-  const { bytes } = await writer.commit((partial) => checkWritten(partial, source, options));
+  const { bytes } = await writer.commit((partial) => checkWritten(partial, source, refitFormats, options));
   const weights = refits.reduce((sum, one) => sum + one.weights, 0);
   return {
     output,
@@ -136,16 +138,30 @@ function targetOf(
   before: QuantizedMatrix,
   { module }: LinearPlan,
   layout: Layout,
-  refit: FormatSpec | undefined,
+  refit: NumericFormat | undefined,
 ): { matrix: QuantizedMatrix; exact: boolean } {
   const same = restateFor(layout, before);
   if (same) return { matrix: same, exact: true };
-  if (refit) return { matrix: encodeMatrix(decodeMatrix(before), createFormat(refit)), exact: false };
+  if (refit) return { matrix: encodeMatrix(decodeMatrix(before), refit), exact: false };
   const why = layout.rejects(before.spec, before.rows, before.cols) ?? 'its scales are not of a type that the layout holds.';
   throw new FewbitError(
     'unsupported',
     `Layout ${layout.id} has no format with the weights of ${module} (${formatName(before.spec)}): ${why} Rounding them again loses accuracy; --refit --format … does it.`,
   );
+}
+
+/** How each linear is rounded again where it must be, by module. */
+async function formatsOfRefit(source: WeightSource, refit: FormatSpec | undefined): Promise<ReadonlyMap<string, NumericFormat>> {
+  const formats = new Map<string, NumericFormat>();
+  for (const site of source.plan.blocks.flatMap(({ sites }) => sites)) {
+    const ofSite = await siteFormats(
+      site,
+      () => refit,
+      (module) => source.linear(module),
+    );
+    for (const [module, format] of ofSite) formats.set(module, format);
+  }
+  return formats;
 }
 
 async function quantizedModules(source: WeightSource): Promise<[string, FormatSpec][]> {
@@ -163,13 +179,21 @@ function floatWeight({ transposed }: LinearPlan, weight: Matrix, floats: FloatTy
 }
 
 /** Every layer as a reader has it, against what was meant to be written. */
-async function checkWritten(path: string, source: WeightSource, { layout, refit, floats }: ConvertOptions): Promise<void> {
+async function checkWritten(
+  path: string,
+  source: WeightSource,
+  refits: ReadonlyMap<string, NumericFormat>,
+  { layout, floats }: ConvertOptions,
+): Promise<void> {
   const directory = await openModelDirectory(path);
   try {
     const written = await openWeights(directory, layout ? [layout] : []);
     for (const linear of linears(source.plan)) {
       const before = await source.quantized(linear.module);
-      const meant = before && layout ? decodeMatrix(targetOf(before, linear, layout, refit).matrix) : await source.linear(linear.module);
+      const meant =
+        before && layout
+          ? decodeMatrix(targetOf(before, linear, layout, refits.get(linear.module)).matrix)
+          : await source.linear(linear.module);
       const expected = (before && layout) || !floats ? meant.data : rounded(meant, floats);
       const found = (await written.linear(linear.module)).data;
       const at = found.findIndex((value, i) => value !== expected[i]);

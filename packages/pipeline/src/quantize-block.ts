@@ -1,12 +1,13 @@
 import { outputError, type Solver } from '@fewbit/algorithm';
 import { type Gathering, gather, gram, inputHistogram, type Measured, type Observer, staticParams } from '@fewbit/calibration';
-import { FewbitError, type Matrix, type Tensor } from '@fewbit/core';
+import { FewbitError, type FloatDType, type Matrix, type Tensor } from '@fewbit/core';
 import {
   type ActivationRounding,
   type ActivationSpec,
   activationName,
-  createFormat,
   decodeMatrix,
+  type FormatSpec,
+  type NumericFormat,
   type QuantizedMatrix,
   roundActivations,
 } from '@fewbit/formats';
@@ -16,6 +17,7 @@ import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/ru
 import type { Course } from './course.js';
 import { advance, type HostState, upload } from './host-state.js';
 import { reportOn, storeFloat } from './round-weight.js';
+import { siteFormats } from './site-formats.js';
 import type { LayerReport, QuantizeOptions, WeightFormat } from './types.js';
 
 /** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
@@ -77,9 +79,10 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
         await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at));
       }
       const measured = gathering.measured();
+      const shared = await siteFormats(site, specIn(options.formats), (module) => source.linear(module));
       for (const linear of site.linears) {
         const { report, decoded } = await course.step('solve', linear.module, solveWork(linear), () =>
-          roundLinear(linear, measured, calibrates, rounding, options),
+          roundLinear(linear, shared.get(linear.module), measured, calibrates, rounding, options),
         );
         reports.push(report);
         rounded.set(`${linear.module}.weight`, upload(backend, decoded));
@@ -128,8 +131,16 @@ function measure(gathering: Gathering, { quantized, float }: Sequence, rounding:
   }
 }
 
+function specIn(formats: BlockOptions['formats']): (module: string) => FormatSpec | undefined {
+  return (module) => {
+    const chosen = formats.get(module);
+    return typeof chosen === 'string' ? undefined : chosen;
+  };
+}
+
 async function roundLinear(
   linear: LinearPlan,
+  format: NumericFormat | undefined,
   input: Measured,
   calibrated: boolean,
   rounding: ActivationRounding | undefined,
@@ -137,10 +148,10 @@ async function roundLinear(
 ): Promise<{ report: LayerReport; decoded: Matrix }> {
   const { source, backend, formats, importance, seed, solver, emit } = options;
   const weight = await source.linear(linear.module);
-  const chosen = formats.get(linear.module);
   const outputErrorOf = (decoded: Matrix) =>
     calibrated && { outputError: outputError(weight, decoded, input.get(plainGram), backend.algebra) };
-  if (chosen === undefined || typeof chosen === 'string') {
+  if (!format) {
+    const chosen = formats.get(linear.module) as FloatDType | undefined;
     const { tensor, decoded } = storeFloat(weight, chosen ?? 'F32', linear.transposed);
     if (chosen !== undefined) await emit(linear.module, tensor);
     return { decoded, report: { ...reportOn(linear.module, weight, decoded, chosen ?? 'F32', []), ...outputErrorOf(decoded) } };
@@ -155,7 +166,7 @@ async function roundLinear(
   const { matrix, notes } = await solver.solve({
     name: `${linear.module}.weight`,
     weight,
-    format: createFormat(chosen),
+    format,
     input,
     ...(weights && { importance: weights }),
     algebra: backend.algebra,
@@ -166,7 +177,7 @@ async function roundLinear(
   return {
     decoded,
     report: {
-      ...reportOn(linear.module, weight, decoded, chosen, notes),
+      ...reportOn(linear.module, weight, decoded, format.spec, notes),
       ...(rounding && { activation: activationName(rounding.spec) }),
       ...outputErrorOf(decoded),
     },

@@ -124,6 +124,29 @@ describe('quantize', () => {
     await close();
   });
 
+  it('gives matrices that engines run as one a tensor scale that covers them all', async () => {
+    const nvfp4: FormatSpec = { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' };
+    const float = await openModelDirectory(llama);
+    const largest = async (name: string) =>
+      toFloat32(await float.checkpoint.read(`model.layers.0.${name}.weight`)).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    for (const method of [rtn(), gptq()]) {
+      const { output } = await run({ method, calibration, format: nvfp4 });
+      const { checkpoint, close } = await openModelDirectory(output);
+      const divisor = async (name: string) => toFloat32(await checkpoint.read(`model.layers.0.${name}.weight_global_scale`))[0];
+      for (const members of [
+        ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+        ['mlp.gate_proj', 'mlp.up_proj'],
+        ['mlp.down_proj'],
+      ]) {
+        const bounds = await Promise.all(members.map(largest));
+        expect(new Set(bounds).size).toBe(members.length);
+        for (const member of members) expect(await divisor(member)).toBe(Math.fround((448 * 6) / Math.max(...bounds)));
+      }
+      await close();
+    }
+    await float.close();
+  });
+
   it.each([
     ['rtn', rtn()],
     ['gptq', gptq()],

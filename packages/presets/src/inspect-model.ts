@@ -1,7 +1,7 @@
 import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
-import { elementCount } from '@fewbit/core';
+import { elementCount, toFloat32 } from '@fewbit/core';
 import { activationName, formatName, type LayoutReading } from '@fewbit/formats';
-import { planModel } from '@fewbit/models';
+import { linears, planModel } from '@fewbit/models';
 import { weightSites } from '@fewbit/pipeline';
 import { layouts } from './layouts.js';
 import { targetsOf } from './targets.js';
@@ -36,7 +36,7 @@ export interface ModelInspection {
   readonly modules: readonly InspectedTensor[];
 }
 
-/** What a model directory holds, from its headers alone: no weights are read. */
+/** What a model directory holds, from its headers and second-level scales: no weights are read. */
 export async function inspectModel(path: string): Promise<ModelInspection> {
   const directory = await openModelDirectory(path);
   try {
@@ -46,16 +46,14 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
     const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
     const writer = writerOf(quantization);
+    const loads = reading && (await loadedBy(directory, reading));
     return {
       model: path,
       architecture: planModel(directory.config).architecture,
       parameters,
       bytes,
       bitsPerWeight: (bytes * 8) / parameters,
-      ...(reading && {
-        layout: reading.layout.id,
-        loads: targetsOf({ layout: reading.layout.id, plan: planModel(directory.config), format: (module) => reading.format(module) }),
-      }),
+      ...(reading && loads && { layout: reading.layout.id, loads }),
       ...(writer && { writer }),
       formats: [...new Set(modules.map(({ format }) => format))].map((format) => {
         const members = modules.filter((module) => module.format === format);
@@ -66,6 +64,18 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
   } finally {
     await directory.close();
   }
+}
+
+async function loadedBy({ config, checkpoint }: ModelDirectory, reading: LayoutReading): Promise<readonly string[]> {
+  const { id, sharedTensors = [] } = reading.layout;
+  const plan = planModel(config);
+  const shared = new Map<string, string>();
+  for (const { module } of linears(plan)) {
+    const names = sharedTensors.filter((name) => checkpoint.tensors.get(`${module}.${name}`)?.dtype === 'F32');
+    const held = names.map(async (name) => `${name} ${toFloat32(await checkpoint.read(`${module}.${name}`))[0]}`);
+    shared.set(module, (await Promise.all(held)).join(', '));
+  }
+  return targetsOf({ layout: id, plan, format: (module) => reading.format(module), shared: (module) => shared.get(module) ?? '' });
 }
 
 /** Quantized linears by module, with all that belongs to their weight; the other tensors as they are. */

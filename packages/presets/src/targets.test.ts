@@ -56,6 +56,9 @@ describe('targets', () => {
     const mixed: Candidate = { layout: 'compressed-tensors', plan, format: (module) => (module === odd ? undefined : int()) };
     expect(targetProblems('vllm', mixed)[0]).toMatch(/q_proj, .*k_proj, .*v_proj become one matrix .* not int4 g128 symmetric-full, float/);
     expect(targetProblems('transformers', mixed)).toEqual([]);
+    const scaled: Candidate = { ...of('compressed-tensors', int()), shared: (module) => `scale ${module === odd ? 2 : 3}` };
+    expect(targetProblems('vllm', scaled)).toEqual([expect.stringMatching(/must have one tensor scale, not scale 3, scale 2/)]);
+    expect(targetProblems('transformers', scaled)).toEqual([]);
   });
 
   it('know that packed words and Conv1D have limits', () => {

@@ -13,6 +13,8 @@ export interface Candidate {
   readonly plan: ModelPlan;
   /** The format of a linear module, or undefined where it is in float. */
   format(module: string): FormatSpec | undefined;
+  /** What a linear module's tensors hold which layers that run as one must have the same of, in words. Default: nothing, or the same. */
+  shared?(module: string): string;
 }
 
 interface Layer {
@@ -26,7 +28,7 @@ type Rule = (layer: Layer) => string | undefined;
 interface Target {
   /** The layouts that it reads, each with the rules for its layers. */
   readonly layouts: Readonly<Record<string, readonly Rule[]>>;
-  /** It runs q, k, v as one matrix, and gate and up: their formats must be the same. */
+  /** It runs q, k, v as one matrix, and gate and up: their formats and second-level scales must be the same. */
   readonly fuses: boolean;
 }
 
@@ -140,18 +142,17 @@ export function targetsOf(candidate: Candidate): readonly string[] {
   return targetNames.filter((name) => targetProblems(name, candidate).length === 0);
 }
 
-function fusionProblems({ plan, format }: Candidate): string[] {
-  return plan.blocks.flatMap(({ projections, mlp }) => {
-    const fused = [
-      projections.kind === 'separate' ? [projections.query, projections.key, projections.value] : [],
-      mlp.kind === 'gated' ? [mlp.gate, mlp.up] : [],
-    ];
-    return fused.flatMap((members) => {
+/** The linears of one input are what is fused. */
+function fusionProblems({ plan, format, shared = () => '' }: Candidate): string[] {
+  return plan.blocks.flatMap(({ sites }) =>
+    sites.flatMap(({ linears: members }) => {
+      const who = `${members.map(({ module }) => module).join(', ')} become one matrix and must have one`;
       const names = new Set(members.map(({ module }) => nameOf(format(module))));
-      if (names.size <= 1) return [];
-      return [`${members.map(({ module }) => module).join(', ')} become one matrix and must have one format, not ${[...names].join(', ')}`];
-    });
-  });
+      if (names.size > 1) return [`${who} format, not ${[...names].join(', ')}`];
+      const scales = new Set(members.map(({ module }) => shared(module)));
+      return scales.size > 1 ? [`${who} tensor scale, not ${[...scales].join(', ')}`] : [];
+    }),
+  );
 }
 
 function nameOf(spec: FormatSpec | undefined): string {

@@ -16,7 +16,7 @@ export interface NvParams extends FloatParams {
 /**
  * Floats under E4M3 scales under one float32 scale for the tensor (NVIDIA's NVFP4). Float32 operations as compressed-tensors orders them:
  * divisor = 448·largest ÷ absmax of the tensor, block = E4M3(divisor·(absmax of the tile ÷ largest)).
- * `bind` takes the divisor from a matrix; an unbound format takes each tile for a matrix of its own.
+ * `bind` takes the divisor from all matrices that share it; an unbound format takes each tile for a matrix of its own.
  */
 export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
   return boundTo(undefined);
@@ -28,7 +28,7 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
       spec,
       levels: 2 ** bits,
       tile: (rows, cols) => tileSize(spec.granularity, rows, cols),
-      bind: (weight) => boundTo(tensorDivisor(absMax(weight), largest)),
+      ...(given === undefined && { bind: (...weights) => boundTo(tensorDivisor(Math.max(...weights.map(absMax)), largest)) }),
       fit(tile, shrink = 1) {
         const divisor = divisorOf(tile);
         const step = Math.fround(Math.fround(absMax(tile) * Math.fround(shrink)) / largest);
