@@ -14,13 +14,13 @@ export function syntheticWeights(plan: ModelPlan, format: FormatSpec, headFormat
   const sizes = new Map(linears(plan).map(({ module, rows, cols }) => [module, { rows, cols, spec: format }]));
   sizes.set(head, { rows: plan.vocabulary, cols: plan.hidden, spec: headFormat });
   const quantized = async (module: string) => {
-    const { rows, cols, spec } = sizes.get(module)!;
-    return randomCodes(rows, cols, spec, seed);
+    const size = sizes.get(module);
+    return size && randomCodes(size.rows, size.cols, size.spec, seed);
   };
   return {
     plan,
     quantized,
-    linear: async (module) => decodeMatrix(await quantized(module)),
+    linear: async (module) => decodeMatrix((await quantized(module))!),
     async vector(name) {
       if (name !== plan.embedding.tokens && name !== plan.head.weight)
         return { shape: [plan.hidden], data: new Float32Array(plan.hidden).fill(1) };
@@ -31,11 +31,16 @@ export function syntheticWeights(plan: ModelPlan, format: FormatSpec, headFormat
   };
 }
 
-/** `source` with its float linears rounded to the nearest levels of `format`. */
-export function roundedWeights(source: WeightSource, format: FormatSpec): WeightSource {
-  const quantized = async (module: string) =>
-    (await source.quantized(module)) ?? encodeMatrix(await source.linear(module), createFormat(format));
-  return { ...source, quantized, linear: async (module) => decodeMatrix(await quantized(module)) };
+/** `source` with its float linears rounded to the nearest levels of `format`, its head to those of `headFormat`. */
+export function roundedWeights(source: WeightSource, format: FormatSpec, headFormat: FormatSpec): WeightSource {
+  const { embedding, head, vocabulary, hidden } = source.plan;
+  const round = async (module: string) => {
+    const name = `${module}.weight`;
+    if (name === head.weight) return encodeMatrix(matrix(vocabulary, hidden, (await source.vector(name)).data), createFormat(headFormat));
+    return name === embedding.tokens ? undefined : encodeMatrix(await source.linear(module), createFormat(format));
+  };
+  const quantized = async (module: string) => (await source.quantized(module)) ?? (await round(module));
+  return { ...source, quantized, linear: async (module) => decodeMatrix((await quantized(module))!) };
 }
 
 export function randomMatrix(rows: number, cols: number, seed: number): Matrix {

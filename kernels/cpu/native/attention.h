@@ -2,6 +2,7 @@
 // query heads that share a key-value head, so that keys and values are packed once for them.
 #pragma once
 
+#include "attention-of-few.h"
 #include "functions.h"
 #include "micro-kernel.h"
 
@@ -77,7 +78,8 @@ inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, fl
   task.most[row] = top;
 }
 
-void attention(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
+/** Attention of many queries. */
+void attentionByBlocks(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
   constexpr int columns = tileColumns<float>;
   const auto [m, heads, keyValueHeads, headSize, scale, start, window, softcap] = shape;
   const Index group = heads / keyValueHeads;
@@ -141,6 +143,11 @@ void attention(Pool &pool, const float *q, const float *k, const float *v, float
       for (Index d = 0; d < headSize; d++) to[d] = task.mixed[row * task.padded + d] * inverse;
     }
   });
+}
+
+void attention(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
+  if (shape.m <= fewQueries) attentionOfFew(pool, q, k, v, out, shape);
+  else attentionByBlocks(pool, q, k, v, out, shape);
 }
 
 }  // namespace

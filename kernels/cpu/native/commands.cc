@@ -76,6 +76,14 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       kernels.widenRows(pool, table, indices.data(), out, Index(indices.size()), n);
       break;
     }
+    case Command::unpackRows: {
+      const auto *packed = of.array<char>();
+      auto *out = of.array();
+      const QuantizedShape shape = of.quantized();
+      const auto indices = of.indices();
+      kernels.unpackRows(pool, packed, shape, indices.data(), Index(indices.size()), out);
+      break;
+    }
     case Command::pickRows: {
       const auto *table = of.array<char>();
       auto *out = of.array<char>();

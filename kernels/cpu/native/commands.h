@@ -12,6 +12,7 @@ enum class Command {
   matmulShort,
   matmulQuantized,
   widenRows,
+  unpackRows,
   pickRows,
   copyRows,
   attention,

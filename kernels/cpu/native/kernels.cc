@@ -31,7 +31,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::matmulQuantized,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::crossEntropy, ::copyRows,
     ::stream,
 };

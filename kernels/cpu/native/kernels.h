@@ -51,6 +51,8 @@ struct Kernels {
   /** One code per byte, row-major, and a scale and zero point for each tile of tileRows × group → the form that `matmulQuantized` reads. */
   void (*packCodes)(Pool &, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &,
                     char *packed);
+  /** Rows of a packed weight, decoded: out [count, cols]. */
+  void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul` with x rounded to 16 bits. */
   void (*matmulQuantized)(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
   /** into [a, b] += xᵀ·y over `rows` rows; symmetric where y is x. */

@@ -78,6 +78,17 @@ inline uint16_t halfOf(uint32_t word) {
   return exponent < 102 ? uint16_t(sign) : uint16_t(sign | (fraction | 0x800000) >> (126 - exponent));
 }
 
+inline float scaleAt(const char *scales, Index row, ScaleType type) {
+  if (type == ScaleType::f32) return reinterpret_cast<const float *>(scales)[row];
+  const uint32_t half = reinterpret_cast<const uint16_t *>(scales)[row];
+  const uint32_t word = type == ScaleType::bf16 ? half << 16 : (half & 0x7fff) << 13;
+  float value;
+  memcpy(&value, &word, 4);
+  // f16: exponent and fraction in place, then the bias by a multiplication, which makes subnormal numbers right as well.
+  if (type == ScaleType::f16) value *= half & 0x8000 ? -5.192296858534828e33f : 5.192296858534828e33f;
+  return value;
+}
+
 /** codes [rows, cols], one scale (float32) and zero point per tile → `packed`. Tiles are tileRows × shape.group, `across` of them side by side. */
 void packCodes(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
                char *packed) {
@@ -107,6 +118,29 @@ void packCodes(Pool &pool, const uint8_t *codes, const float *scales, const uint
           memcpy(at + bytes.codes + r * 2, &half, 2);
         }
         if (shape.ownZeros) at[bytes.codes + bytes.scales + r] = char(zeros[tile]);
+      }
+    }
+  });
+}
+
+/** Rows `indices` of a packed weight, decoded → out [count, cols]. */
+void unpackRows(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
+  const Chunks chunks(shape.cols, shape.group);
+  const ChunkBytes bytes(shape, chunks);
+  const int mask = (1 << shape.slot) - 1;
+  parallel(pool, count, 0, [&](Index at, char *) {
+    const Index row = indices[at], r = row % blockRows;
+    const char *chunk = packed + row / blockRows * chunks.count * bytes.all;
+    for (Index c = 0; c < chunks.count; c++, chunk += bytes.all) {
+      const float scale = scaleAt(chunk + bytes.codes, r, shape.scaleType);
+      const int zero = shape.ownZeros ? uint8_t(chunk[bytes.codes + bytes.scales + r]) : shape.zero;
+      float *to = out + at * shape.cols + chunks.start(c);
+      for (Index i = 0; i < chunks.end(c) - chunks.start(c); i++) {
+        Index vector;
+        int bit;
+        placeOf(i, shape.slot, vector, bit);
+        const int code = uint8_t(chunk[(vector * blockRows + r) * 4 + bit / 8]) >> bit % 8 & mask;
+        to[i] = float(code - zero) * scale;
       }
     }
   });

@@ -7,6 +7,7 @@ const commands = [
   'matmulShort',
   'matmulQuantized',
   'widenRows',
+  'unpackRows',
   'pickRows',
   'copyRows',
   'attention',

@@ -1,4 +1,4 @@
-import type { DeviceTensor, Heap, HostMemory, Ops } from '@fewbit/kernels';
+import type { DeviceTensor, Heap, HostMemory, HostTensor, Ops } from '@fewbit/kernels';
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
@@ -13,6 +13,7 @@ export function cpuOps(
   const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   const countOf = (tensor: DeviceTensor) => find(tensor).data.length;
+  const weightOf = (tensor: DeviceTensor) => findWeight(tensor) as HostTensor<NativeArray> & { readonly form?: WeightForm };
   /** Frequencies that were put into native memory once. */
   const known = new WeakMap<Float32Array, NativeArray>();
   const native = (data: Float32Array) => {
@@ -33,20 +34,18 @@ export function cpuOps(
   };
   return {
     embed(table, tokens) {
-      const n = columnsOf(table);
-      const weight = findWeight(table);
-      const isShort = 'form' in weight && (weight.form as WeightForm).kind === 'bf16';
-      const from = isShort ? weight.data.address : addressOf(table);
-      const out = allocate([tokens.length, n]);
-      queue.push(isShort ? 'widenRows' : 'pickRows', [from, out.data.address, n], tokens);
+      const { data, form } = weightOf(table);
+      const out = allocate([tokens.length, columnsOf(table)]);
+      const operands = [data.address, out.data.address];
+      if (form?.kind === 'codes') queue.push('unpackRows', [...operands, ...form.shape.map(Number)], tokens);
+      else queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', [...operands, columnsOf(table)], tokens);
       return out;
     },
 
     matmul(x, w, bias) {
       const [m, k, n] = [x.shape[0]!, x.shape[1]!, w.shape[0]!];
-      const weight = findWeight(w);
-      const form = 'form' in weight ? (weight.form as WeightForm) : undefined;
-      const operands = [addressOf(x), weight.data.address, bias ? addressOf(bias) : 0];
+      const { data, form } = weightOf(w);
+      const operands = [addressOf(x), data.address, bias ? addressOf(bias) : 0];
       const out = allocate([m, n]);
       operands.push(out.data.address, m);
       if (form?.kind === 'codes') queue.push('matmulQuantized', [...operands, ...form.shape.map(Number)]);

@@ -91,8 +91,8 @@ export interface Algebra {
 }
 
 /**
- * Weights in forms of a backend's own: codes, or the shortest floats that hold every value. `matmul` takes such a tensor as `w`, and `embed`
- * one made of floats as its table; nothing else does.
+ * Weights in forms of a backend's own: codes, or the shortest floats that hold every value. `matmul` takes such a tensor as `w`, `embed` as its
+ * table; nothing else does.
  */
 export interface WeightForms {
   /** Why there is no form for such a matrix (decode it then), or undefined. */

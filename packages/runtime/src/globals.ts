@@ -3,25 +3,29 @@ import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { applyNorm } from './apply-norm.js';
 import { freeBlock, loadTensors, normTensors, uploadVector } from './load-block.js';
+import { loadWeight, type WeightOptions } from './load-linear.js';
 import type { BlockWeights, WeightSource } from './types.js';
 
 /** The weights outside the blocks, by tensor name: embeddings, final norm, head. */
 export type Globals = BlockWeights;
 
 /** Puts the weights outside the blocks into the backend's memory, where they stay until `freeGlobals`. */
-export function loadGlobals(source: WeightSource, backend: Backend): Promise<Globals> {
+export function loadGlobals(source: WeightSource, backend: Backend, options: WeightOptions = {}): Promise<Globals> {
   const { embedding, finalNorm, head } = source.plan;
   const tables = new Set([embedding.tokens, head.weight]);
   const vectors = [...(embedding.positions ? [embedding.positions] : []), ...normTensors(finalNorm)];
   return loadTensors(backend, async (weights) => {
-    for (const name of tables) weights.set(name, await uploadTable(source, name, backend));
+    for (const name of tables) weights.set(name, await uploadTable(source, name, backend, options));
     for (const name of vectors) weights.set(name, await uploadVector(source, name, backend));
   });
 }
 
-async function uploadTable(source: WeightSource, name: string, backend: Backend): Promise<DeviceTensor> {
-  const { data, shape } = await source.vector(name);
-  return backend.weights ? backend.weights.upload(matrix(shape[0]!, shape[1]!, data)) : backend.upload(data, shape);
+function uploadTable(source: WeightSource, name: string, backend: Backend, options: WeightOptions): Promise<DeviceTensor> {
+  const read = async () => {
+    const { data, shape } = await source.vector(name);
+    return matrix(shape[0]!, shape[1]!, data);
+  };
+  return loadWeight(source, name.replace(/\.weight$/, ''), read, backend, options);
 }
 
 export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;

@@ -20,7 +20,7 @@ export interface LogitsOptions {
 export interface Model {
   readonly plan: ModelPlan;
   readonly backend: Backend;
-  /** Quantized linears whose weights are held as float32, each with the reason. */
+  /** Quantized weights that are held as float32, each with the reason. */
   readonly decoded: ReadonlyMap<string, string>;
   /** Logits after each token, [tokens, vocabulary], or after the last one, [1, vocabulary]. */
   logits(tokens: Uint32Array, options?: LogitsOptions): Promise<Matrix>;
@@ -43,10 +43,10 @@ export async function openModel(
   { decode = false }: Pick<WeightOptions, 'decode'> = {},
 ): Promise<Model> {
   const { plan } = source;
-  const globals = await loadGlobals(source, backend);
-  const blocks: LoadedBlock[] = [];
   const decoded = new Map<string, string>();
   const options: WeightOptions = { decode, onDecoded: (module, reason) => decoded.set(module, reason) };
+  const globals = await loadGlobals(source, backend, options);
+  const blocks: LoadedBlock[] = [];
   const close = async () => {
     for (const { weights } of blocks) freeBlock(weights, backend);
     freeGlobals(globals, backend);

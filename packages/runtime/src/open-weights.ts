@@ -1,9 +1,9 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
 import { type ActivationRounding, decodeMatrix, type Layout, type LayoutReading } from '@fewbit/formats';
-import { checkTensors, type LinearPlan, planModel } from '@fewbit/models';
+import { checkTensors, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
-import { weightReader } from './weight-reader.js';
+import { type CodedWeight, tablePlan, weightReader } from './weight-reader.js';
 
 /**
  * The weights of a float checkpoint, or of one that a layout of `layouts` (default: none) recognises, read tensor by tensor. The directory stays its
@@ -16,12 +16,10 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
   const reading = readQuantization(await quantizationConfig(directory), layouts);
   checkTensors(plan, checkpoint.tensors, (module) => reading?.format(module) !== undefined);
 
+  const tables = [plan.embedding.tokens, plan.head.weight];
   const readFloat = async (name: string) => {
-    const shape = [plan.vocabulary, plan.hidden] as const;
-    if ((name === plan.embedding.tokens || name === plan.head.weight) && !checkpoint.tensors.has(name)) {
-      const codes = await readCodes({ module: name.replace(/\.weight$/, ''), rows: shape[0], cols: shape[1] });
-      if (codes) return { shape, data: decodeMatrix(codes).data };
-    }
+    const codes = tables.includes(name) ? await readCodes(tablePlan(plan, name)) : undefined;
+    if (codes) return { shape: [codes.rows, codes.cols], data: decodeMatrix(codes).data };
     const tensor = await checkpoint.read(name);
     if (!isFloat(tensor.dtype)) {
       throw new FewbitError('unsupported', `${name} is stored as ${tensor.dtype}, but config.json does not say that it is quantized.`);
@@ -37,9 +35,10 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return local;
   };
 
-  const readCodes = async ({ module, rows, cols }: Pick<LinearPlan, 'module' | 'rows' | 'cols'>) => {
+  const readCodes = async ({ module, rows, cols }: CodedWeight) => {
     const spec = reading?.format(module);
-    if (!reading || !spec) return undefined;
+    const name = `${module}.weight`;
+    if (!reading || !spec || (tables.includes(name) && checkpoint.tensors.has(name))) return undefined;
     const local = await localTensors(module);
     return named(module, () => reading.layout.unpack(local, spec, rows, cols));
   };

@@ -8,7 +8,7 @@ export interface WeightSource {
   readonly plan: ModelPlan;
   /** A linear's weight as [out, in] (transposed and dequantized where the file is not so), by module path. */
   linear(module: string): Promise<Matrix>;
-  /** The codes of a quantized linear, or undefined where it is stored in float. */
+  /** The codes of a quantized linear, of the embedding or the head; undefined where it is stored in float. */
   quantized(module: string): Promise<QuantizedMatrix | undefined>;
   /** How the inputs of a linear are rounded, or undefined where they are not. A source without it rounds none. */
   activation?(module: string): Promise<ActivationRounding | undefined>;

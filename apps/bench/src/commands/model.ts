@@ -95,8 +95,8 @@ async function openSource(path: string | undefined, options: Options): Promise<S
   if ((path === undefined) === (shape === undefined)) {
     throw new FewbitError('usage', `Give either a model directory or --shape (one of: ${shapeNames.join(', ')}).`);
   }
+  const headSpec = parseWeights('int8', group);
   if (shape !== undefined) {
-    const headSpec = parseWeights('int8', group);
     return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), format, spec, close: async () => undefined };
   }
   const directory = await openModelDirectory(path!);
@@ -106,7 +106,7 @@ async function openSource(path: string | undefined, options: Options): Promise<S
     const close = () => directory.close();
     return stored
       ? { name: path!, source, format: formatFamily(stored), spec: stored, close }
-      : { name: path!, source: roundedWeights(source, spec), format, spec, close };
+      : { name: path!, source: roundedWeights(source, spec, headSpec), format, spec, close };
   } catch (error) {
     await directory.close();
     throw error;
