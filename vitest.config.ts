@@ -19,7 +19,7 @@ export default defineConfig({
     projects: [
       project('default', ['{packages,kernels,apps,tooling}/*/{src,test}/**/*.test.ts'], { exclude: [...reference, ...interop] }),
       project('reference', reference, { testTimeout: 600_000 }),
-      project('interop', interop, { testTimeout: 600_000 }), // each starts a Python with torch
+      project('interop', interop, { testTimeout: 600_000 }), // each file starts a Python with torch
     ],
   },
 });

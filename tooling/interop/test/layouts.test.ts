@@ -6,7 +6,8 @@ import { scoredWindows } from '@fewbit/eval';
 import { openBackend, openPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
 import { shared } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasModule, python, runTransformers } from '../src/run-transformers.js';
+import { greedy, relativeDistance } from '../src/compare.js';
+import { hasModule, python, startTransformers, type Transformers } from '../src/transformers.js';
 
 interface Case {
   readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
@@ -67,65 +68,40 @@ const path = shared('models/babyllama-1m');
 describe.skipIf(!python || !path || !text)('other programs load what Fewbit writes', () => {
   let folder: string;
   let backend: Awaited<ReturnType<typeof openBackend>>['backend'];
+  let transformers: Transformers;
   beforeAll(async () => {
+    transformers = startTransformers();
     folder = await mkdtemp(join(tmpdir(), 'fewbit-layouts-'));
     ({ backend } = await openBackend());
   });
   afterAll(async () => {
+    await transformers?.close();
     await backend?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
   });
 
   for (const [title, entry] of Object.entries(cases)) {
-    it.skipIf(!entry || !hasModule(entry.needs))(
-      title,
-      async () => {
-        const { recipe, dtype, within = 2e-3 } = entry!;
-        const output = join(folder, title.replace(/\W+/g, '-'));
-        await quantizePretrained({ ...recipe, model: path!, output }, { backend });
-        const { model, tokenizer, close } = await openPretrained(output, backend);
-        const encode = (part: string, addSpecialTokens: boolean) => tokenizer.encode(part, { addSpecialTokens });
-        const [window] = scoredWindows(await readDocuments(text!), { protocol: 'gptq', context: 128, encode });
-        const prompt = encode('Once upon a time', true);
-        const theirs = await runTransformers(output, {
-          ids: window!.tokens,
-          prompt,
-          max_tokens: 24,
-          windows: [],
-          ...(dtype && { dtype }),
-        });
-        const logits = await model.logits(window!.tokens);
-        const difference = relativeDistance(logits.data, theirs.logits);
-        expect(difference).toBeLessThan(within);
-        expect(await greedy(model, prompt, 24)).toEqual(theirs.greedy);
-        await close();
-      },
-      600_000, // 8 bits take GPTQModel minutes on a busy machine
-    );
+    it.skipIf(!entry || !hasModule(entry.needs))(title, async () => {
+      const { recipe, dtype, within = 2e-3 } = entry!;
+      const output = join(folder, title.replace(/\W+/g, '-'));
+      await quantizePretrained({ ...recipe, model: path!, output }, { backend });
+      const { model, tokenizer, close } = await openPretrained(output, backend);
+      const encode = (part: string, addSpecialTokens: boolean) => tokenizer.encode(part, { addSpecialTokens });
+      const [window] = scoredWindows(await readDocuments(text!), { protocol: 'gptq', context: 128, encode });
+      const prompt = encode('Once upon a time', true);
+      const theirs = await transformers.run({
+        model: output,
+        ids: window!.tokens,
+        prompt,
+        max_tokens: 24,
+        windows: [],
+        ...(dtype && { dtype }),
+      });
+      const logits = await model.logits(window!.tokens);
+      const difference = relativeDistance(logits.data, theirs.logits);
+      expect(difference).toBeLessThan(within);
+      expect(await greedy(model, prompt, 24)).toEqual(theirs.greedy);
+      await close();
+    });
   }
 });
-
-async function greedy(
-  model: { logits(tokens: Uint32Array): Promise<{ rows: number; cols: number; data: Float32Array }> },
-  prompt: Uint32Array,
-  count: number,
-) {
-  const ids = [...prompt];
-  for (let i = 0; i < count; i++) {
-    const { rows, cols, data } = await model.logits(Uint32Array.from(ids));
-    const last = data.subarray((rows - 1) * cols);
-    ids.push(last.indexOf(last.reduce((a, b) => Math.max(a, b))));
-  }
-  return ids.slice(prompt.length);
-}
-
-function relativeDistance(a: Float32Array, b: Float32Array): number {
-  expect(a.length).toBe(b.length);
-  let distance = 0;
-  let norm = 0;
-  for (let i = 0; i < b.length; i++) {
-    distance += (a[i]! - b[i]!) ** 2;
-    norm += b[i]! ** 2;
-  }
-  return Math.sqrt(distance / norm);
-}

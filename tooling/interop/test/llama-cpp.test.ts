@@ -7,7 +7,8 @@ import { openBackend, openPretrained, quantizePretrained } from '@fewbit/presets
 import { openModel, openWeights } from '@fewbit/runtime';
 import { embeddedModel, goldenModels, shared } from '@fewbit/testkit';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openLlamaCpp } from '../src/run-llama-cpp.js';
+import { likeliest, loss, relativeDistance } from '../src/compare.js';
+import { openLlamaCpp } from '../src/llama-cpp.js';
 
 const llamaCpp = await openLlamaCpp((reason) => console.warn(`llama.cpp does not run here: ${reason}`));
 const { backend } = await openBackend();
@@ -120,22 +121,3 @@ const characters = {
   decoder: { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
   model: { type: 'BPE', unk_token: '<unk>', vocab: { '<unk>': 0, a: 1, b: 2, '\u2581': 3 }, merges: [] },
 };
-
-function loss(logits: Float32Array, target: number): number {
-  const most = logits.reduce((a, b) => Math.max(a, b));
-  return Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0)) + most - logits[target]!;
-}
-
-function likeliest(logits: Float32Array): number {
-  return logits.indexOf(logits.reduce((a, b) => Math.max(a, b)));
-}
-
-function relativeDistance(a: Float32Array, b: Float32Array): number {
-  expect(a.length).toBe(b.length);
-  let [distance, norm] = [0, 0];
-  for (let i = 0; i < b.length; i++) {
-    distance += (a[i]! - b[i]!) ** 2;
-    norm += b[i]! ** 2;
-  }
-  return Math.sqrt(distance / norm);
-}

@@ -6,7 +6,8 @@ import { scoredWindows } from '@fewbit/eval';
 import { openBackend, openPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
 import { embeddedModel, shared } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { python, runTransformers } from '../src/run-transformers.js';
+import { greedy, relativeDistance } from '../src/compare.js';
+import { python, startTransformers, type Transformers } from '../src/transformers.js';
 
 /** What each case writes, by a short name: what the pinned transformers reads. It refuses ragged groups and one int8 scale per tensor. */
 const recipes: Record<string, Omit<QuantizeJob, 'model' | 'output'>> = {
@@ -33,11 +34,14 @@ function atShared(model: string) {
 describe.skipIf(!python)('transformers with compressed-tensors', () => {
   let folder: string;
   let backend: Awaited<ReturnType<typeof openBackend>>['backend'];
+  let transformers: Transformers;
   beforeAll(async () => {
+    transformers = startTransformers();
     folder = await mkdtemp(join(tmpdir(), 'fewbit-interop-'));
     ({ backend } = await openBackend());
   });
   afterAll(async () => {
+    await transformers?.close();
     await backend?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
   });
@@ -53,7 +57,13 @@ describe.skipIf(!python)('transformers with compressed-tensors', () => {
         const windows = scoredWindows(await readDocuments(text), { protocol: 'gptq', context: 128, encode }).slice(0, 12);
         const ids = windows[0]!.tokens;
         const start = encode(prompt, true);
-        const theirs = await runTransformers(output, { ids, prompt: start, max_tokens: 24, windows: windows.map(({ tokens }) => tokens) });
+        const theirs = await transformers.run({
+          model: output,
+          ids,
+          prompt: start,
+          max_tokens: 24,
+          windows: windows.map(({ tokens }) => tokens),
+        });
 
         const logits = await ours.logits(ids);
         expect(relativeDistance(logits.data, theirs.logits)).toBeLessThan(1e-3);
@@ -72,28 +82,3 @@ describe.skipIf(!python)('transformers with compressed-tensors', () => {
     }
   }
 });
-
-async function greedy(
-  model: { logits(tokens: Uint32Array): Promise<{ rows: number; cols: number; data: Float32Array }> },
-  prompt: Uint32Array,
-  count: number,
-) {
-  const ids = [...prompt];
-  for (let i = 0; i < count; i++) {
-    const { rows, cols, data } = await model.logits(Uint32Array.from(ids));
-    const last = data.subarray((rows - 1) * cols);
-    ids.push(last.indexOf(last.reduce((a, b) => Math.max(a, b))));
-  }
-  return ids.slice(prompt.length);
-}
-
-function relativeDistance(a: Float32Array, b: Float32Array): number {
-  expect(a.length).toBe(b.length);
-  let distance = 0;
-  let norm = 0;
-  for (let i = 0; i < b.length; i++) {
-    distance += (a[i]! - b[i]!) ** 2;
-    norm += b[i]! ** 2;
-  }
-  return Math.sqrt(distance / norm);
-}
