@@ -70,7 +70,7 @@ export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => Ke
         [m, keyWidth],
         [m, keyWidth],
       ],
-      ([q, k, v]) => ops.attention(q!, k!, v!, { ...options, start: 0 }),
+      ([q, k, v]) => ops.attention(q!, [k!], [v!], { ...options, start: 0 }),
     ), // prettier-ignore
     on(
       'attention',
@@ -81,7 +81,7 @@ export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => Ke
         [m, keyWidth],
         [m, keyWidth],
       ],
-      ([q, k, v]) => ops.attention(q!, k!, v!, { ...options, start: m - 1 }),
+      ([q, k, v]) => ops.attention(q!, [k!], [v!], { ...options, start: m - 1 }),
     ), // prettier-ignore
     on('crossEntropy', 'GB/s', 4 * few * vocabulary, [[few, vocabulary]], ([logits]) => ops.crossEntropy(logits!, new Uint32Array(few))),
   ];

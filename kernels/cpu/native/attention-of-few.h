@@ -82,22 +82,27 @@ inline void attendStretch(const float *q, const float *k, const float *v, Index 
   }
 }
 
-void attentionOfFew(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
-  const auto [m, heads, keyValueHeads, headSize, scale, start, window, softcap] = shape;
+void attentionOfFew(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
+  const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
   const Index group = heads / keyValueHeads, width = keyValueHeads * headSize, rows = m * heads;
   const auto firstKey = [&, start = start, window = window](Index query) { return window > 0 ? largerOf(0, start + query + 1 - window) : 0; };
-  const Index firstStretch = firstKey(0) / stretchKeys, stretches = quotientUp(start + m, stretchKeys) - firstStretch;
+  // Each page is cut into stretches by itself.
+  const Index stretchesOfPage = quotientUp(pageRows, stretchKeys);
+  const auto stretchOf = [&, pageRows = pageRows](Index key) { return key / pageRows * stretchesOfPage + key % pageRows / stretchKeys; };
+  const Index firstStretch = stretchOf(firstKey(0)), stretches = stretchOf(start + m - 1) + 1 - firstStretch;
   const Index size = PartialAttention::floats(headSize);
   float *partials = reinterpret_cast<float *>(pool.workspace(stretches * rows * size * sizeof(float)));
 
-  parallel(pool, stretches, 0, [&, start = start, headSize = headSize, scale = scale, softcap = softcap, heads = heads, m = m](Index stretch, char *) {
-    const Index begin = (firstStretch + stretch) * stretchKeys;
+  parallel(pool, stretches, 0, [&, start = start, headSize = headSize, scale = scale, softcap = softcap, heads = heads, m = m, pageRows = pageRows](Index stretch, char *) {
+    const Index page = (firstStretch + stretch) / stretchesOfPage, firstOfPage = page * pageRows;
+    const Index begin = firstOfPage + (firstStretch + stretch) % stretchesOfPage * stretchKeys;
+    const Index end = smallerOf(begin + stretchKeys, firstOfPage + pageRows);
     for (Index query = 0; query < m; query++) {
-      const Index from = largerOf(begin, firstKey(query)), to = smallerOf(begin + stretchKeys, start + query + 1);
+      const Index from = largerOf(begin, firstKey(query)), to = smallerOf(end, start + query + 1);
       for (Index head = 0; head < heads; head++) {
         const PartialAttention partial(partials + (stretch * rows + query * heads + head) * size, headSize);
-        const Index at = from * width + head / group * headSize;
-        if (from < to) attendStretch(q + (query * heads + head) * headSize, k + at, v + at, width, headSize, to - from, scale, softcap, partial);
+        const Index at = (from - firstOfPage) * width + head / group * headSize;
+        if (from < to) attendStretch(q + (query * heads + head) * headSize, k[page] + at, v[page] + at, width, headSize, to - from, scale, softcap, partial);
         else *partial.most = -3e38f, *partial.total = 0, memset(partial.mixed, 0, headSize * sizeof(float));
       }
     }

@@ -79,9 +79,9 @@ inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, fl
 }
 
 /** Attention of many queries. */
-void attentionByBlocks(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
+void attentionByBlocks(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
   constexpr int columns = tileColumns<float>;
-  const auto [m, heads, keyValueHeads, headSize, scale, start, window, softcap] = shape;
+  const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
   const Index group = heads / keyValueHeads;
   const Index queriesPerTask = largerOf(1, smallerOf(m, attentionRows / group));
   const Index blocks = quotientUp(m, queriesPerTask);
@@ -107,11 +107,12 @@ void attentionByBlocks(Pool &pool, const float *q, const float *k, const float *
 
     const Index last = start + firstQuery + queries;
     const Index first = window > 0 ? largerOf(0, start + firstQuery - window + 1) : 0;
-    for (Index key = first; key < last; key += keyStep) {
-      const Index count = smallerOf(keyStep, last - key);
+    for (Index key = first, count; key < last; key += count) {
+      const Index page = key / pageRows, rowOfPage = key % pageRows;
+      count = smallerOf(keyStep, smallerOf(last - key, pageRows - rowOfPage));
       const Index keyPanels = quotientUp(count, columns);
       for (Index panel = 0; panel < keyPanels; panel++) {
-        const View<float> lines{k + (key + panel * columns) * keyWidth + head * headSize, keyWidth, 1};
+        const View<float> lines{k[page] + (rowOfPage + panel * columns) * keyWidth + head * headSize, keyWidth, 1};
         packPanel<columns>(lines, smallerOf(columns, count - panel * columns), headSize, task.keys + panel * headSize * columns);
         for (Index p = 0; p < task.panels; p++)
           tile(headSize, task.queries + p * headSize * tileRows, task.keys + panel * headSize * columns,
@@ -130,7 +131,7 @@ void attentionByBlocks(Pool &pool, const float *q, const float *k, const float *
         for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
       }
       for (Index d = 0; d < headSize; d += columns) {
-        const View<float> lines{v + key * keyWidth + head * headSize + d, 1, keyWidth};
+        const View<float> lines{v[page] + rowOfPage * keyWidth + head * headSize + d, 1, keyWidth};
         float *panel = task.values + d * keyStep;
         packPanel<columns>(lines, smallerOf(columns, headSize - d), count, panel);
         for (Index p = 0; p < task.panels; p++)
@@ -145,7 +146,7 @@ void attentionByBlocks(Pool &pool, const float *q, const float *k, const float *
   });
 }
 
-void attention(Pool &pool, const float *q, const float *k, const float *v, float *out, AttentionShape shape) {
+void attention(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
   if (shape.m <= fewQueries) attentionOfFew(pool, q, k, v, out, shape);
   else attentionByBlocks(pool, q, k, v, out, shape);
 }

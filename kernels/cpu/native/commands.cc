@@ -14,6 +14,11 @@ class Operands {
   T *array() {
     return reinterpret_cast<T *>(static_cast<uintptr_t>(*at++));
   }
+  std::vector<const float *> arrays(Index count) {
+    std::vector<const float *> list;
+    for (Index i = 0; i < count; i++) list.push_back(array());
+    return list;
+  }
   Index index() { return static_cast<Index>(*at++); }
   double number() { return *at++; }
   bool flag() { return *at++ != 0; }
@@ -102,13 +107,15 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       break;
     }
     case Command::attention: {
-      const auto *q = of.array(), *k = of.array(), *v = of.array();
+      const auto *q = of.array();
       auto *out = of.array();
       AttentionShape shape{};
-      for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window}) *size = of.index();
+      for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window, &shape.pageRows}) *size = of.index();
       shape.scale = float(of.number());
       shape.softcap = float(of.number());
-      kernels.attention(pool, q, k, v, out, shape);
+      const Index pages = of.index();
+      const auto k = of.arrays(pages), v = of.arrays(pages);
+      kernels.attention(pool, q, k.data(), v.data(), out, shape);
       break;
     }
     case Command::rmsNorm: {

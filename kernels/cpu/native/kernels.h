@@ -14,6 +14,8 @@ struct AttentionShape {
   Index start;
   /** Positions seen; 0 for all. */
   Index window;
+  /** Positions per page of k and v. */
+  Index pageRows;
   /** 0 for none. */
   float softcap;
 };
@@ -63,7 +65,8 @@ struct Kernels {
   bool (*solve)(Pool &, const double *h, Index n, const double *b, double *out, Index rows);
   void (*subtractProduct)(Pool &, double *c, const double *a, const double *b, UpdateShape);
   void (*product)(Pool &, const double *a, const double *b, double *c, Index rows, Index k, Index n);
-  void (*attention)(Pool &, const float *q, const float *k, const float *v, float *out, AttentionShape);
+  /** k and v: their pages. */
+  void (*attention)(Pool &, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape);
   /** Over `rows` segments of n. */
   void (*rmsNorm)(Pool &, const float *x, const float *gain, float *out, Index rows, Index n, double epsilon, float gainOffset);
   void (*layerNorm)(Pool &, const float *x, const float *gain, const float *bias, float *out, Index rows, Index n, double epsilon);

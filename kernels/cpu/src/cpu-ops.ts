@@ -90,9 +90,10 @@ export function cpuOps(
     },
 
     attention(q, k, v, { heads, keyValueHeads, headSize, scale, start, window = 0, softcap = 0 }) {
-      const operands = [addressOf(q), addressOf(k), addressOf(v)];
+      const [queries, pages] = [addressOf(q), [...k, ...v].map(addressOf)];
       const out = allocate(q.shape);
-      queue.push('attention', [...operands, out.data.address, q.shape[0]!, heads, keyValueHeads, headSize, start, window, scale, softcap]);
+      const sizes = [q.shape[0]!, heads, keyValueHeads, headSize, start, window, k[0]!.shape[0]!, scale, softcap];
+      queue.push('attention', [queries, out.data.address, ...sizes, k.length, ...pages]);
       return out;
     },
 

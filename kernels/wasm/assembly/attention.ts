@@ -10,7 +10,8 @@ import { packLeft, packRight } from './pack';
 import { largest, loadUpTo, madd, storeUpTo, sum } from './vector';
 
 /**
- * Arguments: q, k, v, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all), softcap (0: none).
+ * Arguments: q, addresses of the pages of k, those of v, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all),
+ * softcap (0: none), positions per page.
  * A task is up to 80 query rows of one head. Scratch: see the offsets below.
  */
 export function attention(task: i32, scratch: usize): void {
@@ -19,6 +20,7 @@ export function attention(task: i32, scratch: usize): void {
   const size = integer(7);
   const start = integer(9);
   const window = integer(10);
+  const pageRows = integer(12);
   const head = task % heads;
   const first = (task / heads) * queryRows;
   const rows = min(queryRows, integer(4) - first);
@@ -47,10 +49,12 @@ export function attention(task: i32, scratch: usize): void {
 
   const lastKey = start + first + rows;
   const firstKey = window > 0 ? max(0, start + first - window + 1) : 0;
-  for (let key = firstKey; key < lastKey; key += keyStep) {
-    const keys = min(keyStep, lastKey - key);
-    const k = pointer(1) + <usize>key * keyWidth + shared;
-    const v = pointer(2) + <usize>key * keyWidth + shared;
+  for (let key = firstKey, keys = 0; key < lastKey; key += keys) {
+    const page = <usize>(key / pageRows) * 4;
+    const row = key % pageRows;
+    keys = min(keyStep, min(lastKey - key, pageRows - row));
+    const k = <usize>load<u32>(pointer(1) + page) + <usize>row * keyWidth + shared;
+    const v = <usize>load<u32>(pointer(2) + page) + <usize>row * keyWidth + shared;
     if (few) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < keys; j++) {

@@ -51,7 +51,7 @@ it('a thousand steps of mixed shapes leave memory as it was', async () => {
     backend.step(() => {
       const x = backend.ops.rows(cache, 0, m);
       const y = backend.ops.matmul(x, w);
-      backend.ops.attention(x, cache, cache, heads);
+      backend.ops.attention(x, [cache], [cache], heads);
       const gram = { rows: m, cols: 8, data: new Float32Array(m * 8) };
       backend.algebra.gram(gram, gram, new Float64Array(64));
       backend.algebra.inverseCholesky(Float64Array.of(m - 2), 1);

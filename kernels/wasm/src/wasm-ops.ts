@@ -70,12 +70,17 @@ export function wasmOps(engine: Engine, { allocate, read }: HostMemory): Partial
       const q = read(qTensor);
       const m = q.shape[0]!;
       const out = allocate(q.shape);
-      const values = [at(q), at(read(k)), at(read(v)), at(out), m, heads, keyValueHeads, headSize, scale, start, window, softcap];
+      const pages = [...k, ...v].map((page) => at(read(page)));
+      const table = engine.heap.allocate(pages.length * 4);
+      new Uint32Array(engine.heap.memory.buffer, table, pages.length).set(pages);
+      const sizes = [m, heads, keyValueHeads, headSize, scale, start, window, softcap, k[0]!.shape[0]!];
+      const values = [at(q), table, table + k.length * 4, at(out), ...sizes];
       const padded = Math.ceil(headSize / id.tileColumns) * id.tileColumns;
       const { queryRows, keyStep } = id;
       // In the order of the kernel: tile, state, scores, mixed, queries, weights, panels.
       const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep) + keyStep * padded;
       engine.run(id.attention, heads * Math.ceil(m / queryRows), values, floats * 4);
+      engine.heap.free(table);
       return out;
     },
 

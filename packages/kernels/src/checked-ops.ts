@@ -48,9 +48,17 @@ export function checkedOps(ops: Ops): Ops {
       const keys = start + q.shape[0]!;
       check(heads % keyValueHeads === 0, () => `attention: ${heads} heads cannot share ${keyValueHeads} key-value heads.`);
       check(q.shape.length === 2 && q.shape[1] === heads * headSize, () => `attention: q ${text(q)} is not [m, ${heads * headSize}].`);
-      for (const [name, tensor] of Object.entries({ k, v })) {
-        const fits = tensor.shape.length === 2 && tensor.shape[0]! >= keys && tensor.shape[1] === keyValueHeads * headSize;
-        check(fits, () => `attention: ${name} ${text(tensor)} is not [≥ ${keys}, ${keyValueHeads * headSize}].`);
+      for (const [name, pages] of Object.entries({ k, v })) {
+        const [page] = pages;
+        const fits = page?.shape.length === 2 && page.shape[0]! * pages.length >= keys && page.shape[1] === keyValueHeads * headSize;
+        check(
+          fits,
+          () => `attention: ${name}, ${pages.length} pages of ${page && text(page)}, is not [≥ ${keys}, ${keyValueHeads * headSize}].`,
+        );
+        check(
+          pages.every((other) => same(other, k[0]!)),
+          () => `attention: the pages of ${name} and k differ: ${[k[0]!, ...pages].map(text).join(', ')}.`,
+        );
       }
       check(window >= 1, () => `attention: a window of ${window} sees nothing; it must be 1 or more.`);
       return ops.attention(q, k, v, options);

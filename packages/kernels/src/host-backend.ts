@@ -1,3 +1,4 @@
+import { FewbitError } from '@fewbit/core';
 import { checkedOps } from './checked-ops.js';
 import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
 import { referenceAlgebra } from './reference-algebra.js';
@@ -43,10 +44,15 @@ export function hostBackend<A extends Float32Array>(options: {
     upload: memory.upload,
     ...(options.weights && { weights: options.weights(memory) }),
     ...(queue && { deferred: true }),
-    async download(tensor) {
+    async download(tensor, into) {
       const { data } = memory.find(tensor);
+      if (into && into.length !== data.length) {
+        throw new FewbitError('usage', `download: ${into.length} values do not hold a tensor of ${data.length}.`);
+      }
       await queue?.finish();
-      return new Float32Array(data);
+      if (!into) return new Float32Array(data);
+      into.set(data);
+      return into;
     },
     free: memory.free,
     step: memory.step,

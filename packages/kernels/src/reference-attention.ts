@@ -21,10 +21,19 @@ export function referenceRotate(x: HostTensor, headSize: number, { frequencies, 
 }
 
 /** Causal softmax attention (Vaswani et al. 2017, eq. 1); query heads share key-value heads in runs of heads / keyValueHeads. */
-export function referenceAttention(q: HostTensor, k: HostTensor, v: HostTensor, options: AttentionOptions, out: HostTensor): void {
+export function referenceAttention(
+  q: HostTensor,
+  k: readonly HostTensor[],
+  v: readonly HostTensor[],
+  options: AttentionOptions,
+  out: HostTensor,
+): void {
   const { heads, keyValueHeads, headSize, scale, start, window = Number.POSITIVE_INFINITY, softcap } = options;
   const width = heads * headSize;
   const keyWidth = keyValueHeads * headSize;
+  const pageRows = k[0]!.shape[0]!;
+  const at = (pages: readonly HostTensor[], position: number, column: number) =>
+    pages[Math.floor(position / pageRows)]!.data[(position % pageRows) * keyWidth + column]!;
   for (let i = 0; i < q.shape[0]!; i++) {
     const last = start + i;
     const first = Math.max(0, last - window + 1);
@@ -34,13 +43,13 @@ export function referenceAttention(q: HostTensor, k: HostTensor, v: HostTensor, 
       const weights = new Float64Array(last - first + 1);
       for (const j of weights.keys()) {
         let dot = 0;
-        for (let d = 0; d < headSize; d++) dot += q.data[query + d]! * k.data[(first + j) * keyWidth + shared + d]!;
+        for (let d = 0; d < headSize; d++) dot += q.data[query + d]! * at(k, first + j, shared + d);
         weights[j] = softcap === undefined ? dot * scale : softcap * Math.tanh((dot * scale) / softcap);
       }
       softmax(weights);
       for (let d = 0; d < headSize; d++) {
         let sum = 0;
-        for (const [j, weight] of weights.entries()) sum += weight * v.data[(first + j) * keyWidth + shared + d]!;
+        for (const [j, weight] of weights.entries()) sum += weight * at(v, first + j, shared + d);
         out.data[query + d] = sum;
       }
     }

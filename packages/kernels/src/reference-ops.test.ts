@@ -62,14 +62,14 @@ describe('the reference ops', () => {
     const q = tensor([2, 2], [0, 0, 0, 0]);
     const k = tensor([4, 1], [1, 2, 3, 4]);
     const v = tensor([4, 1], [1, 3, 8, 100]);
-    await expectClose(({ attention }) => attention(q, k, v, options), [2, 2, 4, 4]);
-    await expectClose(({ attention }) => attention(q, k, v, { ...options, window: 2 }), [2, 2, 5.5, 5.5]);
+    await expectClose(({ attention }) => attention(q, [k], [v], options), [2, 2, 4, 4]);
+    await expectClose(({ attention }) => attention(q, [k], [v], { ...options, window: 2 }), [2, 2, 5.5, 5.5]);
     // Two keys with scores 0 and ln 3 weigh 1/4 and 3/4; capped at c, c·tanh(ln 3 / c).
     const one = tensor([1, 2], [Math.log(3), 0]);
     const keys = tensor([2, 1], [0, 1]);
-    await expectClose(({ attention }) => attention(one, keys, v2(), options), [3, 2]);
+    await expectClose(({ attention }) => attention(one, [keys], [v2()], options), [3, 2]);
     const capped = Math.exp(Math.tanh(Math.log(3)));
-    await expectClose(({ attention }) => attention(one, keys, v2(), { ...options, softcap: 1 }), [(0 + 4 * capped) / (1 + capped), 2]);
+    await expectClose(({ attention }) => attention(one, [keys], [v2()], { ...options, softcap: 1 }), [(0 + 4 * capped) / (1 + capped), 2]);
     function v2() {
       return tensor([2, 1], [0, 4]);
     }

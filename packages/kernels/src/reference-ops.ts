@@ -77,7 +77,7 @@ export function referenceOps(memory: Pick<HostMemory, 'allocate' | 'read'>): Ops
 
     attention(q, k, v, options) {
       const out = allocate(q.shape);
-      referenceAttention(read(q), read(k), read(v), options, out);
+      referenceAttention(read(q), k.map(read), v.map(read), options, out);
       return out;
     },
 

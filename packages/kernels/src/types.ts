@@ -46,8 +46,11 @@ export interface Ops {
   layerNorm(x: DeviceTensor, gain: DeviceTensor, bias: DeviceTensor, epsilon: number): DeviceTensor;
   /** Turns the heads of x [m, heads·headSize]; row i is at position start + i. */
   rotate(x: DeviceTensor, headSize: number, rotary: Rotary, start: number): DeviceTensor;
-  /** Causal attention: q [m, heads·headSize], k and v [≥ start + m, keyValueHeads·headSize] → [m, heads·headSize]. */
-  attention(q: DeviceTensor, k: DeviceTensor, v: DeviceTensor, options: AttentionOptions): DeviceTensor;
+  /**
+   * Causal attention of q [m, heads·headSize] → [m, heads·headSize]. k and v come in pages of one shape [rows, keyValueHeads·headSize], one after the
+   * other, for start + m positions or more.
+   */
+  attention(q: DeviceTensor, k: readonly DeviceTensor[], v: readonly DeviceTensor[], options: AttentionOptions): DeviceTensor;
   /** activation(gate) · up. */
   gated(gate: DeviceTensor, up: DeviceTensor, activation: Activation): DeviceTensor;
   activate(x: DeviceTensor, activation: Activation): DeviceTensor;
@@ -121,8 +124,8 @@ export interface Backend {
   readonly weights?: WeightForms;
   /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
   readonly deferred?: boolean;
-  /** A copy on the host. */
-  download(tensor: DeviceTensor): Promise<Float32Array>;
+  /** A copy on the host: in `into`, which must be as long, else in new memory. */
+  download(tensor: DeviceTensor, into?: Float32Array): Promise<Float32Array>;
   free(tensor: DeviceTensor): void;
   /** Runs `body`, then frees every tensor that ops made in it, but for those it returns (one tensor, an array or a record of them), which pass to the step around it or live until `free`. */
   step<R>(body: () => R): R;

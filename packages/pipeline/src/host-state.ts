@@ -11,11 +11,12 @@ export interface HostState {
 }
 
 /** Runs one stage of a block for one sequence. */
-export async function advance(stage: Stage, state: HostState, context: Omit<StageContext, 'start' | 'cache'>): Promise<HostState> {
+export async function advance(stage: Stage, state: HostState, context: Omit<StageContext, 'sequences'>): Promise<HostState> {
   const { backend } = context;
   const residual = upload(backend, state.residual);
   const input = state.input && upload(backend, state.input);
-  const next = backend.step(() => ({ ...stage.run({ residual, ...(input && { input }) }, { ...context, start: 0 }) }));
+  const sequences = [{ rows: state.residual.rows, start: 0 }];
+  const next = backend.step(() => ({ ...stage.run({ residual, ...(input && { input }) }, { ...context, sequences }) }));
   const after: HostState = {
     // most stages pass the residual stream on untouched
     residual: next.residual === residual ? state.residual : await download(backend, next.residual),

@@ -15,7 +15,7 @@ export async function startSequences(
   const calibrates = windows.length > 0;
   const sequences: Sequence[] = [];
   for (const tokens of calibrates ? windows : [probe(plan.vocabulary, Math.min(64, plan.maxPositions))]) {
-    const hidden = backend.step(() => embedTokens(plan, globals, backend, tokens, 0));
+    const hidden = backend.step(() => embedTokens(plan, globals, backend, [{ tokens, start: 0 }]));
     const state = { residual: await download(backend, hidden) };
     backend.free(hidden);
     sequences.push({ tokens, calibrates, quantized: state, ...(withFloat && { float: state }) });

@@ -66,7 +66,7 @@ describe('rounded inputs', () => {
       [2, source.plan.hidden],
     );
     backend.step(() => {
-      const context = { backend: counting, weights, activations, start: 0 };
+      const context = { backend: counting, weights, activations, sequences: [{ rows: 2, start: 0 }] };
       return blockStages(block).reduce<{ residual: typeof residual; input?: typeof residual }>(
         (state, stage) => stage.run(state, context),
         {

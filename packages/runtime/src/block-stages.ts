@@ -2,7 +2,8 @@ import type { ActivationRounding } from '@fewbit/formats';
 import type { DeviceTensor, Ops } from '@fewbit/kernels';
 import type { AttentionPlan, BlockPlan, LinearPlan, NormPlan } from '@fewbit/models';
 import { applyNorm } from './apply-norm.js';
-import type { BlockStages, BlockWeights, StageContext } from './types.js';
+import { storeRows } from './key-value-cache.js';
+import type { BlockStages, BlockWeights, SequenceRows, StageContext } from './types.js';
 
 /**
  * A pre-norm transformer block (Vaswani et al. 2017, with the norms of Radford et al. 2019) in five stages; shapes are
@@ -41,16 +42,42 @@ export const blockStages: BlockStages = (block) => {
 };
 
 function attend({ attention, projections }: BlockPlan, input: DeviceTensor, context: StageContext): DeviceTensor {
-  const { backend, weights, start, cache } = context;
+  const { backend, weights, sequences } = context;
   const { ops } = backend;
   const [q, k, v] = project(projections, attention, input, context);
-  const query = turn(ops, headNorm(ops, attention.queryNorm, weights, q), attention, start);
-  const key = turn(ops, headNorm(ops, attention.keyNorm, weights, k), attention, start);
+  const queries = headNorm(ops, attention.queryNorm, weights, q);
+  const keys = headNorm(ops, attention.keyNorm, weights, k);
+  if (sequences.length === 1) return attendOne(ops, attention, queries, keys, v, sequences[0]!);
+  let first = 0;
+  for (const sequence of sequences) {
+    const [query, key, value] = [queries, keys, v].map((all) => ops.rows(all, first, sequence.rows)) as [
+      DeviceTensor,
+      DeviceTensor,
+      DeviceTensor,
+    ];
+    // the outputs take the place of the queries, which nothing needs any more
+    ops.store(queries, attendOne(ops, attention, query, key, value, sequence), first);
+    first += sequence.rows;
+  }
+  return queries;
+}
+
+/** Attention of one sequence, whose new keys and values join its cache. */
+function attendOne(
+  ops: Ops,
+  attention: AttentionPlan,
+  queries: DeviceTensor,
+  keys: DeviceTensor,
+  values: DeviceTensor,
+  { start, cache }: SequenceRows,
+): DeviceTensor {
   const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
+  const query = turn(ops, queries, attention, start);
+  const key = turn(ops, keys, attention, start);
   const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
-  if (!cache) return ops.attention(query, key, v, options);
-  ops.store(cache.keys, key, start);
-  ops.store(cache.values, v, start);
+  if (!cache) return ops.attention(query, [key], [values], options);
+  storeRows(ops, cache.keys, key, start);
+  storeRows(ops, cache.values, values, start);
   return ops.attention(query, cache.keys, cache.values, options);
 }
 

@@ -2,7 +2,7 @@ import { openModelDirectory } from '@fewbit/checkpoint';
 import { type Backend, referenceBackend } from '@fewbit/kernels';
 import { fewbitError, goldenModel, letterTokenizer } from '@fewbit/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type GenerateOptions, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
+import { createCache, type GenerateOptions, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
 
 const tokenizer = letterTokenizer();
 let backend: Backend;
@@ -119,5 +119,32 @@ describe('a model', () => {
     await expect(model.score(Uint32Array.of(1, 2, 3), 2)).rejects.toThrow(
       fewbitError('usage', /first scored place 2 is not among the 2 inputs/),
     );
+  });
+
+  it('refuses batches that it cannot run, and leaves their caches as they were', async () => {
+    const cache = createCache(model.plan, backend);
+    const other = createCache(model.plan, backend);
+    const tokens = Uint32Array.of(1);
+    const refused = (batch: Parameters<Model['batch']>[0], message: RegExp) =>
+      expect(model.batch(batch)).rejects.toThrow(fewbitError('usage', message));
+    await refused([], /no sequences/);
+    await refused(
+      [
+        { tokens, cache },
+        { tokens, cache },
+      ],
+      /share a cache/,
+    );
+    await refused(
+      [
+        { tokens, cache },
+        { tokens: Uint32Array.of(1, 64), cache: other },
+      ],
+      /Token 64 at place 1/,
+    );
+    await refused([{ tokens: new Uint32Array(), cache }], /no tokens to run/);
+    expect([cache.length, other.length]).toEqual([0, 0]);
+    cache.close();
+    other.close();
   });
 });

@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import type { Tokenizer } from '@fewbit/tokenizer';
+import { checkSignal } from './check-signal.js';
 import { createCache } from './key-value-cache.js';
 import type { Model } from './open-model.js';
 import { type SamplingOptions, sampler } from './sampling.js';
@@ -102,8 +103,4 @@ function checkPrompt(length: number, most: number): void {
       `The prompt has ${length} tokens; with a context of ${most} at most ${most - 1} leave room for an answer. Shorten it.`,
     );
   }
-}
-
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new FewbitError('cancelled', 'Generation stopped.', { cause: signal.reason });
 }

@@ -30,15 +30,23 @@ function uploadTable(source: WeightSource, name: string, backend: Backend, optio
 
 export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;
 
-/** Hidden states [m, hidden] before the first block; the first token is at position `start`. Throws `usage` for ids outside the vocabulary or positions outside the context. */
-export function embedTokens(plan: ModelPlan, globals: Globals, backend: Backend, tokens: Uint32Array, start: number): DeviceTensor {
-  checkTokens(plan, tokens, start);
+/**
+ * Hidden states [m, hidden] before the first block, of the tokens of all runs, one after the other; a run's first token is at position `start`.
+ * Throws `usage` for ids outside the vocabulary or positions outside the context.
+ */
+export function embedTokens(
+  plan: ModelPlan,
+  globals: Globals,
+  backend: Backend,
+  runs: readonly { readonly tokens: Uint32Array; readonly start: number }[],
+): DeviceTensor {
+  for (const { tokens, start } of runs) checkTokens(plan, tokens, start);
   const { ops } = backend;
   const { embedding } = plan;
-  const found = ops.embed(globals.get(embedding.tokens)!, tokens);
+  const found = ops.embed(globals.get(embedding.tokens)!, concatenated(runs.map(({ tokens }) => tokens)));
   const scaled = embedding.scale === 1 ? found : ops.scale(found, embedding.scale);
   if (!embedding.positions) return scaled;
-  const positions = Uint32Array.from(tokens, (_, i) => start + i);
+  const positions = concatenated(runs.map(({ tokens, start }) => tokens.map((_, i) => start + i)));
   return ops.add(scaled, ops.embed(globals.get(embedding.positions)!, positions));
 }
 
@@ -47,6 +55,10 @@ export function headLogits(plan: ModelPlan, globals: Globals, backend: Backend, 
   const { ops } = backend;
   const logits = ops.matmul(applyNorm(ops, plan.finalNorm, globals, hidden), globals.get(plan.head.weight)!);
   return plan.logitSoftcap ? ops.softcap(logits, plan.logitSoftcap) : logits;
+}
+
+function concatenated(parts: readonly Uint32Array[]): Uint32Array {
+  return parts.length === 1 ? parts[0]! : Uint32Array.from(parts.flatMap((part) => [...part]));
 }
 
 function checkTokens({ vocabulary, maxPositions }: ModelPlan, tokens: Uint32Array, start: number): void {

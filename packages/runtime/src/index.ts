@@ -6,7 +6,17 @@ export { createCache, type KeyValueCache } from './key-value-cache.js';
 export { freeBlock, loadActivations, loadBlock } from './load-block.js';
 export type { WeightOptions } from './load-linear.js';
 export { memoryWeights, overlay } from './memory-weights.js';
-export { type LogitsOptions, type Model, openModel } from './open-model.js';
+export { type LogitsOptions, type Model, openModel, type SequenceTokens } from './open-model.js';
 export { openWeights } from './open-weights.js';
 export { type SamplingOptions, sampler } from './sampling.js';
-export type { BlockActivations, BlockCache, BlockStages, BlockWeights, Stage, StageContext, StageState, WeightSource } from './types.js';
+export type {
+  BlockActivations,
+  BlockCache,
+  BlockStages,
+  BlockWeights,
+  SequenceRows,
+  Stage,
+  StageContext,
+  StageState,
+  WeightSource,
+} from './types.js';

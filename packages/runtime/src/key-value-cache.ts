@@ -1,74 +1,92 @@
 import { FewbitError } from '@fewbit/core';
-import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { Backend, DeviceTensor, Ops } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import type { BlockCache } from './types.js';
 
-/** Keys and values of the tokens of one sequence, for every block. Serves one call at a time. */
+/** Keys and values of the tokens of one sequence, for every block, in pages that it takes as it grows. Serves one call at a time. */
 export interface KeyValueCache {
   /** Tokens held. */
   readonly length: number;
-  /** Tokens that fit before it grows again. */
+  /** Tokens that fit before it takes another page. */
   readonly capacity: number;
   readonly blocks: readonly BlockCache[];
-  /** Makes room for `count` more tokens, doubling up to the model's context. Throws `usage` where that is not enough. */
+  /** A copy of the tokens held. */
+  tokens(): Uint32Array;
+  /** Takes pages for `count` more tokens. Throws `usage` where the model's context is shorter, `backend` where memory is, and then holds what it held. */
   reserve(count: number): void;
-  /** Counts `count` tokens as held, once every block has stored them. */
-  advance(count: number): void;
+  /** Counts `tokens` as held, once every block has stored them. */
+  advance(tokens: Uint32Array): void;
+  /** Forgets all but the first `length` tokens and gives back the pages that they leave empty. */
+  truncate(length: number): void;
   close(): void;
 }
 
-const firstCapacity = 64;
+/**
+ * An empty cache in the backend's memory, until `close`. `pageTokens`: tokens per page; by default 240, two steps of the attention kernels (120 keys
+ * with AVX2, up to 128 elsewhere).
+ */
+export function createCache(plan: ModelPlan, backend: Backend, { pageTokens = 240 }: { readonly pageTokens?: number } = {}): KeyValueCache {
+  if (!Number.isSafeInteger(pageTokens) || pageTokens < 1)
+    throw new FewbitError('usage', `pageTokens must be a positive integer, got ${pageTokens}.`);
+  const pageRows = Math.min(pageTokens, plan.maxPositions);
+  const blocks = plan.blocks.map(() => ({ keys: [] as DeviceTensor[], values: [] as DeviceTensor[] }));
+  const lists = blocks.flatMap(({ keys, values }) => [keys, values]);
+  const widths = plan.blocks.flatMap(({ attention: { keyValueHeads, headSize } }) => new Array<number>(2).fill(keyValueHeads * headSize));
+  const held: number[] = [];
+  let pages = 0;
 
-/** An empty cache in the backend's memory, until `close`. */
-export function createCache(plan: ModelPlan, backend: Backend): KeyValueCache {
-  let length = 0;
-  let capacity = 0;
-  let blocks: readonly { keys: DeviceTensor; values: DeviceTensor }[] = [];
-
-  const free = () => {
-    for (const { keys, values } of blocks) {
-      backend.free(keys);
-      backend.free(values);
-    }
+  /** Gives back pages, and what a failed `reserve` took of one. */
+  const shrink = (to: number) => {
+    for (const list of lists) for (const page of list.splice(to)) backend.free(page);
+    pages = to;
   };
-  const grown = (old: DeviceTensor | undefined, width: number): DeviceTensor => {
-    const tensor = backend.upload(new Float32Array(capacity * width), [capacity, width]);
-    if (old && length > 0) backend.step(() => backend.ops.store(tensor, backend.ops.rows(old, 0, length), 0));
-    return tensor;
-  };
-
   return {
     get length() {
-      return length;
+      return held.length;
     },
     get capacity() {
-      return capacity;
+      return Math.min(pages * pageRows, plan.maxPositions);
     },
-    get blocks() {
-      return blocks;
-    },
+    blocks,
+    tokens: () => Uint32Array.from(held),
     reserve(count) {
-      const needed = length + count;
+      const needed = held.length + count;
       if (needed > plan.maxPositions) {
         throw new FewbitError('usage', `${needed} tokens are more than this model's context of ${plan.maxPositions}: give a shorter text.`);
       }
-      if (needed <= capacity) return;
-      capacity = Math.min(plan.maxPositions, Math.max(needed, 2 * capacity, firstCapacity));
-      const next = plan.blocks.map(({ attention: { keyValueHeads, headSize } }, i) => ({
-        keys: grown(blocks[i]?.keys, keyValueHeads * headSize),
-        values: grown(blocks[i]?.values, keyValueHeads * headSize),
-      }));
-      free();
-      blocks = next;
+      const before = pages;
+      try {
+        for (; pages * pageRows < needed; pages++) {
+          for (const [i, list] of lists.entries())
+            list.push(backend.upload(new Float32Array(pageRows * widths[i]!), [pageRows, widths[i]!]));
+        }
+      } catch (error) {
+        shrink(before);
+        throw error;
+      }
     },
-    advance(count) {
-      length += count;
+    advance(tokens) {
+      for (const token of tokens) held.push(token);
+    },
+    truncate(length) {
+      held.length = Math.min(held.length, length);
+      shrink(Math.ceil(held.length / pageRows));
     },
     close() {
-      free();
-      blocks = [];
-      length = 0;
-      capacity = 0;
+      held.length = 0;
+      shrink(0);
     },
   };
+}
+
+/** Writes `rows` [m, n] into pages of one shape at row `start` of all of them. */
+export function storeRows(ops: Ops, pages: readonly DeviceTensor[], rows: DeviceTensor, start: number): void {
+  const pageRows = pages[0]!.shape[0]!;
+  const [m] = rows.shape as [number];
+  for (let at = 0, count: number; at < m; at += count) {
+    const place = (start + at) % pageRows;
+    count = Math.min(m - at, pageRows - place);
+    const part = count === m ? rows : ops.rows(rows, at, count);
+    ops.store(pages[Math.floor((start + at) / pageRows)]!, part, place);
+  }
 }

@@ -1,19 +1,32 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
-import { FewbitError, firstNonFinite, type Matrix, matrix } from '@fewbit/core';
-import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import { FewbitError, type Matrix, matrix } from '@fewbit/core';
+import type { Backend } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { blockStages } from './block-stages.js';
-import { embedTokens, freeGlobals, type Globals, headLogits, loadGlobals } from './globals.js';
+import { checkSignal } from './check-signal.js';
+import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type LoadedModel } from './forward-pass.js';
+import { freeGlobals, headLogits, loadGlobals } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
 import type { WeightOptions } from './load-linear.js';
-import type { BlockActivations, BlockWeights, Stage, StageState, WeightSource } from './types.js';
+import type { WeightSource } from './types.js';
 
 export interface LogitsOptions {
   /** Earlier tokens of the sequence; the new ones join it. Without it `tokens` are a whole sequence. */
   readonly cache?: KeyValueCache;
   /** Only the logits after the last token. Default false. */
   readonly lastOnly?: boolean;
+  /** With `lastOnly`: where the logits are put, [vocabulary]; else they get memory of their own. */
+  readonly into?: Float32Array;
+  /** Stops between the chunks of a long prefill, with the error `cancelled`; the cache then holds the chunks that were run. */
+  readonly signal?: AbortSignal;
+}
+
+/** The next tokens of one sequence of a batch: a prompt, a part of one, or the token drawn last. */
+export interface SequenceTokens {
+  readonly tokens: Uint32Array;
+  /** The sequence's own; the tokens join it. */
+  readonly cache: KeyValueCache;
 }
 
 /** A model whose weights are in a backend's memory. Every method throws `usage` for tokens that it cannot take and `numeric` for NaN or Inf. */
@@ -24,6 +37,12 @@ export interface Model {
   readonly decoded: ReadonlyMap<string, string>;
   /** Logits after each token, [tokens, vocabulary], or after the last one, [1, vocabulary]. */
   logits(tokens: Uint32Array, options?: LogitsOptions): Promise<Matrix>;
+  /**
+   * One pass over several sequences, each at its own position: linear layers see the rows of all at once, attention those of each alone. Returns the
+   * logits after each sequence's last token, [sequences, vocabulary]: those of the sequence by itself up to float32 rounding, as kernels add up in
+   * another order for another number of rows. When it throws no sequence has moved on, and it may be called again without the one at fault.
+   */
+  batch(sequences: readonly SequenceTokens[]): Promise<Matrix>;
   /** −log p(tokens[i + 1] | tokens[0 … i]) in nats for i = first … tokens.length − 2. */
   score(tokens: Uint32Array, first?: number): Promise<Float32Array>;
   /** Logits after tokens `first` …, a few rows at a time: a window's logits are never whole in memory. */
@@ -60,51 +79,38 @@ export async function openModel(
     await close();
     throw error;
   }
-  const pass: Pass = { plan, backend, globals, blocks };
+  const model: LoadedModel = { plan, backend, globals, blocks };
   return {
     plan,
     backend,
     decoded,
-    logits: (tokens, options = {}) => logits(pass, tokens, options),
-    score: (tokens, first = 0) => score(pass, tokens, first),
-    logitChunks: (tokens, first = 0) => logitChunks(pass, tokens, first),
+    logits: (tokens, options = {}) => logits(model, tokens, options),
+    batch: (sequences) => batch(model, sequences),
+    score: (tokens, first = 0) => score(model, tokens, first),
+    logitChunks: (tokens, first = 0) => logitChunks(model, tokens, first),
     close,
   };
 }
 
-interface LoadedBlock {
-  readonly weights: BlockWeights;
-  readonly activations: BlockActivations;
-  readonly stages: readonly Stage[];
-}
-
-interface Pass {
-  readonly plan: ModelPlan;
-  readonly backend: Backend;
-  readonly globals: Globals;
-  readonly blocks: readonly LoadedBlock[];
-}
-
-async function logits(pass: Pass, tokens: Uint32Array, { cache, lastOnly = false }: LogitsOptions): Promise<Matrix> {
-  const { plan, backend, globals } = pass;
+async function logits(model: LoadedModel, tokens: Uint32Array, options: LogitsOptions): Promise<Matrix> {
+  const { plan, backend } = model;
+  const { cache, lastOnly = false, into, signal } = options;
   const step = cache ? prefillChunk : Math.max(1, tokens.length);
   cache?.reserve(tokens.length);
   const parts: Float32Array[] = [];
   for (let at = 0; at < Math.max(1, tokens.length); at += step) {
+    checkSignal(signal);
     const chunk = tokens.subarray(at, at + step);
-    const start = cache?.length ?? 0;
-    const hidden = await hiddenStates(pass, chunk, start, cache);
+    const runs = [{ tokens: chunk, start: cache?.length ?? 0, ...(cache && { cache }) }];
+    const hidden = await hiddenStates(model, runs);
     try {
       const last = at + step >= tokens.length;
-      if (lastOnly && !last) {
-        cache?.advance(chunk.length);
-        continue;
-      }
       const from = lastOnly ? chunk.length - 1 : 0;
-      const rows = await fetch(backend, () => headLogits(plan, globals, backend, backend.ops.rows(hidden, from, chunk.length - from)));
-      await checkFinite(rows, pass, chunk, start, cache);
-      cache?.advance(chunk.length);
-      parts.push(rows);
+      const pick = () => backend.ops.rows(hidden, from, chunk.length - from);
+      if (last || !lastOnly) parts.push(await fetchLogits(model, runs, pick, lastOnly ? into : undefined));
+      // a backend that runs apart is waited for, chunk by chunk, so that the signal is heard
+      else if (backend.deferred) await fetch(backend, pick);
+      cache?.advance(chunk);
     } finally {
       backend.free(hidden);
     }
@@ -112,11 +118,35 @@ async function logits(pass: Pass, tokens: Uint32Array, { cache, lastOnly = false
   return matrix(lastOnly ? 1 : tokens.length, plan.vocabulary, joined(parts));
 }
 
-async function score(pass: Pass, tokens: Uint32Array, first: number): Promise<Float32Array> {
-  const { plan, backend, globals } = pass;
+async function batch(model: LoadedModel, sequences: readonly SequenceTokens[]): Promise<Matrix> {
+  const { plan, backend } = model;
+  if (sequences.length === 0) throw new FewbitError('usage', 'The batch has no sequences: give at least one.');
+  if (new Set(sequences.map(({ cache }) => cache)).size < sequences.length) {
+    throw new FewbitError('usage', 'Two sequences of the batch share a cache: give each its own.');
+  }
+  for (const { tokens, cache } of sequences) cache.reserve(tokens.length);
+  const runs = sequences.map(({ tokens, cache }) => ({ tokens, cache, start: cache.length }));
+  const hidden = await hiddenStates(model, runs);
+  try {
+    let end = 0;
+    const last = Uint32Array.from(sequences, ({ tokens }) => {
+      end += tokens.length;
+      return end - 1;
+    });
+    const data = await fetchLogits(model, runs, () => backend.ops.embed(hidden, last));
+    for (const { tokens, cache } of sequences) cache.advance(tokens);
+    return matrix(sequences.length, plan.vocabulary, data);
+  } finally {
+    backend.free(hidden);
+  }
+}
+
+async function score(model: LoadedModel, tokens: Uint32Array, first: number): Promise<Float32Array> {
+  const { plan, backend, globals } = model;
   const inputs = tokens.subarray(0, -1);
   checkFirst(first, inputs);
-  const hidden = await hiddenStates(pass, inputs, 0);
+  const runs = [{ tokens: inputs, start: 0 }];
+  const hidden = await hiddenStates(model, runs);
   try {
     const losses: Float32Array[] = [];
     for (const { from, count } of rowChunks(first, inputs.length, plan.vocabulary)) {
@@ -124,7 +154,7 @@ async function score(pass: Pass, tokens: Uint32Array, first: number): Promise<Fl
       const loss = await fetch(backend, () =>
         backend.ops.crossEntropy(headLogits(plan, globals, backend, backend.ops.rows(hidden, from, count)), targets),
       );
-      await checkFinite(loss, pass, inputs, 0);
+      await checkFinite(loss, model, runs);
       losses.push(loss);
       if (!backend.deferred) await nextTick();
     }
@@ -134,71 +164,18 @@ async function score(pass: Pass, tokens: Uint32Array, first: number): Promise<Fl
   }
 }
 
-async function* logitChunks(pass: Pass, tokens: Uint32Array, first: number): AsyncGenerator<Matrix, void, undefined> {
-  const { plan, backend, globals } = pass;
+async function* logitChunks(model: LoadedModel, tokens: Uint32Array, first: number): AsyncGenerator<Matrix, void, undefined> {
+  const { plan, backend } = model;
   checkFirst(first, tokens);
-  const hidden = await hiddenStates(pass, tokens, 0);
+  const runs = [{ tokens, start: 0 }];
+  const hidden = await hiddenStates(model, runs);
   try {
     for (const { from, count } of rowChunks(first, tokens.length, plan.vocabulary)) {
-      const rows = await fetch(backend, () => headLogits(plan, globals, backend, backend.ops.rows(hidden, from, count)));
-      await checkFinite(rows, pass, tokens, 0);
-      yield matrix(count, plan.vocabulary, rows);
+      yield matrix(count, plan.vocabulary, await fetchLogits(model, runs, () => backend.ops.rows(hidden, from, count)));
     }
   } finally {
     backend.free(hidden);
   }
-}
-
-/** Outputs of the last block, [m, hidden]; the caller frees them. Other work of the process runs between blocks. */
-async function hiddenStates(pass: Pass, tokens: Uint32Array, start: number, cache?: KeyValueCache): Promise<DeviceTensor> {
-  const { plan, backend, globals, blocks } = pass;
-  let hidden = backend.step(() => embedTokens(plan, globals, backend, tokens, start));
-  for (const index of blocks.keys()) {
-    const input = hidden;
-    hidden = runBlock(pass, index, input, start, cache);
-    backend.free(input);
-    if (!backend.deferred) await nextTick();
-  }
-  return hidden;
-}
-
-function runBlock({ backend, blocks }: Pass, index: number, residual: DeviceTensor, start: number, cache?: KeyValueCache): DeviceTensor {
-  const { weights, activations, stages } = blocks[index]!;
-  const blockCache = cache?.blocks[index];
-  const context = { backend, weights, activations, start, ...(blockCache && { cache: blockCache }) };
-  return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
-}
-
-async function fetch(backend: Backend, body: () => DeviceTensor): Promise<Float32Array> {
-  const tensor = backend.step(body);
-  try {
-    return await backend.download(tensor);
-  } finally {
-    backend.free(tensor);
-  }
-}
-
-/** Throws `numeric` when values of a pass over `tokens` are not finite, after running it again to find the first place. */
-async function checkFinite(values: Float32Array, pass: Pass, tokens: Uint32Array, start: number, cache?: KeyValueCache): Promise<void> {
-  if (firstNonFinite(values) < 0) return;
-  const { plan, backend, globals } = pass;
-  let hidden = backend.step(() => embedTokens(plan, globals, backend, tokens, start));
-  try {
-    for (const [index, { prefix }] of plan.blocks.entries()) {
-      const input = hidden;
-      hidden = runBlock(pass, index, input, start, cache);
-      backend.free(input);
-      const at = firstNonFinite(await backend.download(hidden));
-      if (at >= 0) throw nonFinite(`The output of block ${prefix} has NaN or Inf at token ${start + Math.floor(at / plan.hidden)}`);
-    }
-    throw nonFinite('The logits have NaN or Inf, but no block before them');
-  } finally {
-    backend.free(hidden);
-  }
-}
-
-function nonFinite(what: string): FewbitError {
-  return new FewbitError('numeric', `${what}: the weights are damaged, or too large for float32. Compare the files with their source.`);
 }
 
 function checkFirst(first: number, inputs: Uint32Array): void {

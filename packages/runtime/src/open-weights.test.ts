@@ -7,7 +7,7 @@ import { referenceBackend } from '@fewbit/kernels';
 import { linears, planModel } from '@fewbit/models';
 import { fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endTokens, memoryWeights, openModel, openWeights, overlay } from './index.js';
+import { createCache, endTokens, memoryWeights, openModel, openWeights, overlay } from './index.js';
 
 const root = temporaryFolder();
 const spec: FormatSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 16 }, scaleType: 'F32' };
@@ -174,6 +174,11 @@ describe('openWeights', () => {
     tensors.set('model.layers.1.mlp.down_proj.weight', floats([32, 45], 3e38));
     const model = await openModel(await opened(config, tensors), referenceBackend());
     const message = fewbitError('numeric', /The output of block model\.layers\.1 has NaN or Inf at token \d+: the weights are damaged/);
+    const caches = [createCache(model.plan, model.backend), createCache(model.plan, model.backend)] as const;
+    const batch = caches.map((cache) => ({ cache, tokens: Uint32Array.of(1, 2) }));
+    await expect(model.batch(batch)).rejects.toThrow(fewbitError('numeric', /at token 0 of sequence 0/));
+    expect(caches.map(({ length }) => length)).toEqual([0, 0]);
+    for (const cache of caches) cache.close();
     await expect(model.logits(Uint32Array.of(3, 4, 5))).rejects.toThrow(message);
     await expect(model.score(Uint32Array.of(3, 4, 5))).rejects.toThrow(message);
     await model.close();

@@ -24,7 +24,7 @@ export type BlockWeights = ReadonlyMap<string, DeviceTensor>;
 export type BlockActivations = ReadonlyMap<string, ActivationRounding>;
 
 /**
- * The live tensors of one sequence between two stages of a block: `input` is what the next site's linears
+ * The live tensors of a pass, of one sequence or of several, between two stages of a block: `input` is what the next site's linears
  * take, `residual` the stream they will join. Before the first stage only `residual` exists.
  */
 export interface StageState {
@@ -37,16 +37,23 @@ export interface StageContext {
   readonly weights: BlockWeights;
   /** Default: no inputs are rounded. */
   readonly activations?: BlockActivations;
+  /** Whose rows the tensors hold, in the order of the rows. */
+  readonly sequences: readonly SequenceRows[];
+}
+
+/** Successive tokens of one sequence among the rows of a pass. */
+export interface SequenceRows {
+  readonly rows: number;
   /** Position of the first row. */
   readonly start: number;
   /** Keys and values of earlier positions; absent for a whole sequence at once. */
   readonly cache?: BlockCache;
 }
 
-/** Rows 0 … start − 1 hold earlier positions. */
+/** Pages of one shape: position p is row p mod rows of page ⌊p / rows⌋. Positions 0 … start − 1 are held. */
 export interface BlockCache {
-  readonly keys: DeviceTensor;
-  readonly values: DeviceTensor;
+  readonly keys: readonly DeviceTensor[];
+  readonly values: readonly DeviceTensor[];
 }
 
 /**

@@ -74,7 +74,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
         const [x, w] = [on.upload(values(m * k, 1), [m, k]), on.upload(values(n * k, 2), [n, k])];
         const product = on.step(() => {
           const y = on.ops.matmul(x, w);
-          const attended = on.ops.attention(y, y, y, { heads: 10, keyValueHeads: 10, headSize: 64, scale: 0.01, start: 0 });
+          const attended = on.ops.attention(y, [y], [y], { heads: 10, keyValueHeads: 10, headSize: 64, scale: 0.01, start: 0 });
           return on.ops.rmsNorm(on.ops.gated(attended, y, 'silu'), on.upload(values(n, 3), [n]), 1e-5, 0);
         });
         return on.download(product);
@@ -84,11 +84,12 @@ export function backendContract(name: string, probe: BackendProbe): void {
       for (let i = 0; i < 3; i++) expect(sameBits(await run(backend), want)).toBe(true);
     });
 
-    it('attention: grouped heads, KV cache offset, window, softcap', () => {
+    it('attention: grouped heads, KV cache offset and pages, window, softcap', () => {
       const shape = fc.record({
         m: fc.oneof(size(5), size(90)),
         start: fc.oneof(fc.constant(0), fc.nat(600)),
         spare: fc.nat(3),
+        pages: fc.oneof(fc.constant(1), size(7)),
         keyValueHeads: size(3),
         group: size(3),
         headSize: fc.constantFrom(2, 6, 16, 30, 64),
@@ -96,9 +97,10 @@ export function backendContract(name: string, probe: BackendProbe): void {
         softcap: fc.option(fc.constantFrom(1, 20), { nil: undefined }),
         seed,
       });
-      return property(shape, ({ m, start, spare, keyValueHeads, group, headSize, window, softcap, seed }) => {
+      return property(shape, ({ m, start, spare, pages, keyValueHeads, group, headSize, window, softcap, seed }) => {
         const heads = keyValueHeads * group;
-        const keys = start + m + spare;
+        const pageRows = Math.ceil((start + m + spare) / pages);
+        const keys = pages * pageRows;
         const options: AttentionOptions = {
           ...{ heads, keyValueHeads, headSize, start, scale: 1 / Math.sqrt(headSize) },
           ...(window === undefined ? {} : { window }),
@@ -111,7 +113,12 @@ export function backendContract(name: string, probe: BackendProbe): void {
             [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 2)],
           ],
           tolerance.attention,
-          (on, [q, k, v]) => on.ops.attention(q!, k!, v!, options),
+          (on, [q, ...whole]) => {
+            const [k, v] = whole.map((tensor) =>
+              Array.from({ length: pages }, (_, page) => on.ops.rows(tensor, page * pageRows, pageRows)),
+            );
+            return on.ops.attention(q!, k!, v!, options);
+          },
         );
       });
     });

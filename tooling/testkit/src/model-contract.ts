@@ -39,7 +39,7 @@ export function modelContract(name: string, probe: BackendProbe): void {
     ])('decoding with a cache, %s, equals the whole pass', async (_, sizes) => {
       const whole = (await model.logits(tokens)).data;
       const before = backend.bytes;
-      const cache = createCache(model.plan, backend);
+      const cache = createCache(model.plan, backend, { pageTokens: 7 });
       const rows: number[] = [];
       for (let at = 0, i = 0; at < tokens.length; i++) {
         const size = sizes[Math.min(i, sizes.length - 1)]!;
@@ -49,6 +49,36 @@ export function modelContract(name: string, probe: BackendProbe): void {
       expect(cache.length).toBe(tokens.length);
       expect(relativeError(rows, whole)).toBeLessThan(1e-5);
       cache.close();
+      expect(backend.bytes).toBe(before);
+    });
+
+    it('a batch of sequences at different positions gives each what it gets alone', async () => {
+      const before = backend.bytes;
+      /** Lengths of the runs that each sequence is fed in, turn by turn; 0: it sits the turn out. */
+      const turns = [
+        [5, 1, 0],
+        [1, 9, 2],
+        [0, 1, 1],
+        [1, 1, 6],
+      ];
+      const sequences = Array.from({ length: 3 }, (_, i) => ({
+        tokens: tokens.toReversed().map((token) => (token + i) % model.plan.vocabulary),
+        cache: createCache(model.plan, backend, { pageTokens: 4 + i }),
+      }));
+      for (const turn of turns) {
+        const batch = sequences.flatMap(({ tokens, cache }, i) =>
+          turn[i] === 0 ? [] : [{ cache, tokens: tokens.subarray(cache.length, cache.length + turn[i]!) }],
+        );
+        const { data, rows, cols } = await model.batch(batch);
+        expect([rows, cols]).toEqual([batch.length, model.plan.vocabulary]);
+        const alone = sequences.filter((_, i) => turn[i] !== 0);
+        for (const [row, { tokens, cache }] of alone.entries()) {
+          const want = await model.logits(tokens.subarray(0, cache.length), { lastOnly: true });
+          expect(relativeError(data.subarray(row * cols, (row + 1) * cols), want.data)).toBeLessThan(1e-5);
+        }
+      }
+      expect(sequences.map(({ cache }) => cache.length)).toEqual([7, 12, 9]);
+      for (const { cache } of sequences) cache.close();
       expect(backend.bytes).toBe(before);
     });
 

@@ -1,0 +1,107 @@
+import { setImmediate as nextTick } from 'node:timers/promises';
+import { FewbitError, firstNonFinite } from '@fewbit/core';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { ModelPlan } from '@fewbit/models';
+import { embedTokens, type Globals, headLogits } from './globals.js';
+import type { KeyValueCache } from './key-value-cache.js';
+import type { BlockActivations, BlockWeights, Stage, StageState } from './types.js';
+
+/** A model in a backend's memory. */
+export interface LoadedModel {
+  readonly plan: ModelPlan;
+  readonly backend: Backend;
+  readonly globals: Globals;
+  readonly blocks: readonly LoadedBlock[];
+}
+
+export interface LoadedBlock {
+  readonly weights: BlockWeights;
+  readonly activations: BlockActivations;
+  readonly stages: readonly Stage[];
+}
+
+/** Successive tokens of one sequence, of which `cache` holds those before `start`. */
+export interface TokenRun {
+  readonly tokens: Uint32Array;
+  readonly start: number;
+  readonly cache?: KeyValueCache;
+}
+
+/**
+ * Outputs of the last block for the tokens of all runs, one after the other: [m, hidden]; the caller frees them. Other work of the process runs
+ * between blocks, where the backend does not run apart from JavaScript's thread anyway.
+ */
+export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]): Promise<DeviceTensor> {
+  const { plan, backend, globals, blocks } = model;
+  let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
+  for (const index of blocks.keys()) {
+    const input = hidden;
+    hidden = runBlock(model, index, input, runs);
+    backend.free(input);
+    if (!backend.deferred) await nextTick();
+  }
+  return hidden;
+}
+
+function runBlock({ backend, blocks }: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): DeviceTensor {
+  const { weights, activations, stages } = blocks[index]!;
+  const sequences = runs.map(({ tokens, start, cache }) => ({ rows: tokens.length, start, ...(cache && { cache: cache.blocks[index]! }) }));
+  const context = { backend, weights, activations, sequences };
+  return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
+}
+
+/** Logits of hidden states that `pick` takes from those of the runs. Throws `numeric` for NaN or Inf. */
+export async function fetchLogits(
+  model: LoadedModel,
+  runs: readonly TokenRun[],
+  pick: () => DeviceTensor,
+  into?: Float32Array,
+): Promise<Float32Array> {
+  const { plan, backend, globals } = model;
+  const rows = await fetch(backend, () => headLogits(plan, globals, backend, pick()), into);
+  await checkFinite(rows, model, runs);
+  return rows;
+}
+
+/** What `body` computes, on the host; into `into` where given. */
+export async function fetch(backend: Backend, body: () => DeviceTensor, into?: Float32Array): Promise<Float32Array> {
+  const tensor = backend.step(body);
+  try {
+    return await backend.download(tensor, into);
+  } finally {
+    backend.free(tensor);
+  }
+}
+
+/** Throws `numeric` when values of a pass over `runs` are not finite, after running it again to find the first place. */
+export async function checkFinite(values: Float32Array, model: LoadedModel, runs: readonly TokenRun[]): Promise<void> {
+  if (firstNonFinite(values) < 0) return;
+  const { plan, backend, globals } = model;
+  let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
+  try {
+    for (const [index, { prefix }] of plan.blocks.entries()) {
+      const input = hidden;
+      hidden = runBlock(model, index, input, runs);
+      backend.free(input);
+      const at = firstNonFinite(await backend.download(hidden));
+      if (at >= 0) throw nonFinite(`The output of block ${prefix} has NaN or Inf at ${placeOf(Math.floor(at / plan.hidden), runs)}`);
+    }
+    throw nonFinite('The logits have NaN or Inf, but no block before them');
+  } finally {
+    backend.free(hidden);
+  }
+}
+
+function placeOf(row: number, runs: readonly TokenRun[]): string {
+  let first = 0;
+  const index = runs.findIndex(({ tokens }) => {
+    first += tokens.length;
+    return row < first;
+  });
+  const { tokens, start } = runs[index]!;
+  return `token ${start + row - (first - tokens.length)}${runs.length > 1 ? ` of sequence ${index}` : ''}`;
+}
+
+function nonFinite(what: string): FewbitError {
+  return new FewbitError('numeric', `${what}: the weights are damaged, or too large for float32. Compare the files with their source.`);
+}
