@@ -93,7 +93,8 @@ void attentionOfFew(Pool &pool, const float *q, const float *const *k, const flo
   const Index size = PartialAttention::floats(headSize);
   float *partials = reinterpret_cast<float *>(pool.workspace(stretches * rows * size * sizeof(float)));
 
-  parallel(pool, stretches, 0, [&, start = start, headSize = headSize, scale = scale, softcap = softcap, heads = heads, m = m, pageRows = pageRows](Index stretch, char *) {
+  parallel(pool, stretches, 0, [&, shape](Index stretch, char *) {
+    const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
     const Index page = (firstStretch + stretch) / stretchesOfPage, firstOfPage = page * pageRows;
     const Index begin = firstOfPage + (firstStretch + stretch) % stretchesOfPage * stretchKeys;
     const Index end = smallerOf(begin + stretchKeys, firstOfPage + pageRows);

@@ -1,7 +1,7 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
 import { type Backend, referenceBackend } from '@fewbit/kernels';
 import { fewbitError, goldenModel, letterTokenizer } from '@fewbit/testkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createCache, type GenerateOptions, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
 
 const tokenizer = letterTokenizer();
@@ -44,10 +44,10 @@ async function greedily(prompt: string, count: number): Promise<number[]> {
 describe('generate', () => {
   it('is greedy decoding, and its pieces join to its text', async () => {
     const want = await greedily('HELLO', 20);
-    const { text, tokens, promptTokens, finish, pieces, ...speeds } = await run({ maxTokens: 20 });
+    const { text, tokens, promptTokens, finish, cachedTokens, pieces, ...speeds } = await run({ maxTokens: 20 });
     expect(text).toBe(tokenizer.decode(want));
     expect(pieces.join('')).toBe(text);
-    expect({ tokens, promptTokens, finish }).toEqual({ tokens: 20, promptTokens: 6, finish: 'length' });
+    expect({ tokens, promptTokens, finish, cachedTokens }).toEqual({ tokens: 20, promptTokens: 6, finish: 'length', cachedTokens: 0 });
     expect(speeds.prefillTokensPerSecond).toBeGreaterThan(0);
     expect(speeds.decodeTokensPerSecond).toBeGreaterThan(0);
     expect(await run({ prompt: tokenizer.encode('HELLO'), maxTokens: 20 })).toMatchObject({ text });
@@ -96,6 +96,52 @@ describe('generate', () => {
       expect(count).toBe(after);
       expect(backend.bytes).toBe(loaded);
     }
+  });
+
+  it('runs only what a cache does not hold', async () => {
+    const cache = createCache(model.plan, backend, { pageTokens: 8 });
+    const first = await run({ cache, maxTokens: 10 });
+    expect(cache.length).toBe(15); // the last token was not run
+    const longer = [...cache.tokens(), 5, 6];
+    for (const [prompt, cachedTokens] of [
+      [longer, 15],
+      [longer, 16],
+      [longer.slice(0, 9), 8],
+      [[...longer.slice(0, 6), 9, 9, 9], 6],
+      [[3, 4], 0],
+    ] as const) {
+      const got = await run({ cache, prompt: Uint32Array.from(prompt), maxTokens: 3 });
+      expect(got).toMatchObject({ cachedTokens, promptTokens: prompt.length });
+      expect(got.text).toBe((await run({ prompt: Uint32Array.from(prompt), maxTokens: 3 })).text);
+    }
+    expect((await run({ cache, maxTokens: 10 })).text).toBe(first.text);
+    cache.close();
+  });
+
+  it('stops between the chunks of a long prompt, and may go on from there', async () => {
+    const config = { ...goldenModel('llama').config(), max_position_embeddings: 1024 };
+    const directory = await openModelDirectory(goldenModel('llama').folder);
+    const long = await openModel(await openWeights({ ...directory, config }), backend);
+    await directory.close();
+    const cache = createCache(long.plan, backend);
+    const controller = new AbortController();
+    const prompt = Uint32Array.from({ length: 700 }, (_, i) => i % 64);
+    const { ops } = backend;
+    // the signal fires while the first of three chunks runs
+    const embed = vi.spyOn(ops, 'embed').mockImplementationOnce((table, tokens) => {
+      controller.abort();
+      return ops.embed(table, tokens);
+    });
+    const stopped = generate(long, tokenizer, { prompt, eos: [], cache, signal: controller.signal });
+    await expect(stopped.next()).rejects.toThrow(fewbitError('cancelled', /Generation stopped/));
+    embed.mockRestore();
+    expect(cache.length).toBe(256);
+    const stream = generate(long, tokenizer, { prompt, eos: [], cache, maxTokens: 1 });
+    let next = await stream.next();
+    while (!next.done) next = await stream.next();
+    expect(next.value).toMatchObject({ cachedTokens: 256, promptTokens: 700 });
+    cache.close();
+    await long.close();
   });
 
   it.each<[string, Partial<GenerateOptions>, RegExp]>([

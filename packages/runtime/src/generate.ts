@@ -1,7 +1,7 @@
 import { FewbitError } from '@fewbit/core';
 import type { Tokenizer } from '@fewbit/tokenizer';
 import { checkSignal } from './check-signal.js';
-import { createCache } from './key-value-cache.js';
+import { createCache, type KeyValueCache } from './key-value-cache.js';
 import type { Model } from './open-model.js';
 import { type SamplingOptions, sampler } from './sampling.js';
 
@@ -12,6 +12,12 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxTokens?: number;
   /** Ids that end the text and are not part of it (`endTokens`). Default: the tokenizer's EOS. */
   readonly eos?: readonly number[];
+  /**
+   * A cache that stays the caller's, for prompts that go on from earlier ones, as in a chat: what it holds of the prompt's beginning is not run again.
+   * Afterwards it holds the prompt and the continuation as far as they were run, also when the consumer leaves or the signal fires.
+   */
+  readonly cache?: KeyValueCache;
+  /** Heard between the chunks of a long prompt, and between tokens. */
   readonly signal?: AbortSignal;
 }
 
@@ -21,6 +27,9 @@ export interface GenerateSummary {
   /** Of the continuation. */
   readonly tokens: number;
   readonly promptTokens: number;
+  /** Of the prompt: found in the cache. */
+  readonly cachedTokens: number;
+  /** Of those that were not. */
   readonly prefillTokensPerSecond: number;
   /** Of the tokens after the first; 0 when there are none. */
   readonly decodeTokensPerSecond: number;
@@ -45,7 +54,12 @@ export async function* generate(
   const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
   checkPrompt(ids.length, model.plan.maxPositions);
 
-  const cache = createCache(model.plan, model.backend);
+  const cache = options.cache ?? createCache(model.plan, model.backend);
+  // the last token runs in any case: the answer begins with its logits
+  const cached = Math.min(sharedLength(cache.tokens(), ids), ids.length - 1);
+  cache.truncate(cached);
+  const into = new Float32Array(model.plan.vocabulary);
+  const one = new Uint32Array(1);
   const stream = tokenizer.stream();
   let text = '';
   let tokens = 0;
@@ -53,12 +67,11 @@ export async function* generate(
   let decodeSeconds = 0;
   let finish: GenerateSummary['finish'] = 'length';
   try {
-    checkSignal(signal);
     let started = performance.now();
-    let logits = await model.logits(ids, { cache, lastOnly: true });
+    await model.logits(ids.subarray(cached), { cache, lastOnly: true, into, ...(signal && { signal }) });
     const prefillSeconds = (performance.now() - started) / 1000;
     for (;;) {
-      const token = sample(logits.data);
+      const token = sample(into);
       if (ends.has(token)) {
         finish = 'eos';
         break;
@@ -75,7 +88,8 @@ export async function* generate(
       checkSignal(signal);
       // the consumer's time between pieces is not the model's
       started = performance.now();
-      logits = await model.logits(Uint32Array.of(token), { cache, lastOnly: true });
+      one[0] = token;
+      await model.logits(one, { cache, lastOnly: true, into });
       decodeSeconds += (performance.now() - started) / 1000;
       steps++;
     }
@@ -86,13 +100,20 @@ export async function* generate(
       text,
       tokens,
       promptTokens: ids.length,
-      prefillTokensPerSecond: ids.length / prefillSeconds,
+      cachedTokens: cached,
+      prefillTokensPerSecond: (ids.length - cached) / prefillSeconds,
       decodeTokensPerSecond: steps === 0 ? 0 : steps / decodeSeconds,
       finish,
     };
   } finally {
-    cache.close();
+    if (cache !== options.cache) cache.close();
   }
+}
+
+/** Tokens that two sequences have in common from the start. */
+function sharedLength(a: Uint32Array, b: Uint32Array): number {
+  const different = a.findIndex((token, i) => token !== b[i]);
+  return different < 0 ? a.length : different;
 }
 
 function checkPrompt(length: number, most: number): void {
