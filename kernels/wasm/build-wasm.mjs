@@ -10,7 +10,7 @@ const builds = [
   { file: 'generated/fewbit-relaxed.wasm', flags: ['--enable', 'relaxed-simd'] },
 ];
 const options =
-  '-O3 --noAssert --runtime stub --enable simd --enable threads --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536';
+  '-O3 --noAssert --runtime stub --enable simd --enable threads --importMemory --sharedMemory --initialMemory 1 --memoryBase 4096 --maximumMemory 65536';
 
 export default async function buildWasm() {
   const sources = [

@@ -4,8 +4,12 @@ import { crossEntropy } from './cross-entropy';
 import { activate, add, gated, scale, softcap } from './elementwise';
 import { gram, mirror } from './gram';
 import { multiply, multiplyDouble, packLeftDoubleTask, packLeftTask, packRightTask } from './multiply';
-import { multiplyRows } from './multiply-rows';
+import { multiplyCodes } from './multiply-codes';
+import { multiplyCodesRows } from './multiply-codes-rows';
+import { multiplyRows, multiplyRowsShort } from './multiply-rows';
 import { layerNorm, rmsNorm } from './norm';
+import { packCodes } from './packed-codes';
+import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { stream } from './stream';
 import { choleskyPanel, inverseLower } from './triangular';
@@ -75,6 +79,21 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.stream:
       stream(task);
+      break;
+    case id.packCodes:
+      packCodes(task);
+      break;
+    case id.quantizeTile:
+      quantizeTile(task, scratch);
+      break;
+    case id.multiplyCodesRows:
+      multiplyCodesRows(task, scratch);
+      break;
+    case id.multiplyCodes:
+      multiplyCodes(task, scratch);
+      break;
+    case id.multiplyRowsShort:
+      multiplyRowsShort(task);
       break;
     default:
       unreachable();

@@ -1,7 +1,8 @@
 // A product with few rows (decoding) reads each weight once: dot products over the rows of w as they lie.
 
 import { integer, pointer } from './argument';
-import { madd, sum } from './vector';
+import { fourDots } from './short-floats';
+import { loadUpTo, madd, storeUpTo, sum } from './vector';
 
 /** c [m, n] = x·wᵀ + bias, m ≤ 4. Arguments: x, w, c, bias or 0, m, k, n, columns per task. */
 export function multiplyRows(task: i32): void {
@@ -24,6 +25,25 @@ export function multiplyRows(task: i32): void {
         const other = min(i + 1, m - 1);
         dotPair(x + <usize>i * row, x + <usize>other * row, w, k, start, c + (<usize>i * n + j) * 4, c + (<usize>other * n + j) * 4);
       }
+    }
+  }
+}
+
+/** The same for w in bf16. */
+export function multiplyRowsShort(task: i32): void {
+  const bias = pointer(3);
+  const m = integer(4);
+  const k = integer(5);
+  const n = integer(6);
+  const share = integer(7);
+  const row = <usize>k * 2;
+  const last = min(n, (task + 1) * share);
+  for (let j = task * share, count = 4; j < last; j += count) {
+    if (last - j < 4) count = 1;
+    for (let i = 0; i < m; i++) {
+      const sums = fourDots(pointer(0) + <usize>i * row * 2, pointer(1) + <usize>j * row, count === 4 ? row : 0, k);
+      const start = bias ? loadUpTo(bias + <usize>j * 4, count, 0) : f32x4.splat(0);
+      storeUpTo(pointer(2) + (<usize>i * <usize>n + j) * 4, count, f32x4.add(start, sums));
     }
   }
 }

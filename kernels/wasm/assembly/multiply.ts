@@ -4,6 +4,7 @@ import { depth, depthDouble, taskColumns, tileColumns, tileColumnsDouble, tileRo
 import { integer, pointer, real } from './argument';
 import { tileProduct, tileProductDouble } from './micro-kernel';
 import { packLeft, packRight, packRightDouble } from './pack';
+import { widenRow } from './short-floats';
 
 /** Arguments: a, bytes between rows, bytes between columns, rows, k, panels. A task is a panel. */
 export function packLeftTask(task: i32): void {
@@ -32,8 +33,8 @@ export function packRightTask(task: i32): void {
 }
 
 /**
- * c [m, n] = a·b + bias in float32; b(p, j) = w [n, k] (j, p). Arguments: panels of a, w, c, bias or 0, m, k, n, row blocks, rows per block.
- * A task is one row block of 64 columns. Scratch: the tile, then the right panels.
+ * c [m, n] = a·b + bias in float32; b(p, j) = w [n, k] (j, p). Arguments: panels of a, w, c, bias or 0, m, k, n, row blocks, rows per block,
+ * 1 where w is in bf16. A task is one row block of 64 columns. Scratch: the tile, the right panels, then as much for what they are made of if that is bf16.
  */
 export function multiply(task: i32, scratch: usize): void {
   const left = pointer(0);
@@ -45,6 +46,7 @@ export function multiply(task: i32, scratch: usize): void {
   const n = integer(6);
   const rowBlocks = integer(7);
   const blockRows = integer(8);
+  const short = integer(9) !== 0;
   const firstRow = (task % rowBlocks) * blockRows;
   const lastRow = min(m, firstRow + blockRows);
   const firstColumn = (task / rowBlocks) * taskColumns;
@@ -52,7 +54,12 @@ export function multiply(task: i32, scratch: usize): void {
   const panels = scratch + 256;
   for (let block = 0; block < k; block += depth) {
     const deep = min(depth, k - block);
-    packRight(w + (<usize>firstColumn * <usize>k + <usize>block) * 4, 4, <usize>k * 4, columns, deep, panels);
+    const first = <usize>firstColumn * <usize>k + <usize>block;
+    if (short) {
+      const wide = panels + taskColumns * depth * 4;
+      for (let j = 0; j < columns; j++) widenRow(w + (first + <usize>(j * k)) * 2, deep, wide + <usize>(j * deep) * 4);
+      packRight(wide, 4, <usize>deep * 4, columns, deep, panels);
+    } else packRight(w + first * 4, 4, <usize>k * 4, columns, deep, panels);
     for (let i = firstRow; i < lastRow; i += tileRows) {
       const panel = left + (<usize>i * <usize>k + <usize>block * tileRows) * 4;
       for (let j = 0; j < columns; j += tileColumns) {

@@ -36,6 +36,11 @@ export const rotate = 17;
 export const attention = 18;
 export const crossEntropy = 19;
 export const stream = 20;
+export const packCodes = 21;
+export const quantizeTile = 22;
+export const multiplyCodesRows = 23;
+export const multiplyCodes = 24;
+export const multiplyRowsShort = 25;
 
 export const silu = 0;
 export const gelu = 1;
@@ -62,3 +67,16 @@ export const taskBytes = 1048576;
 /** Attention: query rows per task, keys per step. */
 export const queryRows = 80;
 export const keyStep = 128;
+/** Packed codes (assembly/packed-codes.ts): bytes of the header, rows per block, the most inputs of a chunk. */
+export const headerBytes = 64;
+export const blockRows = 8;
+export const longestChunk = 128;
+/** Types of scales. */
+export const scaleFloat32 = 0;
+export const scaleFloat16 = 1;
+export const scaleBFloat16 = 2;
+/** Products by codes with many rows of x: rows of x per tile; blocks and tiles per task; inputs whose unpacked weights are in the first-level cache, for all blocks of a task. */
+export const tileTokens = 4;
+export const taskBlocks = 4;
+export const taskTiles = 64;
+export const slabInputs = 256;

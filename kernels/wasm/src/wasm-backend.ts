@@ -5,6 +5,7 @@ import type { SharedHeap } from './shared-heap.js';
 import { stream } from './stream.js';
 import { wasmAlgebra } from './wasm-algebra.js';
 import { wasmOps } from './wasm-ops.js';
+import { weightForms } from './weight-forms.js';
 
 const copies = 'a plain copy, which the host does at the speed of memory';
 
@@ -22,9 +23,10 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
         id: 'wasm',
         ops: wasmOps(engine, memory),
         algebra: wasmAlgebra(engine),
-        rejects: { embed: copies, columns: copies, rows: copies, store: copies },
+        rejects: { columns: copies, rows: copies, store: copies },
       },
     ],
+    weights: (memory) => weightForms(engine, memory),
     stream: (tensor) => stream(engine, tensor),
     close: engine.close,
   });

@@ -2,11 +2,12 @@ import type { Activation, DeviceTensor, HostMemory, HostTensor, Ops } from '@few
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { matmul } from './matmul.js';
+import type { WeightForm } from './weight-forms.js';
 
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
-/** The ops that WebAssembly does faster than JavaScript; the copies (embed, columns, rows, store) are left out. */
-export function wasmOps(engine: Engine, { allocate, read }: HostMemory): Partial<Ops> {
+/** The ops that WebAssembly does faster than JavaScript; and `embed` for tables that JavaScript alone cannot read; the other copies are left out. */
+export function wasmOps(engine: Engine, { allocate, read, readWeight }: HostMemory): Partial<Ops> {
   const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
     const x = read(tensor);
     const out = allocate(x.shape);
@@ -21,7 +22,21 @@ export function wasmOps(engine: Engine, { allocate, read }: HostMemory): Partial
     return { rows, share, tasks: Math.ceil(rows / share) };
   };
   return {
-    matmul: (x, w, bias) => matmul(engine, allocate, read(x), read(w), bias && read(bias)),
+    embed(tensor, tokens) {
+      const [table, columns] = [readWeight(tensor), tensor.shape[1]!];
+      const short = 'form' in table && (table.form as WeightForm).kind === 'bf16' ? table.data : undefined;
+      const floats = short ? undefined : read(table).data;
+      const out = allocate([tokens.length, columns]);
+      const words = new Uint32Array(out.data.buffer, at(out), out.data.length);
+      const halves = short && new Uint16Array(short.buffer, short.byteOffset, 2 * short.length);
+      for (const [i, token] of tokens.entries()) {
+        if (floats) out.data.set(floats.subarray(token * columns, (token + 1) * columns), i * columns);
+        else for (let j = 0; j < columns; j++) words[i * columns + j] = halves![token * columns + j]! << 16;
+      }
+      return out;
+    },
+
+    matmul: (x, w, bias) => matmul(engine, allocate, read(x), readWeight(w), bias && read(bias)),
 
     add(aTensor, bTensor) {
       const [a, b] = [read(aTensor), read(bTensor)];

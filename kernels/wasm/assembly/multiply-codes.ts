@@ -1,0 +1,142 @@
+// x·wᵀ + bias by codes for many rows of x: each task unpacks the codes of some rows to 16 bits, a slab of inputs at a time, and multiplies them with all tiles
+// of x while they are in the first-level cache.
+
+import { blockRows, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
+import { integer, pointer } from './argument';
+import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
+
+/** Bytes of one tile of results: tileTokens × blockRows floats. */
+const tileBytes = tileTokens * blockRows * 4;
+
+/**
+ * Arguments: packed weight; values and scales of x in tiles (quantize-activations.ts); out, bias or 0; m. A task is up to taskBlocks blocks of rows and up to
+ * taskTiles tiles of x. Scratch: results [block][tile], then for each block weights of a slab [chunk][pair of inputs][row], then scales [chunk][row].
+ */
+export function multiplyCodes(task: i32, scratch: usize): void {
+  const w = changetype<PackedCodes>(pointer(0));
+  const m = integer(5);
+  const blocks = (w.rows + blockRows - 1) / blockRows;
+  const tiles = (m + tileTokens - 1) / tileTokens;
+  const rowTasks = (blocks + taskBlocks - 1) / taskBlocks;
+  const firstBlock = (task % rowTasks) * taskBlocks;
+  const lastBlock = min(firstBlock + taskBlocks, blocks);
+  const firstTile = (task / rowTasks) * taskTiles;
+  const lastTile = min(firstTile + taskTiles, tiles);
+  const slab = max(1, slabInputs / w.length);
+  const weightBytes = <usize>(w.length * blockRows * 2);
+  const weights = scratch + taskBlocks * taskTiles * tileBytes;
+  const scales = weights + <usize>(taskBlocks * slab) * weightBytes;
+  memory.fill(scratch, 0, taskBlocks * taskTiles * tileBytes);
+  for (let first = 0; first < w.chunks; first += slab) {
+    const count = min(slab, w.chunks - first);
+    for (let block = firstBlock; block < lastBlock; block++) {
+      const place = <usize>((block - firstBlock) * slab);
+      for (let chunk = 0; chunk < count; chunk++) {
+        const from = w.block(block) + <usize>(first + chunk) * <usize>w.chunkBytes;
+        unpackChunk(w, from, weights + (place + chunk) * weightBytes, scales + (place + chunk) * (blockRows * 4));
+      }
+    }
+    for (let tile = firstTile; tile < lastTile; tile++) {
+      const at = <usize>((tile * w.chunks + first) * tileTokens);
+      const x = pointer(1) + at * <usize>w.length * 2;
+      for (let block = firstBlock; block < lastBlock; block++) {
+        const place = <usize>((block - firstBlock) * slab);
+        const to = scratch + <usize>(((block - firstBlock) * taskTiles + tile - firstTile) * tileBytes);
+        multiplyTile(count, weightBytes, weights + place * weightBytes, scales + place * (blockRows * 4), x, pointer(2) + at * 4, to);
+      }
+    }
+  }
+  for (let tile = firstTile; tile < lastTile; tile++) {
+    for (let i = 0; i < min(m - tile * tileTokens, tileTokens); i++) {
+      const out = pointer(3) + <usize>(tile * tileTokens + i) * <usize>w.rows * 4;
+      for (let block = firstBlock; block < lastBlock; block++) {
+        const place = ((block - firstBlock) * taskTiles + tile - firstTile) * tileBytes + i * blockRows * 4;
+        storeRows(w, block, scratch + <usize>place, out, pointer(4));
+      }
+    }
+  }
+}
+
+/** The block's part of one row of results; `out` and `bias` are whole rows. */
+export function storeRows(w: PackedCodes, block: i32, sums: usize, out: usize, bias: usize): void {
+  const first = block * blockRows;
+  for (let i = 0; i < min(w.rows - first, blockRows); i++) {
+    const value = load<f32>(sums + <usize>i * 4);
+    const at = <usize>(first + i) * 4;
+    store<f32>(out + at, bias ? load<f32>(bias + at) + value : value);
+  }
+}
+
+/** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32. */
+function unpackChunk(w: PackedCodes, from: usize, weights: usize, scales: usize): void {
+  const slot = w.slot;
+  const mask = i16x8.splat(<i16>(<i32>(1 << slot) - 1));
+  const end = from + <usize>(w.length * slot);
+  let zeros0 = i32x4.splat(w.zero);
+  let zeros1 = zeros0;
+  if (w.ownZeros) {
+    zeros0 = zerosOf(end + zerosPlace(w));
+    zeros1 = zerosOf(end + zerosPlace(w) + 4);
+  }
+  zeros0 = v128.or(zeros0, i32x4.shl(zeros0, 16));
+  zeros1 = v128.or(zeros1, i32x4.shl(zeros1, 16));
+  v128.store(scales, scalesOf(end, 0, w.scaleType));
+  v128.store(scales, scalesOf(end, 1, w.scaleType), 16);
+  for (; from < end; from += 32) {
+    const w0 = v128.load(from);
+    const w1 = v128.load(from, 16);
+    for (let shift = 0; shift < 16; shift += slot) {
+      v128.store(weights, i16x8.sub(v128.and(i16x8.shr_u(w0, shift), mask), zeros0));
+      v128.store(weights, i16x8.sub(v128.and(i16x8.shr_u(w1, shift), mask), zeros1), 16);
+      weights += 32;
+    }
+  }
+}
+
+/** sums [tileTokens][blockRows] += Σ over chunks: scales·Σ weight·x. */
+function multiplyTile(chunks: i32, weightBytes: usize, weights: usize, scales: usize, x: usize, tokenScales: usize, sums: usize): void {
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    let a0 = i32x4.splat(0),
+      a1 = i32x4.splat(0),
+      b0 = i32x4.splat(0),
+      b1 = i32x4.splat(0);
+    let c0 = i32x4.splat(0),
+      c1 = i32x4.splat(0),
+      d0 = i32x4.splat(0),
+      d1 = i32x4.splat(0);
+    const end = weights + weightBytes;
+    do {
+      const w0 = v128.load(weights);
+      const w1 = v128.load(weights, 16);
+      const xa = v128.load32_splat(x);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, xa));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, xa));
+      const xb = v128.load32_splat(x, 4);
+      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, xb));
+      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, xb));
+      const xc = v128.load32_splat(x, 8);
+      c0 = i32x4.add(c0, i32x4.dot_i16x8_s(w0, xc));
+      c1 = i32x4.add(c1, i32x4.dot_i16x8_s(w1, xc));
+      const xd = v128.load32_splat(x, 12);
+      d0 = i32x4.add(d0, i32x4.dot_i16x8_s(w0, xd));
+      d1 = i32x4.add(d1, i32x4.dot_i16x8_s(w1, xd));
+      weights += 32;
+      x += 16;
+    } while (weights < end);
+    const scale0 = v128.load(scales);
+    const scale1 = v128.load(scales, 16);
+    addScaled(sums, a0, a1, scale0, scale1, tokenScales);
+    addScaled(sums + 32, b0, b1, scale0, scale1, tokenScales + 4);
+    addScaled(sums + 64, c0, c1, scale0, scale1, tokenScales + 8);
+    addScaled(sums + 96, d0, d1, scale0, scale1, tokenScales + 12);
+    scales += 32;
+    tokenScales += 16;
+  }
+}
+
+/** One token's sums += its dots, scaled. */
+function addScaled(sums: usize, dots0: v128, dots1: v128, scale0: v128, scale1: v128, tokenScale: usize): void {
+  const by = v128.load32_splat(tokenScale);
+  v128.store(sums, f32x4.add(v128.load(sums), f32x4.mul(f32x4.convert_i32x4_s(dots0), f32x4.mul(scale0, by))));
+  v128.store(sums, f32x4.add(v128.load(sums, 16), f32x4.mul(f32x4.convert_i32x4_s(dots1), f32x4.mul(scale1, by))), 16);
+}

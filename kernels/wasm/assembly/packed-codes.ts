@@ -1,0 +1,115 @@
+// A quantized weight as the kernels read it: a header, then one stream, front to back. Rows go in blocks of eight, inputs in chunks that lie in one group.
+//
+//   block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
+//
+// Codes take a slot of 2, 4 or 8 bits. A 32-bit lane of a vector holds one row, four rows to a vector; two vectors, the block's eight rows, go together. In a lane
+// the low half has the even inputs and the high half the odd ones, the first input in the lowest slots of each byte, after it those of the second byte:
+//
+//   4-bit slots, 8 inputs:  bits 28‥31 7 | 24‥27 5 | 20‥23 3 | 16‥19 1 | 12‥15 6 | 8‥11 4 | 4‥7 2 | 0‥3 0
+
+import { blockRows, headerBytes, scaleBFloat16, scaleFloat16, scaleFloat32 } from '../src/control';
+import { integer, pointer } from './argument';
+import { widenHalves } from './short-floats';
+
+/** The header, which JavaScript writes (src/weight-forms.ts). */
+@unmanaged
+export class PackedCodes {
+  rows: i32;
+  cols: i32;
+  /** Inputs that share a scale. */
+  group: i32;
+  /** Chunks of a whole group, and of a row. */
+  perGroup: i32;
+  chunks: i32;
+  /** Inputs of a chunk with its padding, whose codes are 0. */
+  length: i32;
+  slot: i32;
+  scaleType: i32;
+  ownZeros: i32;
+  /** The zero point of all rows, where they have none of their own. */
+  zero: i32;
+  chunkBytes: i32;
+
+  first(chunk: i32): i32 {
+    return (chunk / this.perGroup) * this.group + (chunk % this.perGroup) * this.length;
+  }
+
+  /** Inputs of a chunk without its padding. */
+  count(chunk: i32): i32 {
+    const first = this.first(chunk);
+    return min(min(this.length, (chunk / this.perGroup + 1) * this.group - first), this.cols - first);
+  }
+
+  block(index: i32): usize {
+    return changetype<usize>(this) + headerBytes + <usize>(index * this.chunks) * <usize>this.chunkBytes;
+  }
+}
+
+/**
+ * Arguments: packed weight, first block, codes of the blocks, one per byte; scales in float32 and zero points, one per tile of the weight; rows per tile, tiles
+ * side by side. A task is a block.
+ */
+export function packCodes(task: i32): void {
+  const w = changetype<PackedCodes>(pointer(0));
+  const block = integer(1) + task;
+  const codes = pointer(2) + <usize>(task * blockRows) * <usize>w.cols;
+  const rows = min(w.rows - block * blockRows, blockRows);
+  const scales = <usize>((w.length * blockRows * w.slot) / 8);
+  const zeros = scales + zerosPlace(w);
+  let to = w.block(block);
+  memory.fill(to, 0, <usize>w.chunks * <usize>w.chunkBytes);
+  for (let chunk = 0; chunk < w.chunks; chunk++) {
+    for (let row = 0; row < rows; row++) {
+      packRow(codes + <usize>row * <usize>w.cols + <usize>w.first(chunk), w.count(chunk), w.slot, to + <usize>row * 4);
+      const tile = <usize>(((block * blockRows + row) / integer(5)) * integer(6) + chunk / w.perGroup);
+      const scale = load<u32>(pointer(3) + tile * 4);
+      if (w.scaleType === scaleFloat32) store<u32>(to + scales + <usize>row * 4, scale);
+      else store<u16>(to + scales + <usize>row * 2, w.scaleType === scaleBFloat16 ? <u16>(scale >> 16) : halfOf(scale));
+      if (w.ownZeros) store<u8>(to + zeros + <usize>row, load<u8>(pointer(4) + tile));
+    }
+    to += <usize>w.chunkBytes;
+  }
+}
+
+/** One row of one chunk, whose lanes lie a block apart. */
+function packRow(from: usize, count: i32, slot: i32, to: usize): void {
+  const perLane = 32 / slot;
+  const perByte = 8 / slot;
+  for (let i = 0; i < count; i += perLane) {
+    let word: u32 = 0;
+    for (let place = 0; place < min(perLane, count - i); place++) {
+      const pair = place >> 1;
+      const bit = (place & 1) * 16 + (pair / perByte) * 8 + (pair % perByte) * slot;
+      word |= <u32>load<u8>(from + <usize>(i + place)) << bit;
+    }
+    store<u32>(to, word);
+    to += blockRows * 4;
+  }
+}
+
+/** The float16 of a float32 that float16 holds exactly. */
+function halfOf(word: u32): u16 {
+  const sign = (word >> 16) & 0x8000;
+  const exponent = (word >> 23) & 0xff;
+  const fraction = word & 0x7fffff;
+  if (exponent > 112) return <u16>(sign | ((exponent - 112) << 10) | (fraction >> 13));
+  // Subnormal: the leading one is written out. (Below 2⁻²⁴ only zero is exact.)
+  return exponent < 102 ? <u16>sign : <u16>(sign | ((fraction | 0x800000) >> (126 - exponent)));
+}
+
+/** Scales of four rows, the `half`-th of a block. */
+export function scalesOf(at: usize, half: usize, type: i32): v128 {
+  if (type === scaleFloat16) return widenHalves(v128.load16x4_s(at + half * 8));
+  if (type === scaleBFloat16) return i32x4.shl(v128.load16x4_u(at + half * 8), 16);
+  return v128.load(at + half * 16);
+}
+
+/** Zero points of four rows. */
+export function zerosOf(at: usize): v128 {
+  return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at)));
+}
+
+/** Bytes from a chunk's scales to its zero points. */
+export function zerosPlace(w: PackedCodes): usize {
+  return w.scaleType === scaleFloat32 ? blockRows * 4 : blockRows * 2;
+}

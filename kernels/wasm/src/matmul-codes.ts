@@ -1,0 +1,42 @@
+import type { HostTensor } from '@fewbit/kernels';
+import * as id from './control.js';
+import type { Engine } from './engine.js';
+import type { PackedCodes } from './weight-forms.js';
+
+/** Up to this many rows of x, blocks of w are read as they lie. */
+const fewRows = 4;
+/** Bytes of w per task of a product with few rows, if that leaves each thread several tasks: then one that comes late costs little. */
+const taskBytes = 65536;
+const tasksPerThread = 4;
+
+/** out = x·wᵀ + bias for w in codes: x is rounded first, in tiles of the rows that go together. */
+export function matmulCodes(
+  engine: Engine,
+  { chunks, length, blockBytes }: PackedCodes,
+  x: HostTensor,
+  w: HostTensor,
+  bias: HostTensor | undefined,
+  out: HostTensor,
+): void {
+  const { heap, threads } = engine;
+  const [m, n] = out.shape as [number, number];
+  const tileTokens = m <= fewRows ? 1 : id.tileTokens;
+  const tiles = Math.ceil(m / tileTokens);
+  const count = tiles * tileTokens * chunks;
+  const [at, from, to, add] = [w.data.byteOffset, x.data.byteOffset, out.data.byteOffset, bias ? bias.data.byteOffset : 0];
+  const values = heap.allocate(count * (2 * length + 8));
+  const scales = values + count * 2 * length;
+  const shifts = scales + count * 4;
+  engine.run(id.quantizeTile, tiles, [at, from, values, scales, shifts, m, tileTokens], 2 * length);
+  const blocks = Math.ceil(n / id.blockRows);
+  if (m <= fewRows) {
+    const share = Math.max(1, Math.floor(Math.min(taskBytes / blockBytes, blocks / (tasksPerThread * threads))));
+    engine.run(id.multiplyCodesRows, Math.ceil(blocks / share), [at, values, scales, shifts, to, add, m, share], 4 * id.blockRows);
+  } else {
+    const slab = Math.max(1, Math.floor(id.slabInputs / length));
+    const scratch = id.taskBlocks * id.blockRows * (id.taskTiles * id.tileTokens * 4 + slab * (2 * length + 4));
+    const tasks = Math.ceil(blocks / id.taskBlocks) * Math.ceil(tiles / id.taskTiles);
+    engine.run(id.multiplyCodes, tasks, [at, values, scales, to, add, m], scratch);
+  }
+  heap.free(values);
+}

@@ -1,0 +1,98 @@
+import { FewbitError, type Matrix } from '@fewbit/core';
+import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import * as id from './control.js';
+import type { Engine } from './engine.js';
+
+/** How a weight lies in memory, where not as float32. */
+export type WeightForm = { readonly kind: 'bf16' } | ({ readonly kind: 'codes' } & PackedCodes);
+
+/** What the header of packed codes says (assembly/packed-codes.ts), as far as JavaScript needs it. */
+export interface PackedCodes {
+  /** Chunks per row, and inputs per chunk with its padding. */
+  readonly chunks: number;
+  readonly length: number;
+  readonly blockBytes: number;
+}
+
+const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
+/** Codes, one per byte, that are in WebAssembly memory at a time while a weight is packed. */
+const packBytes = 1 << 20;
+
+/** Integer codes as assembly/packed-codes.ts has them, and floats as bf16 where that loses nothing. */
+export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
+  return {
+    activations: `rounded to 16 bits per ${id.longestChunk} inputs or group`,
+    rejects: rejection,
+    upload: (weight) => ('codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(memory, weight)),
+  };
+}
+
+function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
+  if (spec.kind !== 'int') return `${formatName(spec)} has no WebAssembly kernel`;
+  if (spec.granularity.kind === 'flat') return 'runs of elements across rows have no WebAssembly kernel';
+  if (columnGroup) return 'columns in groups out of order have no WebAssembly kernel';
+  return undefined;
+}
+
+function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix): FormedTensor {
+  const reason = rejection(matrix);
+  if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
+  const { rows, cols, codes } = matrix;
+  const spec = matrix.spec as IntSpec;
+  const params = matrix.params as readonly IntParams[];
+  const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
+  const header = packedHeader(rows, cols, tileCols, spec, params);
+  const { chunks, length, chunkBytes } = header;
+  const blocks = Math.ceil(rows / id.blockRows);
+  const blockBytes = chunks * chunkBytes;
+  const form = { kind: 'codes', chunks, length, blockBytes } satisfies WeightForm;
+  const tensor = memory.hold([rows, cols], id.headerBytes + blocks * blockBytes, form);
+  const at = tensor.data.byteOffset;
+  const { heap } = engine;
+  const share = Math.max(1, Math.floor(packBytes / (id.blockRows * cols)));
+  const [strip, scales, zeros] = [heap.allocate(share * id.blockRows * cols), heap.allocate(params.length * 4), heap.allocate(params.length)];
+  const { buffer } = heap.memory;
+  new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
+  new Float32Array(buffer, scales, params.length).set(Float32Array.from(params, ({ scale }) => scale));
+  new Uint8Array(buffer, zeros, params.length).set(Uint8Array.from(params, ({ zero }) => zero));
+  for (let block = 0; block < blocks; block += share) {
+    const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
+    new Uint8Array(buffer, strip, part.length).set(part);
+    engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, zeros, tileRows, across]);
+  }
+  for (const address of [strip, scales, zeros]) heap.free(address);
+  return tensor;
+}
+
+/** In the order of assembly/packed-codes.ts. */
+function packedHeader(rows: number, cols: number, tileCols: number, { bits, scaleType }: IntSpec, params: readonly IntParams[]) {
+  const group = Math.min(tileCols, cols);
+  const perGroup = Math.ceil(group / id.longestChunk);
+  const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
+  const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
+  const zero = params[0]?.zero ?? 0;
+  const ownZeros = params.some((each) => each.zero !== zero) ? 1 : 0;
+  return {
+    rows,
+    cols,
+    group,
+    perGroup,
+    chunks: Math.floor(cols / group) * perGroup + Math.ceil((cols % group) / id.longestChunk),
+    length,
+    slot,
+    scaleType: scaleTypes[scaleType],
+    ownZeros,
+    zero,
+    chunkBytes: length * slot + id.blockRows * (scaleType === 'F32' ? 4 : 2) + ownZeros * id.blockRows,
+  };
+}
+
+function uploadFloats(memory: HostMemory, { rows, cols, data }: Matrix) {
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+  if (words.some((word) => (word & 0xffff) !== 0)) return memory.upload(data, [rows, cols]);
+  const tensor = memory.hold([rows, cols], 2 * data.length, { kind: 'bf16' } satisfies WeightForm);
+  const short = new Uint16Array(tensor.data.buffer, tensor.data.byteOffset, data.length);
+  for (let i = 0; i < words.length; i++) short[i] = words[i]! >>> 16;
+  return tensor;
+}
