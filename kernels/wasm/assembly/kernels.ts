@@ -8,7 +8,7 @@ import { multiplyCodes } from './multiply-codes';
 import { multiplyCodesRows } from './multiply-codes-rows';
 import { multiplyRows, multiplyRowsShort } from './multiply-rows';
 import { layerNorm, rmsNorm } from './norm';
-import { packCodes } from './packed-codes';
+import { decodeRow, packCodes } from './packed-codes';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { stream } from './stream';
@@ -82,6 +82,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.packCodes:
       packCodes(task);
+      break;
+    case id.decodeRow:
+      decodeRow(task);
       break;
     case id.quantizeTile:
       quantizeTile(task, scratch);

@@ -74,17 +74,48 @@ export function packCodes(task: i32): void {
 /** One row of one chunk, whose lanes lie a block apart. */
 function packRow(from: usize, count: i32, slot: i32, to: usize): void {
   const perLane = 32 / slot;
-  const perByte = 8 / slot;
   for (let i = 0; i < count; i += perLane) {
     let word: u32 = 0;
     for (let place = 0; place < min(perLane, count - i); place++) {
-      const pair = place >> 1;
-      const bit = (place & 1) * 16 + (pair / perByte) * 8 + (pair % perByte) * slot;
-      word |= <u32>load<u8>(from + <usize>(i + place)) << bit;
+      word |= (<u32>load<u8>(from + <usize>(i + place))) << bitOf(place, slot);
     }
     store<u32>(to, word);
     to += blockRows * 4;
   }
+}
+
+/** Rows of the weight as float32. Arguments: packed weight, their indices, out. A task is a row. */
+export function decodeRow(task: i32): void {
+  const w = changetype<PackedCodes>(pointer(0));
+  const row = load<i32>(pointer(1) + <usize>task * 4);
+  const lane = row % blockRows;
+  const mask = (1 << w.slot) - 1;
+  const perLane = 32 / w.slot;
+  let at = w.block(row / blockRows);
+  for (let chunk = 0; chunk < w.chunks; chunk++) {
+    const scales = at + <usize>((w.length * blockRows * w.slot) / 8);
+    const scale = scaleOf(w, scales, lane);
+    const zero = w.ownZeros ? <i32>load<u8>(scales + zerosPlace(w) + lane) : w.zero;
+    const to = pointer(2) + (<usize>task * <usize>w.cols + <usize>w.first(chunk)) * 4;
+    for (let i = 0; i < w.count(chunk); i++) {
+      const word = load<u32>(at + <usize>((i / perLane) * blockRows + lane) * 4);
+      const code = <i32>(word >> bitOf(i % perLane, w.slot)) & mask;
+      store<f32>(to + <usize>i * 4, <f32>(code - zero) * scale);
+    }
+    at += <usize>w.chunkBytes;
+  }
+}
+
+/** Where input `place` of a lane stands in it. */
+function bitOf(place: i32, slot: i32): i32 {
+  return (place & 1) * 16 + (place >> 1) * slot;
+}
+
+/** The scale of one row of a block. */
+function scaleOf(w: PackedCodes, scales: usize, row: i32): f32 {
+  if (w.scaleType === scaleFloat32) return load<f32>(scales + row * 4);
+  const word = load<u16>(scales + row * 2);
+  return f32x4.extract_lane(w.scaleType === scaleFloat16 ? widenHalves(i32x4.splat(<i16>word)) : i32x4.splat((<i32>word) << 16), 0);
 }
 
 /** The float16 of a float32 that float16 holds exactly. */

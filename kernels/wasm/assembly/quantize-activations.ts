@@ -1,7 +1,7 @@
 // Activations as 16-bit integers under one float32 scale per chunk of inputs: their rounding error is about 2e-5 of their size.
 
 import { integer, pointer } from './argument';
-import { PackedCodes } from './packed-codes';
+import type { PackedCodes } from './packed-codes';
 import { largest, loadUpTo, sum } from './vector';
 
 /** Adding it rounds a float below 2²² to a whole number, which stands in the low bits of the sum: 1.5·2²³. */
@@ -28,7 +28,8 @@ export function quantizeTile(task: i32, scratch: usize): void {
       const count = row < m ? w.count(chunk) : 0;
       quantizeChunk(x + <usize>w.first(chunk) * 4, count, w.length, whole, pointer(3) + (at + i) * 4, pointer(4) + (at + i) * 4, factor);
       if (rows === 1) continue;
-      for (let pair = 0; pair < w.length / 2; pair++) store<i32>(values + <usize>(pair * rows + i) * 4, load<i32>(scratch + <usize>pair * 4));
+      for (let pair = 0; pair < w.length / 2; pair++)
+        store<i32>(values + <usize>(pair * rows + i) * 4, load<i32>(scratch + <usize>pair * 4));
     }
   }
 }

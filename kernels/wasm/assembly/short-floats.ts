@@ -25,7 +25,7 @@ export function widenRow(from: usize, count: i32, to: usize): void {
     to += 16;
   }
   for (; i < count; i++) {
-    store<u32>(to, <u32>load<u16>(from) << 16);
+    store<u32>(to, (<u32>load<u16>(from)) << 16);
     from += 2;
     to += 4;
   }

@@ -41,6 +41,7 @@ export const quantizeTile = 22;
 export const multiplyCodesRows = 23;
 export const multiplyCodes = 24;
 export const multiplyRowsShort = 25;
+export const decodeRow = 26;
 
 export const silu = 0;
 export const gelu = 1;

@@ -1,13 +1,13 @@
 import type { Activation, DeviceTensor, HostMemory, HostTensor, Ops } from '@fewbit/kernels';
 import * as id from './control.js';
+import { embed } from './embed.js';
 import type { Engine } from './engine.js';
 import { matmul } from './matmul.js';
-import type { WeightForm } from './weight-forms.js';
 
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
-/** The ops that WebAssembly does faster than JavaScript; and `embed` for tables that JavaScript alone cannot read; the other copies are left out. */
-export function wasmOps(engine: Engine, { allocate, read, readWeight }: HostMemory): Partial<Ops> {
+/** The ops that WebAssembly does faster than JavaScript; and `embed`, for tables in a form of the backend's own; the other copies (columns, rows, store) are left out. */
+export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemory): Partial<Ops> {
   const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
     const x = read(tensor);
     const out = allocate(x.shape);
@@ -23,20 +23,13 @@ export function wasmOps(engine: Engine, { allocate, read, readWeight }: HostMemo
   };
   return {
     embed(tensor, tokens) {
-      const [table, columns] = [readWeight(tensor), tensor.shape[1]!];
-      const short = 'form' in table && (table.form as WeightForm).kind === 'bf16' ? table.data : undefined;
-      const floats = short ? undefined : read(table).data;
-      const out = allocate([tokens.length, columns]);
-      const words = new Uint32Array(out.data.buffer, at(out), out.data.length);
-      const halves = short && new Uint16Array(short.buffer, short.byteOffset, 2 * short.length);
-      for (const [i, token] of tokens.entries()) {
-        if (floats) out.data.set(floats.subarray(token * columns, (token + 1) * columns), i * columns);
-        else for (let j = 0; j < columns; j++) words[i * columns + j] = halves![token * columns + j]! << 16;
-      }
+      const table = findWeight(tensor);
+      const out = allocate([tokens.length, table.shape[1]!]);
+      embed(engine, table, tokens, out);
       return out;
     },
 
-    matmul: (x, w, bias) => matmul(engine, allocate, read(x), readWeight(w), bias && read(bias)),
+    matmul: (x, w, bias) => matmul(engine, allocate, read(x), findWeight(w), bias && read(bias)),
 
     add(aTensor, bTensor) {
       const [a, b] = [read(aTensor), read(bTensor)];

@@ -51,7 +51,11 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   const at = tensor.data.byteOffset;
   const { heap } = engine;
   const share = Math.max(1, Math.floor(packBytes / (id.blockRows * cols)));
-  const [strip, scales, zeros] = [heap.allocate(share * id.blockRows * cols), heap.allocate(params.length * 4), heap.allocate(params.length)];
+  const [strip, scales, zeros] = [
+    heap.allocate(share * id.blockRows * cols),
+    heap.allocate(params.length * 4),
+    heap.allocate(params.length),
+  ];
   const { buffer } = heap.memory;
   new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
   new Float32Array(buffer, scales, params.length).set(Float32Array.from(params, ({ scale }) => scale));

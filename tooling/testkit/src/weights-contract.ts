@@ -82,6 +82,30 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     );
   });
 
+  it('embed by codes, exactly as by their values', ({ skip }) => {
+    needForms(skip);
+    return fc.assert(
+      fc.asyncProperty(
+        fc.record({ m: size(20), cols: size(400), rows: size(40), spec, seed: fc.nat(1000) }),
+        async ({ m, cols, rows, spec, seed }) => {
+          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
+          const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
+          const { data } = decodeMatrix(codes);
+          for (const backend of backends()) {
+            const table = backend.weights!.upload(codes);
+            const found = backend.ops.embed(table, tokens);
+            const got = await backend.download(found);
+            for (const tensor of [table, found]) backend.free(tensor);
+            for (const [i, token] of tokens.entries()) {
+              expect(sameBits(got.subarray(i * cols, (i + 1) * cols), data.subarray(token * cols, (token + 1) * cols))).toBe(true);
+            }
+          }
+        },
+      ),
+      { numRuns: 60, seed: 1 },
+    );
+  });
+
   it('matmul and embed by floats in their shortest form, exactly as by float32', ({ skip }) => {
     needForms(skip);
     return fc.assert(
