@@ -7,7 +7,7 @@
 import { blockRows } from '../src/control';
 import { integer, pointer } from './argument';
 import { storeRows } from './multiply-codes';
-import { type PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
+import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
 
 /** Arguments: packed weight; values, scales and shifts of x (quantize-activations.ts); out, bias or 0; m, blocks per task. Scratch: a block of results. */
 export function multiplyCodesRows(task: i32, scratch: usize): void {

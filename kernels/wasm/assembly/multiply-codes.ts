@@ -3,7 +3,7 @@
 
 import { blockRows, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
 import { integer, pointer } from './argument';
-import { type PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
+import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
 
 /** Bytes of one tile of results: tileTokens × blockRows floats. */
 const tileBytes = tileTokens * blockRows * 4;

@@ -1,7 +1,7 @@
 // Activations as 16-bit integers under one float32 scale per chunk of inputs: their rounding error is about 2e-5 of their size.
 
 import { integer, pointer } from './argument';
-import type { PackedCodes } from './packed-codes';
+import { PackedCodes } from './packed-codes';
 import { largest, loadUpTo, sum } from './vector';
 
 /** Adding it rounds a float below 2²² to a whole number, which stands in the low bits of the sum: 1.5·2²³. */
