@@ -39,6 +39,15 @@ class Operands {
     shape.zero = int(index());
     return shape;
   }
+  RoundingShape rounding() {
+    RoundingShape shape{};
+    shape.group = index();
+    shape.kind = static_cast<RoundingKind>(index());
+    for (float *value : {&shape.steps, &shape.top, &shape.zero, &shape.emptyScale, &shape.scale}) *value = float(number());
+    shape.mantissa = int(index());
+    for (float *value : {&shape.largest, &shape.smallestNormal, &shape.outlierThreshold}) *value = float(number());
+    return shape;
+  }
   const double *position() const { return at; }
 
  private:
@@ -176,6 +185,13 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       auto *out = of.array();
       const Index count = of.index();
       kernels.gated(pool, gate, up, out, count, of.activation());
+      break;
+    }
+    case Command::roundActivations: {
+      const auto *x = of.array();
+      auto *out = of.array();
+      const Index rows = of.index(), n = of.index();
+      kernels.roundActivations(pool, x, out, rows, n, of.rounding());
       break;
     }
     case Command::crossEntropy: {

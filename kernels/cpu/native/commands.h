@@ -25,6 +25,7 @@ enum class Command {
   activate,
   gated,
   crossEntropy,
+  roundActivations,
 };
 
 /** Runs the commands in [from, end). Throws std::bad_alloc. */

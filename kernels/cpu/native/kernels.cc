@@ -11,6 +11,7 @@
 #include "matmul.h"
 #include "norm.h"
 #include "rotate.h"
+#include "round-activations.h"
 #include "short-floats.h"
 #include "stream.h"
 
@@ -32,7 +33,7 @@ namespace fewbit {
 
 const Kernels FEWBIT_TABLE = {
     FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
-    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::crossEntropy, ::copyRows,
+    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
     ::stream,
 };
 

@@ -36,6 +36,20 @@ struct QuantizedShape {
   int zero;
 };
 
+/** As roundingKinds of @fewbit/kernels. */
+enum class RoundingKind { symmetric, asymmetric, halves, floats, power };
+
+/** As in @fewbit/kernels. */
+struct RoundingShape {
+  Index group;
+  RoundingKind kind;
+  float steps, top, zero, emptyScale, scale;
+  /** Of a small float: bits of its mantissa, largest and smallest normal number. */
+  int mantissa;
+  float largest, smallestNormal;
+  float outlierThreshold;
+};
+
 struct Kernels {
   const char *name;
   /** For people. */
@@ -78,6 +92,8 @@ struct Kernels {
   void (*softcap)(Pool &, const float *x, float *out, Index count, float cap);
   void (*activate)(Pool &, const float *x, float *out, Index count, Activation);
   void (*gated)(Pool &, const float *gate, const float *up, float *out, Index count, Activation);
+  /** x [rows, n] as codes of `shape` and back. */
+  void (*roundActivations)(Pool &, const float *x, float *out, Index rows, Index n, const RoundingShape &);
   void (*crossEntropy)(Pool &, const float *logits, const uint32_t *targets, float *out, Index m, Index n);
   /** Rows of `bytes` bytes each, from and to rows that may lie apart. `indices` chooses source rows; null takes them in order. */
   void (*copyRows)(Pool &, const char *from, Index fromStride, const uint32_t *indices, char *to, Index toStride, Index rows, Index bytes);

@@ -51,7 +51,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 4;
+export const addonVersion = 5;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
 export type QuantizedShape = readonly [

@@ -20,6 +20,7 @@ const commands = [
   'activate',
   'gated',
   'crossEntropy',
+  'roundActivations',
 ] as const;
 /** By name. */
 export const commandIds = Object.fromEntries(commands.map((name, id) => [name, id])) as Readonly<Record<(typeof commands)[number], number>>;

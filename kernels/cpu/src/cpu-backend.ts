@@ -22,7 +22,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
         id: 'cpu',
         ops: cpuOps(queue, heap, memory),
         algebra: cpuAlgebra(engine),
-        rejects: { roundActivations: 'activations are rounded by the reference' },
+        rejects: {},
       },
     ],
     weights: (memory) => weightForms(engine, memory),

@@ -1,15 +1,12 @@
-import type { DeviceTensor, Heap, HostMemory, HostTensor, Ops } from '@fewbit/kernels';
+import { type DeviceTensor, type Heap, type HostMemory, type HostTensor, type Ops, referenceOps, roundingShape } from '@fewbit/kernels';
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
 import type { WeightForm } from './weight-forms.js';
 
-/** The op table over a queue of commands; activations are rounded by the reference. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(
-  queue: CommandQueue,
-  heap: Heap<NativeArray>,
-  { allocate, find, findWeight }: HostMemory<NativeArray>,
-): Omit<Ops, 'roundActivations'> {
+/** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
+export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate, read, find, findWeight }: HostMemory<NativeArray>): Ops {
+  const reference = referenceOps({ allocate, read });
   const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   const countOf = (tensor: DeviceTensor) => find(tensor).data.length;
@@ -124,6 +121,18 @@ export function cpuOps(
     store(cache, rows, start) {
       const n = columnsOf(cache);
       queue.push('copyRows', [addressOf(rows), 0, n, addressOf(cache), start * n, n, rows.shape[0]!, n]);
+    },
+
+    roundActivations(x, rounding) {
+      const [m, k] = [x.shape[0]!, x.shape[1]!];
+      const shape = roundingShape(rounding, k);
+      if (!shape) return reference.roundActivations(x, rounding);
+      const from = addressOf(x);
+      const out = allocate(x.shape);
+      const { group, kind, steps, top, zero, emptyScale, scale, element, outlierThreshold } = shape;
+      const numbers = [steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal, outlierThreshold];
+      queue.push('roundActivations', [from, out.data.address, m, k, group, kind, ...numbers]);
+      return out;
     },
 
     crossEntropy(logits, targets) {

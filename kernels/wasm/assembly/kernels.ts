@@ -11,6 +11,7 @@ import { layerNorm, rmsNorm } from './norm';
 import { decodeRow, packCodes } from './packed-codes';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
+import { outlierMask, roundActivations } from './round-activations';
 import { stream } from './stream';
 import { choleskyPanel, inverseLower } from './triangular';
 
@@ -97,6 +98,12 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.multiplyRowsShort:
       multiplyRowsShort(task);
+      break;
+    case id.outlierMask:
+      outlierMask(task);
+      break;
+    case id.roundActivations:
+      roundActivations(task);
       break;
     default:
       unreachable();

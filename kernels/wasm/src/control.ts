@@ -42,6 +42,8 @@ export const multiplyCodesRows = 23;
 export const multiplyCodes = 24;
 export const multiplyRowsShort = 25;
 export const decodeRow = 26;
+export const outlierMask = 27;
+export const roundActivations = 28;
 
 export const silu = 0;
 export const gelu = 1;
@@ -65,6 +67,8 @@ export const blockSize = 60;
 export const taskValues = 16384;
 /** Stream: bytes per task. */
 export const taskBytes = 1048576;
+/** Search for outlier features: columns per task. */
+export const maskColumns = 64;
 /** Attention: query rows per task, keys per step. */
 export const queryRows = 80;
 export const keyStep = 128;

@@ -1,4 +1,12 @@
-import type { Activation, DeviceTensor, HostMemory, HostTensor, Ops } from '@fewbit/kernels';
+import {
+  type Activation,
+  type DeviceTensor,
+  type HostMemory,
+  type HostTensor,
+  type Ops,
+  referenceOps,
+  roundingShape,
+} from '@fewbit/kernels';
 import * as id from './control.js';
 import { embed } from './embed.js';
 import type { Engine } from './engine.js';
@@ -21,6 +29,7 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
     const share = Math.max(1, Math.floor(id.taskValues / size));
     return { rows, share, tasks: Math.ceil(rows / share) };
   };
+  const reference = referenceOps({ allocate, read });
   return {
     embed(tensor, tokens) {
       const table = findWeight(tensor);
@@ -89,6 +98,22 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
       const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep) + keyStep * padded;
       engine.run(id.attention, heads * Math.ceil(m / queryRows), values, floats * 4);
       engine.heap.free(table);
+      return out;
+    },
+
+    roundActivations(tensor, rounding) {
+      const x = read(tensor);
+      const [m, k] = [x.shape[0]!, x.shape[1]!];
+      const shape = roundingShape(rounding, k);
+      if (!shape) return reference.roundActivations(tensor, rounding);
+      const out = allocate(x.shape);
+      const { rows, share, tasks } = shares(x.data.length, k);
+      const { kind, group, steps, top, zero, emptyScale, scale, element, outlierThreshold } = shape;
+      const mask = outlierThreshold === 0 ? 0 : engine.heap.allocate(k * 4 + 16);
+      if (mask !== 0) engine.run(id.outlierMask, Math.ceil(k / id.maskColumns), [at(x), mask, m, k, outlierThreshold]);
+      const values = [kind, steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal];
+      engine.run(id.roundActivations, tasks, [at(x), at(out), rows, k, share, mask, group, ...values]);
+      if (mask !== 0) engine.heap.free(mask);
       return out;
     },
 

@@ -21,7 +21,7 @@ export { decodeMatrix } from './decode-matrix.js';
 export { type EncodeMatrixOptions, encodeMatrix, fitMatrix } from './encode-matrix.js';
 export { fewbit } from './fewbit/layout.js';
 export { type FitSearchedOptions, fitSearched } from './fit-searched.js';
-export { type FloatParams, floatFormat, fromE8m0, type NvParams, nvParams, toE8m0 } from './float/index.js';
+export { type FloatParams, floatFormat, fromE8m0, type NvParams, nvParams, type SmallFloat, smallFloats, toE8m0 } from './float/index.js';
 export { formatName } from './format-name.js';
 export { fp8 } from './fp8/layout.js';
 export { type BlockParams, type GgmlTypeName, ggmlFormat, ggmlType, ggmlTypeNames, gguf, type SuperParams } from './ggml/index.js';

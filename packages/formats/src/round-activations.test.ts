@@ -1,7 +1,7 @@
 import { fromE4m3, random, roundHalfEven, toE4m3 } from '@fewbit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ActivationSpec, type FormatSpec, roundActivations } from './index.js';
+import { type ActivationSpec, createFormat, type FormatSpec, roundActivations } from './index.js';
 
 const int8: FormatSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
 const fp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'channel' }, scaleType: 'F32' };
@@ -51,10 +51,40 @@ describe('roundActivations', () => {
     expect(roundActivations({ rows: 1, cols: 2, data: Float32Array.of(6, 7) }, { spec }).data).toEqual(Float32Array.of(6, 7));
   });
 
-  it('names NaN and Inf instead of hiding them in a code', () => {
-    const x = { rows: 2, cols: 2, data: Float32Array.of(1, 2, 3, Number.NaN) };
-    expect(() => roundActivations(x, { spec: { format: int8, scaling: 'dynamic' } })).toThrow(
-      expect.objectContaining({ code: 'numeric', message: expect.stringMatching(/holds NaN at token 1/) }),
+  it('makes a token with NaN or Inf NaN as a whole, and leaves the others', () => {
+    const x = { rows: 3, cols: 2, data: Float32Array.of(1, 2, 3, Number.NaN, Number.NEGATIVE_INFINITY, 0) };
+    for (const threshold of [undefined, 6]) {
+      const spec: ActivationSpec = { format: int8, scaling: 'dynamic', ...(threshold && { outlierThreshold: threshold }) };
+      const alone = roundActivations({ rows: 1, cols: 2, data: Float32Array.of(threshold ? 0 : 1, 2) }, { spec });
+      const rounded = roundActivations(x, { spec });
+      expect([...rounded.data]).toEqual([threshold ? 1 : alone.data[0], alone.data[1], ...Array.from({ length: 4 }, () => Number.NaN)]);
+    }
+  });
+
+  it.each<[string, FormatSpec]>([
+    ['integers', int8],
+    ['integers of LLM.int8()', { ...int8, scheme: 'symmetric-absmax' }],
+    ['asymmetric integers', { ...int8, scheme: 'asymmetric', bits: 3 }],
+    ['E4M3', fp8],
+    ['E5M2', { ...fp8, element: 'e5m2' }],
+    ['E2M1', { ...fp8, element: 'e2m1' }],
+  ])('rounds %s in one loop as value by value', (_, spec) => {
+    const format = createFormat(spec);
+    const value = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }), fc.float({ min: -4, max: 4, noNaN: true }));
+    fc.assert(
+      fc.property(
+        fc.array(value, { minLength: 1, maxLength: 20 }),
+        fc.float({ min: Math.fround(0.001), max: 2, noNaN: true }),
+        (list, scale) => {
+          const from = Float32Array.from(list);
+          const to = new Float32Array(from.length);
+          const fitted = format.fit({ rows: 1, cols: from.length, data: from });
+          for (const params of [fitted, { ...(fitted as object), scale }]) {
+            format.round!(from, to, 0, from.length, params);
+            expect(to).toEqual(from.map((x, i) => format.decode(format.encode(x, params, i), params, i)));
+          }
+        },
+      ),
     );
   });
 

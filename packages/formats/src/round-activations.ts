@@ -1,41 +1,67 @@
-import { FewbitError, firstNonFinite, type Matrix } from '@fewbit/core';
+import { firstNonFinite, type Matrix, matrix } from '@fewbit/core';
 import { createFormat } from './create-format.js';
 import { decodeMatrix } from './decode-matrix.js';
 import { encodeMatrix } from './encode-matrix.js';
-import type { ActivationRounding } from './types.js';
+import { tileGrid } from './tile-grid.js';
+import type { ActivationRounding, NumericFormat } from './types.js';
 
 /**
  * What a linear layer sees of its input x [tokens, inputs] when its activations are rounded so. Multiplying that by the decoded weight
  * is what an engine's integer or FP8 product gives, but for the order of its sums. With an outlier threshold the features that reach it
  * anywhere stay as they are and take no part in the scales (LLM.int8(), Dettmers et al. 2022, section 3.2).
- * Throws `numeric` for NaN or Inf.
+ * A token with NaN or Inf becomes NaN as a whole, which no code could say.
  */
 export function roundActivations(x: Matrix, { spec, params }: ActivationRounding): Matrix {
-  const at = firstNonFinite(x.data);
-  if (at >= 0) {
-    throw new FewbitError(
-      'numeric',
-      `The input of a layer holds ${x.data[at]} at token ${Math.floor(at / x.cols)}: it cannot be rounded to ${spec.format.kind} codes.`,
-    );
-  }
+  const { cols } = x;
+  const damaged = damagedTokens(x);
+  const inliers = damaged.length === 0 ? x : matrix(x.rows, cols, x.data.slice());
+  for (const token of damaged) inliers.data.fill(0, token * cols, (token + 1) * cols);
   const outliers = spec.outlierThreshold === undefined ? [] : outlierFeatures(x, spec.outlierThreshold);
-  const inliers = outliers.length === 0 ? x : withoutFeatures(x, outliers);
-  const options = params === undefined ? {} : { params: [params] };
-  const rounded = decodeMatrix(encodeMatrix(inliers, createFormat(spec.format), options));
+  const rounded = roundMatrix(outliers.length === 0 ? inliers : withoutFeatures(inliers, outliers), createFormat(spec.format), params);
   for (const feature of outliers) {
-    for (let i = feature; i < x.data.length; i += x.cols) rounded.data[i] = x.data[i]!;
+    for (let i = feature; i < x.data.length; i += cols) rounded.data[i] = x.data[i]!;
   }
+  for (const token of damaged) rounded.data.fill(Number.NaN, token * cols, (token + 1) * cols);
   return rounded;
 }
 
+/** decode(encode(x)), with `params` for all of it or those of each tile. */
+function roundMatrix(x: Matrix, format: NumericFormat, params: unknown): Matrix {
+  const { flat, tileRows, tileCols, count } = tileGrid(format, x.rows, x.cols);
+  const { round } = format;
+  if (!round || flat || (tileRows > 1 && count > 1)) {
+    return decodeMatrix(encodeMatrix(x, format, params === undefined ? {} : { params: [params] }));
+  }
+  const out = matrix(x.rows, x.cols);
+  const { length } = x.data;
+  const perRow = count === 1 ? length : x.cols;
+  for (let row = 0; row < length; row += perRow) {
+    for (let start = row; start < row + perRow; start += tileCols) {
+      const end = count === 1 ? length : Math.min(start + tileCols, row + perRow);
+      const fitted = params ?? format.fit({ rows: 1, cols: end - start, data: x.data.subarray(start, end) });
+      round(x.data, out.data, start, end, fitted);
+      if (count === 1) return out;
+    }
+  }
+  return out;
+}
+
+function damagedTokens({ rows, cols, data }: Matrix): number[] {
+  if (firstNonFinite(data) < 0) return [];
+  const tokens = Array.from({ length: rows }, (_, token) => token);
+  return tokens.filter((token) => firstNonFinite(data.subarray(token * cols, (token + 1) * cols)) >= 0);
+}
+
 function outlierFeatures({ cols, data }: Matrix, threshold: number): number[] {
-  const reached = new Set<number>();
-  for (let i = 0; i < data.length; i++) if (Math.abs(data[i]!) >= threshold) reached.add(i % cols);
-  return [...reached];
+  const reached = new Uint8Array(cols);
+  for (let row = 0; row < data.length; row += cols) {
+    for (let j = 0; j < cols; j++) if (Math.abs(data[row + j]!) >= threshold) reached[j] = 1;
+  }
+  return [...reached.keys()].filter((j) => reached[j] === 1);
 }
 
 function withoutFeatures({ rows, cols, data }: Matrix, features: readonly number[]): Matrix {
   const rest = data.slice();
   for (const feature of features) for (let i = feature; i < rest.length; i += cols) rest[i] = 0;
-  return { rows, cols, data: rest };
+  return matrix(rows, cols, rest);
 }

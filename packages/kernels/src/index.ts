@@ -2,5 +2,7 @@ export { type HostTable, hostBackend } from './host-backend.js';
 export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTensor } from './host-memory.js';
 export { referenceAlgebra } from './reference-algebra.js';
 export { referenceBackend, referenceProbe } from './reference-backend.js';
+export { referenceOps } from './reference-ops.js';
+export { type RoundingShape, roundingKinds, roundingShape } from './rounding-shape.js';
 export { type BackendSelection, type NamedProbe, selectBackend } from './select-backend.js';
 export type { Activation, Algebra, AttentionOptions, Backend, BackendProbe, DeviceTensor, Ops, Rotary, WeightForms } from './types.js';

@@ -62,7 +62,7 @@ export interface Ops {
   rows(x: DeviceTensor, start: number, count: number): DeviceTensor;
   /** Writes `rows` [m, n] into `cache` [capacity, n] at row `start`, in place: the KV cache. */
   store(cache: DeviceTensor, rows: DeviceTensor, start: number): void;
-  /** x [m, k] as a linear layer sees it whose activations are rounded so: codes and back, in float32. */
+  /** x [m, k] as a linear layer sees it whose activations are rounded so: codes and back, in float32, the same bits on every backend. A row with NaN or Inf becomes NaN. */
   roundActivations(x: DeviceTensor, rounding: ActivationRounding): DeviceTensor;
   /** −log softmax(logits [m, vocabulary])[target] per row → [m], nats. */
   crossEntropy(logits: DeviceTensor, targets: Uint32Array): DeviceTensor;

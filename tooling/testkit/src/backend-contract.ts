@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Activation, AttentionOptions, Backend, BackendProbe, DeviceTensor } from '../../../packages/kernels/src/index.js';
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { algebraContract } from './algebra-contract.js';
+import { roundingContract } from './rounding-contract.js';
 import { values } from './values.js';
 import { weightsContract } from './weights-contract.js';
 
@@ -42,7 +43,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
       };
       const [want, got, alone] = [await run(reference), await run(backend), await run(single)];
       expect(got.shape).toEqual(want.shape);
-      expect(relativeError(got.data, want.data)).toBeLessThanOrEqual(limit);
+      if (limit === 0) expect(sameBits(got.data, want.data)).toBe(true);
+      else expect(relativeError(got.data, want.data)).toBeLessThanOrEqual(limit);
       expect(sameBits(got.data, alone.data)).toBe(true);
     };
     const property = <T>(arbitrary: fc.Arbitrary<T>, holds: (value: T) => Promise<void>, runs = 20) =>
@@ -190,13 +192,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
         });
       }));
 
-    it('roundActivations', () =>
-      property(fc.record({ m: size(20), k: size(200), seed }), ({ m, k, seed }) => {
-        const format = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
-        return agrees([[[m, k], values(m * k, seed)]], tolerance.copy, (on, [x]) =>
-          on.ops.roundActivations(x!, { spec: { format, scaling: 'dynamic' } }),
-        );
-      }));
+    roundingContract(agrees);
 
     it('crossEntropy', () =>
       property(fc.record({ m: size(20), n: size(3000), spread: fc.constantFrom(1, 30), seed }), ({ m, n, spread, seed }) => {

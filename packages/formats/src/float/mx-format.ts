@@ -10,7 +10,7 @@ import { elements, type FloatParams } from './elements.js';
  * power of two, whatever the element. `search` tries the exponents beside it too: a smaller one clips the extremes and resolves the rest better.
  */
 export function mxFormat(spec: FloatSpec): NumericFormat<FloatParams> {
-  const { bits, largest, encode, decode } = elements[spec.element];
+  const { bits, largest, encode, decode, round } = elements[spec.element];
   const top = Math.floor(Math.log2(largest));
   const exponent = (bound: number) => {
     f32[0] = bound;
@@ -28,6 +28,7 @@ export function mxFormat(spec: FloatSpec): NumericFormat<FloatParams> {
     },
     encode,
     decode,
+    round,
     storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * 8,
   };
   return format;

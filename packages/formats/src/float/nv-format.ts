@@ -22,7 +22,7 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
   return boundTo(undefined);
 
   function boundTo(given: number | undefined): NumericFormat<NvParams> {
-    const { bits, largest, encode, decode } = elements[spec.element];
+    const { bits, largest, encode, decode, round } = elements[spec.element];
     const divisorOf = (tile: Tile) => given ?? tensorDivisor(absMax(tile), largest);
     const format: NumericFormat<NvParams> = {
       spec,
@@ -40,6 +40,7 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
       },
       encode,
       decode,
+      round,
       storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * 8 + 32,
     };
     return format;

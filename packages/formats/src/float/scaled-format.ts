@@ -6,7 +6,7 @@ import { elements, type FloatParams } from './elements.js';
 
 /** Floats under a float scale: absmax lies on the largest element. Float32 operations as compressed-tensors orders them. */
 export function scaledFormat(spec: FloatSpec, scaleType: ScaleType): NumericFormat<FloatParams> {
-  const { bits, largest, encode, decode } = elements[spec.element];
+  const { bits, largest, encode, decode, round } = elements[spec.element];
   const format: NumericFormat<FloatParams> = {
     spec,
     levels: 2 ** bits,
@@ -18,6 +18,7 @@ export function scaledFormat(spec: FloatSpec, scaleType: ScaleType): NumericForm
     },
     encode,
     decode,
+    round,
     storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * (scaleType === 'F32' ? 32 : 16),
   };
   return format;

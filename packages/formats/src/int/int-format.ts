@@ -39,6 +39,13 @@ export function intFormat(spec: IntSpec): NumericFormat<IntParams> {
     },
     encode: encoders[bits],
     decode,
+    round(from, to, start, end, { scale, zero }) {
+      for (let i = start; i < end; i++) {
+        const code = Math.fround(from[i]! / scale) + halfEven - halfEven + zero;
+        // biome-ignore lint/complexity/useMathMinMax: as below
+        to[i] = ((code < 0 ? 0 : code > top ? top : code) - zero) * scale;
+      }
+    },
     storedBits(rows, cols) {
       const bitsPerTile = (scaleType === 'F32' ? 32 : 16) + (symmetric ? 0 : bits);
       return rows * cols * bits + tileGrid(format, rows, cols).count * bitsPerTile;
