@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { embeddedModel, fileHashes, temporaryFolder } from '@fewbit/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -233,6 +233,27 @@ describe('fewbit generate', () => {
 });
 
 describe('fewbit inspect', () => {
+  it('--verify: compares the files with the hashes of the model card', async () => {
+    const copy = join(root, 'copy');
+    cpSync(int4, copy, { recursive: true });
+    const states = async (...flags: string[]) => {
+      const { files } = await fewbitJson<{ files: { name: string; state: string }[] }>('inspect', copy, ...flags);
+      return Object.fromEntries(files.map(({ name, state }) => [name, state]));
+    };
+    expect(new Set(Object.values(await states()))).toEqual(new Set(['unchecked']));
+    expect(new Set(Object.values(await states('--verify')))).toEqual(new Set(['same']));
+    const weights = readFileSync(join(copy, 'model.safetensors'));
+    weights[weights.length - 1]! ^= 1;
+    writeFileSync(join(copy, 'model.safetensors'), weights);
+    rmSync(join(copy, 'generation_config.json'));
+    expect(await states()).toMatchObject({ 'model.safetensors': 'unchecked', 'generation_config.json': 'missing' });
+    const { code, stdout, stderr } = await fewbit('inspect', copy, '--verify');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/model\.safetensors .* differs/);
+    expect(stderr).toMatch(/is not what its model card says: generation_config\.json is missing, model\.safetensors differs\./);
+    expect((await fewbit('inspect', embeddedModel, '--verify')).stderr).toMatch(/has no model card with hashes/);
+  });
+
   it('float and quantized', async () => {
     const float = await fewbitJson<Record<string, unknown>>('inspect', embeddedModel);
     expect(float).toMatchObject({ model: embeddedModel, architecture: 'llama', bitsPerWeight: 16 });

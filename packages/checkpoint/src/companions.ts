@@ -1,6 +1,11 @@
 import type { CheckpointWriter, ModelDirectory } from './types.js';
 
-/** Files that a model needs beside its weights and config. A model card is left out: it speaks of the original. */
+/** The hub's name of a model card; it is no companion, since it speaks of the original. */
+export const modelCardFile = 'README.md';
+
+const licence = /^(LICENSE|LICENCE|NOTICE|USE_POLICY)(\.|-|_|$)/i;
+
+/** Files that a model needs beside its weights and config. */
 const patterns = [
   /^tokenizer.*\.(json|model|jinja)$/,
   /^chat_template.*\.(json|jinja)$/,
@@ -8,11 +13,15 @@ const patterns = [
   /^(special_tokens_map|added_tokens|generation_config|preprocessor_config)\.json$/,
   /^(spiece|sentencepiece.*)\.model$/,
   /\.tiktoken$/,
-  /^(LICENSE|LICENCE|NOTICE|USE_POLICY)(\.|-|_|$)/i,
+  licence,
 ];
 
 export function isCompanion(name: string): boolean {
   return patterns.some((pattern) => pattern.test(name));
+}
+
+export function isLicence(name: string): boolean {
+  return licence.test(name);
 }
 
 /** Copies the companion files byte for byte. */

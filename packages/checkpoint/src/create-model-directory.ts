@@ -49,6 +49,13 @@ export async function createModelDirectory(path: string, options: ModelDirectory
   };
 
   const { writing } = output;
+  const file: CheckpointWriter['file'] = async (name, content) => {
+    requirePlainName(name, path);
+    if (/\.safetensors|^shard-/.test(name)) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
+    claim(name, sideFiles);
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+    await writing(() => writeFile(join(partial, name), bytes), bytes.length);
+  };
 
   return {
     async write(name, tensor) {
@@ -56,23 +63,19 @@ export async function createModelDirectory(path: string, options: ModelDirectory
       const { length } = tensor.data;
       await writing(async () => (await shardFor(length)).write(name, tensor), length);
     },
-    async file(name, content) {
-      requirePlainName(name, path);
-      if (/\.safetensors|^shard-/.test(name)) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
-      claim(name, sideFiles);
-      const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-      await writing(() => writeFile(join(partial, name), bytes), bytes.length);
-    },
+    file,
     async commit(check) {
       refuseDone();
       const files = await writing(async () => {
         await current?.finish();
         return placeShards(partial, shards);
       });
-      await check?.(partial);
+      const report = { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
+      const last = await check?.(partial, report);
+      for (const [name, content] of Object.entries(last ?? {})) await file(name, content);
       await output.place();
       done = true;
-      return { bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0), files };
+      return report;
     },
     async abort() {
       if (done) return;

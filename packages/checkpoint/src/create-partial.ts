@@ -12,7 +12,7 @@ export interface Partial {
   readonly partial: string;
   /** Runs a piece of writing of `bytes` bytes; what goes wrong is an `output` error. */
   writing<R>(body: () => Promise<R>, bytes?: number): Promise<R>;
-  /** Moves the directory to its target in one rename. Throws `output` when that has come to exist. */
+  /** Moves the directory to its target in one rename, which no loss of power undoes by halves. Throws `output` when that has come to exist. */
   place(): Promise<void>;
   /** Removes the directory, and the parents made for it. */
   undo(): Promise<void>;
@@ -35,7 +35,11 @@ export async function createPartial(path: string): Promise<Partial> {
     writing,
     async place() {
       await refuseExisting(target, path);
-      await writing(() => rename(partial, target));
+      await writing(async () => {
+        await syncFolder(partial);
+        await rename(partial, target);
+        await syncFolder(dirname(target));
+      });
     },
     undo,
   };
@@ -46,11 +50,23 @@ export function requirePlainName(name: string, path: string): void {
   if (!/^[^./\\][^/\\]*$/.test(name)) throw new FewbitError('usage', `${quote(name)} is not the plain name of a file in ${path}.`);
 }
 
-/** A new file with these bytes. */
+/** A new file with these bytes, on the disk for good. */
 export async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, 'wx');
   try {
     await writeAll(handle, bytes, 0);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Puts the names in a folder on the disk for good, where the system can open one (Windows cannot, and does so by itself). */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
   } finally {
     await handle.close();
   }

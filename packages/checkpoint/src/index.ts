@@ -1,5 +1,6 @@
-export { copyCompanions } from './companions.js';
+export { copyCompanions, modelCardFile } from './companions.js';
 export { createModelDirectory, type ModelDirectoryOptions } from './create-model-directory.js';
+export { type FileDigest, fileDigest, fileDigests } from './file-digests.js';
 export { fileSource } from './file-source.js';
 export { createGgufFile, type GgufFileOptions, type GgufWriter } from './gguf/create-gguf-file.js';
 export { ggufWeightName } from './gguf/gguf-weight-name.js';
@@ -12,4 +13,4 @@ export { memorySource } from './memory-source.js';
 export { openModelDirectory } from './open-model-directory.js';
 export { quantizationConfig } from './quantization-config.js';
 export { readSafetensors } from './read-safetensors.js';
-export type { ByteSource, CheckpointReader, CheckpointWriter, ModelDirectory, TensorInfo } from './types.js';
+export type { ByteSource, CheckpointReader, CheckpointWriter, ModelDirectory, SideFiles, TensorInfo, Written } from './types.js';

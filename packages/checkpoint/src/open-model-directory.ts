@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FewbitError } from '@fewbit/core';
-import { isCompanion } from './companions.js';
+import { isCompanion, isLicence, modelCardFile } from './companions.js';
 import { openGgufModel } from './gguf/open-gguf-model.js';
 import { openShards } from './open-shards.js';
 import { decodeUtf8, parseJsonObject } from './parse-json.js';
@@ -17,7 +17,7 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
   if (path.endsWith('.gguf')) return openGgufModel(path);
   const names = await fileNames(path);
   const gguf = names.includes('config.json') ? undefined : onlyGguf(names, path);
-  if (gguf) return { ...(await openGgufModel(join(path, gguf))), path };
+  if (gguf) return withNeighbours(await openGgufModel(join(path, gguf)), path, names);
   if (!names.includes('config.json')) {
     throw new FewbitError('config', `${path} has no config.json: give the directory of a Hugging Face model, or a .gguf file.`);
   }
@@ -36,6 +36,22 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
     companions: names.filter(isCompanion),
     bytes: (name) => readSideFile(join(path, name)),
     close: () => checkpoint.close(),
+  };
+}
+
+/** A GGUF file has no place for a model card and a licence: they stand beside it. */
+function withNeighbours(model: ModelDirectory, path: string, names: readonly string[]): ModelDirectory {
+  const licences = names.filter(isLicence);
+  const read = (name: string) => readSideFile(join(path, name));
+  return {
+    ...model,
+    path,
+    companions: [...model.companions, ...licences],
+    bytes: (name) => (licences.includes(name) ? read(name) : model.bytes(name)),
+    async text(name) {
+      const neighbour = licences.includes(name) || (name === modelCardFile && names.includes(name));
+      return neighbour ? decodeUtf8(await read(name), join(path, name), 'config') : model.text(name);
+    },
   };
 }
 

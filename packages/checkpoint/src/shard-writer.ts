@@ -80,6 +80,7 @@ export async function createShard(path: string): Promise<ShardWriter> {
             moved += bytesRead;
           }
         }
+        await file.sync();
       } finally {
         await file.close();
         await close();

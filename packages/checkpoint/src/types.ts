@@ -23,16 +23,26 @@ export interface CheckpointReader {
   close(): Promise<void>;
 }
 
+/** The weight files, and the bytes of the tensors in them. */
+export interface Written {
+  readonly bytes: number;
+  readonly files: readonly string[];
+}
+
+/** Contents by name. */
+export type SideFiles = Readonly<Record<string, string>>;
+
 /** Writes shards as tensors arrive; nothing is at the final path before `commit`, and nothing at all after an abort. */
 export interface CheckpointWriter {
   write(name: TensorName, tensor: Tensor): Promise<void>;
   /** A side file of the output directory: config.json, tokenizer.json. Throws `usage` for a name that is no plain one, or a weight file's. */
   file(name: string, content: Uint8Array | string): Promise<void>;
   /**
-   * Finishes the last shard and the index, lets `check` look at the directory where it still is, and moves it to its place in one rename.
+   * Finishes the last shard and the index, lets `check` look at the directory where it still is, writes the last files that it returns (a
+   * model card, which has the hashes of the others), and moves all to its place in one rename, once it is on the disk for good.
    * Nothing moves when `check` throws.
    */
-  commit(check?: (path: string) => Promise<void>): Promise<{ readonly bytes: number; readonly files: readonly string[] }>;
+  commit(check?: (path: string, written: Written) => Promise<SideFiles | undefined>): Promise<Written>;
   /** Removes everything written; harmless after commit. */
   abort(): Promise<void>;
 }
@@ -43,7 +53,7 @@ export interface ModelDirectory {
   /** config.json, parsed. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly checkpoint: CheckpointReader;
-  /** Text of a side file, or undefined. */
+  /** Text of a side file (a model card among them), or undefined. */
   text(name: string): Promise<string | undefined>;
   /** Names of files that go along with a model and hold no weights: tokenizer*, generation_config.json, chat_template*, special_tokens_map.json, vocab, merges, LICENSE. */
   readonly companions: readonly string[];

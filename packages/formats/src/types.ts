@@ -177,6 +177,8 @@ export interface Layout {
   readonly scaleTypes?: readonly IntSpec['scaleType'][];
   /** Local tensors that must hold the same in layers which an engine runs as one. Default: none. */
   readonly sharedTensors?: readonly string[];
+  /** Its files hold models that are all in float too, and their writer rounds float matrices. Default: false, a float model is in no layout. */
+  readonly holdsFloat?: boolean;
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */

@@ -1,9 +1,18 @@
 import { weightError } from '@fewbit/algorithm';
-import { type CheckpointWriter, createModelDirectory, type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
-import { FewbitError, type Matrix, toFloat32, transpose } from '@fewbit/core';
+import {
+  type CheckpointWriter,
+  createModelDirectory,
+  type FileDigest,
+  fileDigests,
+  type ModelDirectory,
+  modelCardFile,
+  openModelDirectory,
+} from '@fewbit/checkpoint';
+import { FewbitError, type Matrix, transpose } from '@fewbit/core';
 import {
   type ActivationSpec,
   activationName,
+  createFormat,
   decodeMatrix,
   encodeMatrix,
   type FormatSpec,
@@ -15,7 +24,11 @@ import {
 } from '@fewbit/formats';
 import { type LinearPlan, linears } from '@fewbit/models';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
+import { convertCard } from './card/convert-card.js';
+import { readSourceCard, type SourceCard } from './card/source-card.js';
+import { checkConverted } from './check-converted.js';
 import { copyRest } from './copy-rest.js';
+import { throwIfAborted } from './course.js';
 import { siteFormats } from './site-formats.js';
 import { storedAs } from './stored-as.js';
 import type { FloatType } from './types.js';
@@ -29,12 +42,13 @@ export interface ConvertOptions {
   readonly layouts: readonly Layout[];
   /** What to write; undefined: a float model. */
   readonly layout?: Layout | undefined;
-  /** Where the layout cannot hold what the model has: round the decoded weights again to this format. Default: refuse. */
-  readonly refit?: FormatSpec | undefined;
+  /** Where the layout cannot hold what the model has: round the decoded weights again to this format, or to each module's. Default: refuse. */
+  readonly refit?: FormatSpec | ((module: string) => FormatSpec | undefined) | undefined;
   /** Makes what writes `output`. Default `createModelDirectory`; a GGUF file has one of its own. */
-  readonly createWriter?: ((path: string) => Promise<CheckpointWriter>) | undefined;
+  readonly createWriter?: ((path: string) => Promise<CheckpointWriter & { readonly notes?: readonly string[] }>) | undefined;
   /** To which float tensors are rounded. Default: they stay as they are, and decoded weights become F32. */
   readonly floats?: FloatType | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The `--json` document of `fewbit convert`. */
@@ -49,20 +63,23 @@ export interface ConvertReport {
   readonly refitError?: number;
   readonly bytes: { readonly before: number; readonly after: number };
   readonly notes: readonly string[];
+  /** What was written, with hashes; the model card, which says the same, apart. */
+  readonly files: readonly FileDigest[];
 }
 
 /**
  * Writes a model in another layout, layer by layer. Weights stay the same numbers wherever the layout has a format with them; otherwise it is
  * refused, or with `refit` the layer is rounded again. What was written is read back and compared before it is moved to `output`.
- * Throws `unsupported` for a layout that cannot hold the model, `output` where reading back gives other weights.
+ * Throws `unsupported` for a layout that cannot hold the model, `output` where reading back gives other weights, `cancelled` when the signal fires.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertReport> {
   const directory = await openModelDirectory(options.model);
   try {
     const source = await openWeights(directory, options.layouts);
+    const card = await readSourceCard(directory);
     const writer = await (options.createWriter ?? createModelDirectory)(options.output);
     try {
-      return await run(directory, source, writer, options);
+      return await run(directory, source, card, writer, options);
     } catch (error) {
       await writer.abort();
       throw error;
@@ -75,10 +92,11 @@ export async function convert(options: ConvertOptions): Promise<ConvertReport> {
 async function run(
   directory: ModelDirectory,
   source: WeightSource,
-  writer: CheckpointWriter,
+  card: SourceCard,
+  writer: CheckpointWriter & { readonly notes?: readonly string[] },
   options: ConvertOptions,
 ): Promise<ConvertReport> {
-  const { layout, floats, output } = options;
+  const { layout, floats, output, signal } = options;
   const formats = new Map<string, FormatSpec>();
   const activations = new Map<string, ActivationSpec>();
   const columnGrouped = new Set<string>();
@@ -87,6 +105,7 @@ async function run(
   const refitFormats = await formatsOfRefit(source, options.refit);
   for (const linear of linears(source.plan)) {
     const { module } = linear;
+    throwIfAborted(signal, module);
     const before = await source.quantized(module);
     if (!before) continue;
     const rounding = await source.activation?.(module);
@@ -115,22 +134,40 @@ async function run(
     if (target.matrix.columnGroup) columnGrouped.add(module);
     for (const [name, tensor] of layout.pack(target.matrix, rounding)) await writer.write(`${module}.${name}`, tensor);
   }
-  if (layout && formats.size === 0) {
+  if (layout && formats.size === 0 && !layout.holdsFloat) {
     throw new FewbitError('unsupported', `${options.model} is a float model: use fewbit quantize to write layout ${layout.id}.`);
   }
   const decoded = layout ? formats : new Map(await quantizedModules(source));
   await copyRest(directory, source, writer, { layout, formats: decoded, floats, columnGrouped, activations });
-  const { bytes } = await writer.commit((partial) => checkWritten(partial, source, refitFormats, options));
   const weights = refits.reduce((sum, one) => sum + one.weights, 0);
-  return {
-    output,
-    layout: layout?.id ?? 'float',
-    exact: refits.length === 0 && (layout !== undefined || (floats ?? 'F32') === 'F32'),
-    layers: formats.size,
-    ...(weights > 0 && { refitError: refits.reduce((sum, { error, weights: count }) => sum + error * count, 0) / weights }),
-    bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
-    notes: [...notes],
-  };
+  let report: Omit<ConvertReport, 'output'>;
+  await writer.commit(async (partial, { bytes }) => {
+    const meant = (linear: LinearPlan, before: QuantizedMatrix) =>
+      layout && targetOf(before, linear, layout, refitFormats.get(linear.module)).matrix;
+    const same = await checkConverted(partial, source, { layout, floats, meant, signal });
+    report = {
+      layout: layout?.id ?? 'float',
+      exact: same && refits.length === 0,
+      layers: formats.size,
+      ...(weights > 0 && { refitError: refits.reduce((sum, { error, weights: count }) => sum + error * count, 0) / weights }),
+      bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
+      notes: [...notes, ...(writer.notes ?? [])],
+      files: await fileDigests(partial, () => throwIfAborted(signal, output)),
+    };
+    throwIfAborted(signal, output);
+    return { [modelCardFile]: convertCard(card, report, bitsOf(source, formats)) };
+  });
+  return { output, ...report! };
+}
+
+/** Bits per weight of the layers; without any, as a float model has. */
+function bitsOf({ plan }: WeightSource, formats: ReadonlyMap<string, FormatSpec>): number {
+  const sized = linears(plan).flatMap(({ module, rows, cols }) => {
+    const spec = formats.get(module);
+    return spec ? [{ values: rows * cols, bits: createFormat(spec).storedBits(rows, cols) }] : [];
+  });
+  if (sized.length === 0) return 16;
+  return sized.reduce((sum, { bits }) => sum + bits, 0) / sized.reduce((sum, { values }) => sum + values, 0);
 }
 
 /** The matrix that is written in the place of `before`: the same values where the layout has them. */
@@ -151,14 +188,10 @@ function targetOf(
 }
 
 /** How each linear is rounded again where it must be, by module. */
-async function formatsOfRefit(source: WeightSource, refit: FormatSpec | undefined): Promise<ReadonlyMap<string, NumericFormat>> {
+async function formatsOfRefit(source: WeightSource, refit: ConvertOptions['refit']): Promise<ReadonlyMap<string, NumericFormat>> {
   const formats = new Map<string, NumericFormat>();
   for (const site of source.plan.blocks.flatMap(({ sites }) => sites)) {
-    const ofSite = await siteFormats(
-      site,
-      () => refit,
-      (module) => source.linear(module),
-    );
+    const ofSite = await siteFormats(site, typeof refit === 'function' ? refit : () => refit, (module) => source.linear(module));
     for (const [module, format] of ofSite) formats.set(module, format);
   }
   return formats;
@@ -176,39 +209,4 @@ async function quantizedModules(source: WeightSource): Promise<[string, FormatSp
 function floatWeight({ transposed }: LinearPlan, weight: Matrix, floats: FloatType) {
   const { rows, cols, data } = transposed ? transpose(weight) : weight;
   return storedAs(floats, data, [rows, cols]);
-}
-
-/** Every layer as a reader has it, against what was meant to be written. */
-async function checkWritten(
-  path: string,
-  source: WeightSource,
-  refits: ReadonlyMap<string, NumericFormat>,
-  { layout, floats }: ConvertOptions,
-): Promise<void> {
-  const directory = await openModelDirectory(path);
-  try {
-    const written = await openWeights(directory, layout ? [layout] : []);
-    for (const linear of linears(source.plan)) {
-      const before = await source.quantized(linear.module);
-      const meant =
-        before && layout
-          ? decodeMatrix(targetOf(before, linear, layout, refits.get(linear.module)).matrix)
-          : await source.linear(linear.module);
-      const expected = (before && layout) || !floats ? meant.data : rounded(meant, floats);
-      const found = (await written.linear(linear.module)).data;
-      const at = found.findIndex((value, i) => value !== expected[i]);
-      if (at < 0) continue;
-      throw new FewbitError(
-        'output',
-        `${path} reads back with ${found[at]} at ${at} of ${linear.module}.weight, where ${expected[at]} was written. The files are not to be trusted: please report this.`,
-      );
-    }
-  } finally {
-    await directory.close();
-  }
-}
-
-function rounded({ rows, cols, data }: Matrix, floats: FloatType): Float32Array {
-  const stored = storedAs(floats, data, [rows, cols]);
-  return toFloat32(stored);
 }

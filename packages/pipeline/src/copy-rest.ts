@@ -10,7 +10,7 @@ export interface RestOptions extends DescribeOptions {
   readonly layout?: Layout | undefined;
   /** The modules that are written already, with their formats; none of their tensors but biases is copied. */
   readonly formats: ReadonlyMap<string, FormatSpec>;
-  /** To which float tensors are rounded. Default: they stay as they are. */
+  /** To which float tensors are rounded, unless the writer of the layout sees to that. Default: they stay as they are. */
   readonly floats?: FloatType | undefined;
 }
 
@@ -31,11 +31,11 @@ export async function copyRest(
   for (const name of names) {
     if ([...globalTensors(source.plan)].some((known) => name.startsWith(`${known}.`))) continue; // the codes of those
     const tensor = await directory.checkpoint.read(name);
-    await writer.write(name, floats ? storedAs(floats, tensor) : tensor);
+    await writer.write(name, floats && !layout?.holdsFloat ? storedAs(floats, tensor) : tensor);
   }
   const { quantization_config: _, ...config } = directory.config;
   const ignored = ['lm_head', ...linears(source.plan).flatMap(({ module }) => (formats.has(module) ? [] : module))];
-  const quantization = layout ? { quantization_config: layout.describe(formats, ignored, describing) } : {};
+  const quantization = layout && formats.size > 0 ? { quantization_config: layout.describe(formats, ignored, describing) } : {};
   await writer.file('config.json', `${JSON.stringify({ ...config, ...typed(config, floats), ...quantization }, null, 2)}\n`);
   await copyCompanions(directory, writer);
 }

@@ -18,7 +18,7 @@ export class Course {
 
   /** Runs a piece of work worth `work`. Throws `cancelled` before it starts when the caller has aborted. */
   async step<R>(phase: Progress['phase'], at: string, work: number, body: () => R | Promise<R>): Promise<R> {
-    if (this.#signal?.aborted) throw new FewbitError('cancelled', `Stopped at ${at}: nothing was written.`, { cause: this.#signal.reason });
+    throwIfAborted(this.#signal, at);
     this.#tell?.({ phase, at, fraction: Math.min(1, this.#done / this.#total) });
     const start = performance.now();
     const result = await body();
@@ -26,4 +26,9 @@ export class Course {
     this.#done += work;
     return result;
   }
+}
+
+/** Throws `cancelled` when the caller has aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined, at: string): void {
+  if (signal?.aborted) throw new FewbitError('cancelled', `Stopped at ${at}: nothing was written.`, { cause: signal.reason });
 }

@@ -1,11 +1,13 @@
 import {
   type CheckpointWriter,
   createModelDirectory,
+  fileDigests,
   type ModelDirectory,
+  modelCardFile,
   openModelDirectory,
   quantizationConfig,
 } from '@fewbit/checkpoint';
-import { FewbitError, firstNonFinite, type Tensor } from '@fewbit/core';
+import { elementCount, FewbitError, firstNonFinite, type Tensor } from '@fewbit/core';
 import {
   type ActivationRounding,
   type ActivationSpec,
@@ -16,7 +18,9 @@ import {
 } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
-import { Course } from './course.js';
+import { quantizeCard, type ReproducibleReport } from './card/quantize-card.js';
+import { readSourceCard, type SourceCard } from './card/source-card.js';
+import { Course, throwIfAborted } from './course.js';
 import { download, upload } from './host-state.js';
 import { quantizeBlock, type Sequence, solveWork, stageWork } from './quantize-block.js';
 import { readBack } from './read-back.js';
@@ -36,10 +40,10 @@ import { writeRest } from './write-rest.js';
  * for NaN or Inf in weights or activations, `cancelled` when the signal fires.
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
-  return prepared(options, async (directory, source) => {
+  return prepared(options, async (directory, source, card) => {
     const writer = await (options.createWriter ?? createModelDirectory)(options.output);
     try {
-      return await run(directory, source, writer, options);
+      return await run(directory, source, card, writer, options);
     } catch (error) {
       await writer.abort();
       throw error;
@@ -55,14 +59,14 @@ export async function checkQuantize(options: Omit<QuantizeOptions, 'backend'>): 
 /** Runs `body` on a model that may be quantized so. */
 async function prepared<R>(
   options: Omit<QuantizeOptions, 'backend'>,
-  body: (directory: ModelDirectory, source: WeightSource) => Promise<R>,
+  body: (directory: ModelDirectory, source: WeightSource, card: SourceCard) => Promise<R>,
 ): Promise<R> {
   const directory = await openModelDirectory(options.model);
   try {
     await refuseQuantized(directory);
     const source = await openWeights(directory);
     refuseEarly(source.plan, options);
-    return await body(directory, source);
+    return await body(directory, source, await readSourceCard(directory));
   } finally {
     await directory.close();
   }
@@ -103,6 +107,7 @@ function refuseActivation(activation: ActivationSpec, layout: Layout, format: Fo
 async function run(
   directory: ModelDirectory,
   source: WeightSource,
+  card: SourceCard,
   writer: CheckpointWriter & { readonly notes?: readonly string[] },
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
@@ -143,21 +148,14 @@ async function run(
     }
     const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
     await course.step('write', output, 0, () => writeRest(directory, writer, layout, sites, formats, { activation, columnGrouped }));
-    let difference = 0;
-    const { bytes } = await writer.commit(async (partial) => {
-      difference = await course.step('verify', output, 0, () => readBack(partial, layout, sequences[0]!.tokens, expected, backend));
-    });
-
     const weights = sites.filter(({ module }) => formats.has(module)).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
-    return {
-      output,
+    const tensors = [...directory.checkpoint.tensors.values()];
+    const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const known = {
       method: method.id,
       layout: layout.id,
       ...(activation && { activations: activationName(activation) }),
-      bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
       bitsPerWeight: layers.reduce((sum, layer) => sum + layer.bytes * 8, 0) / weights,
-      seconds: (performance.now() - started) / 1000,
-      peakMemory: process.resourceUsage().maxRSS * 1024,
       ...(calibration && {
         calibration: {
           source: calibration.source,
@@ -167,10 +165,31 @@ async function run(
         },
       }),
       layers,
-      phases: course.seconds,
       kernels: backend.chosen,
-      readBack: difference,
-      notes: [...(options.createWriter ? [] : notesOn(plan)), ...(writer.notes ?? [])],
+    };
+    let report: ReproducibleReport;
+    const goOn = () => throwIfAborted(options.signal, output);
+    await writer.commit(async (partial, { bytes }) => {
+      const difference = await course.step('verify', output, 0, () =>
+        readBack(partial, layout, sequences[0]!.tokens, expected, backend, goOn),
+      );
+      const files = await course.step('verify', `${output}, hashes`, 0, () => fileDigests(partial, goOn));
+      report = {
+        ...known,
+        bytes: { before: tensors.reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
+        readBack: difference,
+        notes: [...(options.createWriter ? [] : notesOn(plan)), ...(writer.notes ?? [])],
+        files,
+      };
+      goOn();
+      return { [modelCardFile]: quantizeCard(card, report, options, parameters) };
+    });
+    return {
+      output,
+      ...report!,
+      seconds: (performance.now() - started) / 1000,
+      peakMemory: process.resourceUsage().maxRSS * 1024,
+      phases: course.seconds,
     };
   } finally {
     freeGlobals(globals, backend);

@@ -2,14 +2,14 @@ import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import type { Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
-import { openModel, openWeights } from '@fewbit/runtime';
+import { openModel, openWeights, type WeightSource } from '@fewbit/runtime';
 
 /** Same codes, same kernels: only the order of a decode may differ. */
 const tolerance = 1e-4;
 
 /**
  * Opens the checkpoint just written as any user would and compares its logits with those of the model in memory.
- * Returns their relative L2 difference. Throws `output` when they disagree.
+ * Returns their relative L2 difference. Throws `output` when they disagree, and what `goOn`, called between layers, throws to stop.
  */
 export async function readBack(
   path: string,
@@ -17,10 +17,11 @@ export async function readBack(
   tokens: Uint32Array,
   expected: Float32Array,
   backend: Backend,
+  goOn: () => void,
 ): Promise<number> {
   const directory = await openModelDirectory(path);
   try {
-    const source = await openWeights(directory, [layout]);
+    const source = stoppable(await openWeights(directory, [layout]), goOn);
     const model = await openModel(source, backend, { decode: true });
     try {
       const difference = relativeDistance((await model.logits(tokens)).data, expected);
@@ -38,6 +39,16 @@ export async function readBack(
   } finally {
     await directory.close();
   }
+}
+
+function stoppable(source: WeightSource, goOn: () => void): WeightSource {
+  return {
+    ...source,
+    quantized(module) {
+      goOn();
+      return source.quantized(module);
+    },
+  };
 }
 
 function relativeDistance(a: Float32Array, b: Float32Array): number {

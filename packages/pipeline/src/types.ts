@@ -1,6 +1,6 @@
 import type { Method } from '@fewbit/algorithm';
 import type { CalibrationSet, Observer } from '@fewbit/calibration';
-import type { CheckpointWriter } from '@fewbit/checkpoint';
+import type { CheckpointWriter, FileDigest } from '@fewbit/checkpoint';
 import type { FloatDType } from '@fewbit/core';
 import type { ActivationSpec, FormatSpec, Importance, Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
@@ -29,6 +29,8 @@ export interface QuantizeOptions {
   /** Required when the method needs statistics; also fills `outputError`. */
   readonly calibration?: CalibrationSet;
   readonly seed?: number;
+  /** What was asked for, as JSON, for the model card. */
+  readonly recipe?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -89,6 +91,8 @@ export interface QuantizeReport {
   /** Relative L2 difference of the logits of the written checkpoint, read back, to those of the model in memory. */
   readonly readBack: number;
   readonly notes: readonly string[];
+  /** What was written, with hashes; the model card, which says the same, apart. */
+  readonly files: readonly FileDigest[];
 }
 
 /** Float types in which weights are stored. */

@@ -1,9 +1,11 @@
+import { basename } from 'node:path';
 import { createGgufFile, ggufWeightName, type ModelDirectory, readImatrix } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import { gguf, type IntSpec, type Layout } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import type { QuantizeOptions } from '@fewbit/pipeline';
-import { parseFormat } from './formats.js';
+import { type FormatChoice, parseFormat } from './formats.js';
+import { ggufDescription } from './gguf-description.js';
 import { findMix, ggufMix } from './gguf-mixes.js';
 import type { Recipe } from './recipe.js';
 
@@ -14,21 +16,27 @@ export function checkFormatName(recipe: Recipe, layout: Layout): void {
     return;
   }
   findMix(recipe.format);
-  const flag = (['group', 'granularity', 'symmetric'] as const).find((name) => recipe[name] !== undefined);
+  refuseFlags(recipe);
+}
+
+/** Throws `usage` for flags that the types of GGUF do not take. */
+export function refuseFlags(choice: Pick<FormatChoice, 'group' | 'granularity' | 'symmetric'>): void {
+  const flag = (['group', 'granularity', 'symmetric'] as const).find((name) => choice[name] !== undefined);
   if (flag) throw new FewbitError('usage', `The types of GGUF have their own blocks: leave --${flag} out.`);
 }
 
 /** The formats of a recipe for a model, and for GGUF the writer of its one file. */
-export function chooseFormat(
+export async function chooseFormat(
   recipe: Recipe,
   layout: Layout,
   directory: ModelDirectory,
   plan: ModelPlan,
-): Pick<QuantizeOptions, 'format' | 'createWriter'> {
+): Promise<Pick<QuantizeOptions, 'format' | 'createWriter'>> {
   if (layout !== gguf) return { format: parseFormat(recipe, scaleType(directory, plan, layout)) };
-  const metadata = new Map(
-    recipe.imatrix === undefined ? [] : [['quantize.imatrix.file', { type: 'string', value: recipe.imatrix } as const]],
-  );
+  const metadata = new Map([
+    ...(await ggufDescription(directory)),
+    ...(recipe.imatrix === undefined ? [] : [['quantize.imatrix.file', { type: 'string', value: basename(recipe.imatrix) }] as const]),
+  ]);
   return {
     format: ggufMix(recipe.format, plan, recipe.imatrix !== undefined),
     createWriter: (path) => createGgufFile(path, { metadata }),

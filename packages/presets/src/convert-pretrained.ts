@@ -1,8 +1,12 @@
-import { createGgufFile } from '@fewbit/checkpoint';
+import { createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
-import { gguf } from '@fewbit/formats';
-import { type ConvertReport, convert, type FloatType } from '@fewbit/pipeline';
+import { type FormatSpec, gguf } from '@fewbit/formats';
+import { type ModelPlan, planModel } from '@fewbit/models';
+import { type ConvertReport, convert, type FloatType, weightSites } from '@fewbit/pipeline';
+import { refuseFlags } from './choose-format.js';
 import { type FormatChoice, parseFormat } from './formats.js';
+import { ggufDescription } from './gguf-description.js';
+import { ggufMix } from './gguf-mixes.js';
 import { findLayout, layouts } from './layouts.js';
 
 export interface ConvertJob {
@@ -19,20 +23,35 @@ export interface ConvertJob {
 const floatTypes: Readonly<Record<string, FloatType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
 
 /** Writes a model in another layout. Throws `usage` for unknown names, and what the pipeline's `convert` throws. */
-export async function convertPretrained({ model, output, layout: name, refit, dtype }: ConvertJob): Promise<ConvertReport> {
+export async function convertPretrained(job: ConvertJob, { signal }: { signal?: AbortSignal } = {}): Promise<ConvertReport> {
+  const { model, output, layout: name, refit, dtype } = job;
   const layout = name === 'float' ? undefined : findLayout(name);
   if (dtype !== undefined && !Object.hasOwn(floatTypes, dtype)) {
     throw new FewbitError('usage', `Unknown dtype "${dtype}". Choose one of: ${Object.keys(floatTypes).join(', ')}.`);
   }
   const floats = dtype === undefined ? undefined : floatTypes[dtype];
-  const createWriter = layout === gguf ? (path: string) => createGgufFile(path) : undefined;
-  return convert({
-    model,
-    output,
-    layouts,
-    layout,
-    createWriter,
-    floats,
-    refit: refit && parseFormat(refit, layout?.scaleTypes?.[0] ?? 'F32'),
-  });
+  const common = { model, output, layouts, layout, floats, signal };
+  if (layout !== gguf) return convert({ ...common, refit: refit && parseFormat(refit, layout?.scaleTypes?.[0] ?? 'F32') });
+  const directory = await openModelDirectory(model);
+  try {
+    const metadata = await ggufDescription(directory);
+    return await convert({
+      ...common,
+      createWriter: (path) => createGgufFile(path, { metadata, ...(floats && { floatType: floats }) }),
+      refit: refit && mixOf(refit, planModel(directory.config)),
+    });
+  } finally {
+    await directory.close();
+  }
+}
+
+/** The types that llama.cpp's mix of that name has for the blocks' linears. */
+function mixOf(choice: FormatChoice, plan: ModelPlan): (module: string) => FormatSpec | undefined {
+  refuseFlags(choice);
+  const typeOf = ggufMix(choice.format, plan, false);
+  const types = new Map(weightSites(plan).map((site) => [site.module, typeOf(site)]));
+  return (module) => {
+    const type = types.get(module);
+    return typeof type === 'string' ? undefined : type;
+  };
 }

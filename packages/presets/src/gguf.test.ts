@@ -1,3 +1,4 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openGguf, openModelDirectory, writeImatrix } from '@fewbit/checkpoint';
 import type { GgmlTypeName } from '@fewbit/formats';
@@ -7,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ggufMix } from './gguf-mixes.js';
 import {
   type BackendChoice,
+  convertPretrained,
   inspectModel,
   openBackend,
   openPretrained,
@@ -22,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => backend.close());
 
-async function quantized(name: string, job: Omit<QuantizeJob, 'model' | 'output'>) {
+async function quantized(name: string, job: Omit<QuantizeJob, 'model' | 'output'> & { readonly model?: string }) {
   const output = join(folder, name);
   const report = await quantizePretrained({ layout: 'gguf', model: embeddedModel, output, ...job }, { backend });
   return { output, report };
@@ -44,6 +46,37 @@ describe('layout gguf', () => {
       expect(inspection.modules.filter((module) => module.format === 'U8')).toEqual([]);
     },
   );
+
+  it('says what it is and where it comes from, in the file and in a card beside it', async () => {
+    const model = join(folder, 'models--some--small', 'snapshots', 'main');
+    cpSync(embeddedModel, model, { recursive: true });
+    writeFileSync(join(model, 'README.md'), '---\nlicense: mit\nlanguage: en\ntags: [chat, small]\n---\nA small model.\n');
+    writeFileSync(join(model, 'LICENSE'), 'free');
+    const { output } = await quantized('described', { model, method: 'rtn', format: 'q8_0' });
+    const file = await openGguf(join(output, 'model.gguf'));
+    const values = Object.fromEntries([...file.metadata].map(([key, { value }]) => [key, value]));
+    await file.close();
+    expect(values).toMatchObject({
+      'general.name': 'small',
+      'general.license': 'mit',
+      'general.languages': ['en'],
+      'general.tags': ['chat', 'small'],
+      'general.quantized_by': expect.stringMatching(/^Fewbit \d/),
+      'general.base_model.count': 1,
+      'general.base_model.0.repo_url': 'https://huggingface.co/some/small',
+    });
+    const { files } = await inspectModel(output, { verify: true });
+    expect(files).toEqual([
+      expect.objectContaining({ name: 'LICENSE', state: 'same' }),
+      expect.objectContaining({ name: 'model.gguf', state: 'same' }),
+    ]);
+    const again = join(folder, 'described-again');
+    await convertPretrained({ model: output, output: again, layout: 'float' });
+    expect(readFileSync(join(again, 'LICENSE'), 'utf8')).toBe('free');
+    expect(readFileSync(join(again, 'README.md'), 'utf8')).toMatch(
+      /^---\nlicense: mit\n[\s\S]*base_model: some\/small\n[\s\S]*A small model\.\n$/,
+    );
+  });
 
   it('generates and tokenizes from the file alone', async () => {
     const { output } = await quantized('alone', { method: 'rtn', format: 'f32' });

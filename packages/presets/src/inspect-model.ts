@@ -3,6 +3,7 @@ import { elementCount, toFloat32 } from '@fewbit/core';
 import { activationName, formatName, type LayoutReading } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
 import { weightSites } from '@fewbit/pipeline';
+import { type InspectedFile, inspectFiles } from './inspect-files.js';
 import { layouts } from './layouts.js';
 import { targetsOf } from './targets.js';
 
@@ -34,10 +35,17 @@ export interface ModelInspection {
   readonly writer?: string;
   readonly formats: readonly { readonly format: string; readonly modules: number; readonly parameters: number }[];
   readonly modules: readonly InspectedTensor[];
+  /** Those that a model card written by Fewbit has hashes of; absent where there is no such card. */
+  readonly files?: readonly InspectedFile[];
 }
 
-/** What a model directory holds, from its headers and second-level scales: no weights are read. */
-export async function inspectModel(path: string): Promise<ModelInspection> {
+export interface InspectOptions {
+  /** Read the files whole and compare their hashes with the model card's. Default false: sizes are compared. */
+  readonly verify?: boolean;
+}
+
+/** What a model directory holds, from its headers and second-level scales: no weights are read, unless to verify them. */
+export async function inspectModel(path: string, { verify = false }: InspectOptions = {}): Promise<ModelInspection> {
   const directory = await openModelDirectory(path);
   try {
     const quantization = await quantizationConfig(directory);
@@ -46,6 +54,7 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
     const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
     const writer = writerOf(quantization);
+    const files = await inspectFiles(directory, verify);
     const loads = reading && (await loadedBy(directory, reading));
     return {
       model: path,
@@ -60,6 +69,7 @@ export async function inspectModel(path: string): Promise<ModelInspection> {
         return { format, modules: members.length, parameters: members.reduce((sum, { shape }) => sum + elementCount(shape), 0) };
       }),
       modules,
+      ...(files && { files }),
     };
   } finally {
     await directory.close();

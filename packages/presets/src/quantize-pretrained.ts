@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { type CalibrationSet, calibrationWindows, readDocuments } from '@fewbit/calibration';
 import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
@@ -20,7 +21,7 @@ import { parseActivation } from './activations.js';
 import { checkFormatName, chooseFormat, readImportance } from './choose-format.js';
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
-import { parseRecipe, type RecipeInput } from './recipe.js';
+import { parseRecipe, type Recipe, type RecipeInput } from './recipe.js';
 import { requireTarget } from './targets.js';
 import type { QuantizePlan } from './types.js';
 
@@ -78,7 +79,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
-    const chosen = chooseFormat(recipe, layout, directory, plan);
+    const chosen = await chooseFormat(recipe, layout, directory, plan);
     if (recipe.target !== undefined) {
       const formats = weightFormats(weightSites(plan), { layout, format: chosen.format });
       const format = (module: string) => {
@@ -97,6 +98,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
       ...chosen,
       layout,
       seed: recipe.seed,
+      recipe: portable(recipe),
       ...(importance && { importance }),
       ...(activation && { activation }),
       ...(recipe.observer && { observer: recipe.observer }),
@@ -105,6 +107,15 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   } finally {
     await directory.close();
   }
+}
+
+/** Without the folders of this machine. */
+function portable({ calibration, imatrix, ...rest }: Recipe): Record<string, unknown> {
+  return {
+    ...rest,
+    ...(calibration && { calibration: { ...calibration, path: basename(calibration.path) } }),
+    ...(imatrix !== undefined && { imatrix: basename(imatrix) }),
+  };
 }
 
 async function readCalibration(

@@ -36,7 +36,7 @@ export function addConvert(program: Command, io: Io): void {
         throw new FewbitError('usage', '--refit rounds the weights again to a format: say which with --format, and give both or neither.');
       }
       const choice = format ? { format, group, symmetric: symmetric ? true : asymmetric ? false : undefined } : undefined;
-      const report = await convertPretrained({ model, output, layout, dtype, refit: choice });
+      const report = await convertPretrained({ model, output, layout, dtype, refit: choice }, { signal: io.signal });
       if (json) return printJson(io, report);
       const error =
         report.refitError === undefined ? '' : `, rounded again with a relative square error of ${report.refitError.toExponential(2)}`;

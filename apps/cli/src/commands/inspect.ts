@@ -1,3 +1,4 @@
+import { FewbitError } from '@fewbit/core';
 import { inspectModel, type ModelInspection } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
@@ -8,12 +9,28 @@ export function addInspect(program: Command, io: Io): void {
     .command('inspect')
     .description('what a model directory holds: architecture, formats, bits per weight')
     .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
+    .option('--verify', 'read the files and compare them with the hashes in the model card')
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
-      const inspection = await inspectModel(path);
-      if (command.optsWithGlobals<GlobalOptions>().json) printJson(io, inspection);
+      const { verify = false, json } = command.optsWithGlobals<GlobalOptions & { readonly verify?: boolean }>();
+      const inspection = await inspectModel(path, { verify });
+      if (json) printJson(io, inspection);
       else io.stdout(describe(inspection));
+      if (verify) requireSame(inspection);
     });
+}
+
+function requireSame({ model, files }: ModelInspection): void {
+  if (!files) {
+    throw new FewbitError(
+      'checkpoint',
+      `${model} has no model card with hashes: it cannot be verified. Fewbit writes one into every model directory.`,
+    );
+  }
+  const bad = files.filter(({ state }) => state !== 'same');
+  if (bad.length === 0) return;
+  const list = bad.map(({ name, state }) => `${name} ${state === 'missing' ? 'is missing' : 'differs'}`).join(', ');
+  throw new FewbitError('checkpoint', `${model} is not what its model card says: ${list}. Copy it again from where it came.`);
 }
 
 function describe({
@@ -27,6 +44,7 @@ function describe({
   writer,
   formats,
   modules,
+  files,
 }: ModelInspection): string {
   const inputs = [...new Set(modules.flatMap(({ activation }) => activation ?? []))];
   return [
@@ -54,5 +72,13 @@ function describe({
         megabytes(module.bytes),
       ]),
     ),
+    ...(files
+      ? [
+          table(
+            ['file', 'size', 'sha256', 'state'],
+            files.map(({ name, bytes, sha256, state }) => [name, megabytes(bytes), sha256, state]),
+          ),
+        ]
+      : []),
   ].join('');
 }

@@ -70,6 +70,14 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
     if (names.has(name)) throw new FewbitError('usage', `${quote(name)} is written to ${path} twice.`);
     names.add(name);
   };
+  const file: CheckpointWriter['file'] = async (name, content) => {
+    requirePlainName(name, path);
+    if (name.endsWith('.gguf')) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
+    claim(name);
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+    if (consumed.test(name)) texts.set(name, new TextDecoder().decode(bytes));
+    else await writing(() => writeFile(join(partial, name), bytes), bytes.length);
+  };
 
   return {
     notes,
@@ -81,14 +89,7 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
       tensors.set(name, { dtype, shape, bytes: content.length, from: size });
       size = await writing(() => writeAll(data, content, size), content.length);
     },
-    async file(name, content) {
-      requirePlainName(name, path);
-      if (name.endsWith('.gguf')) throw new FewbitError('usage', `${quote(name)} in ${path} is kept for weights.`);
-      claim(name);
-      const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-      if (consumed.test(name)) texts.set(name, new TextDecoder().decode(bytes));
-      else await writing(() => writeFile(join(partial, name), bytes), bytes.length);
-    },
+    file,
     async commit(check) {
       if (done) throw new FewbitError('usage', `${path} is committed or given up.`);
       const model = describeModel(texts, path);
@@ -107,10 +108,12 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
       const bytes = await writing(() => writeGguf(join(partial, fileName), metadata, toWrite));
       await close();
       await writing(() => rm(dataPath));
-      await check?.(partial);
+      const report = { bytes, files: [fileName] };
+      const last = await check?.(partial, report);
+      for (const [name, content] of Object.entries(last ?? {})) await file(name, content);
       await output.place();
       done = true;
-      return { bytes, files: [fileName] };
+      return report;
     },
     async abort() {
       if (done) return;

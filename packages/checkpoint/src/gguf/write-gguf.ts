@@ -18,6 +18,7 @@ export async function writeGguf(path: string, metadata: GgufMetadata, tensors: r
       at = await writeAll(file, await tensor.content(), at);
       at = await writeAll(file, new Uint8Array(padded(tensor.bytes) - tensor.bytes), at);
     }
+    await file.sync();
     return at;
   } finally {
     await file.close();

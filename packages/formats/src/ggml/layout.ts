@@ -12,6 +12,7 @@ import type { SuperParams } from './super-format.js';
 /** A matrix is one local tensor, `weight.q4_k` say: U8 [rows, bytes of a row]. */
 export const gguf: Layout = {
   id: 'gguf',
+  holdsFloat: true,
   rejects,
   pack(matrix) {
     const { spec, rows, cols, codes, params, columnGroup } = matrix;
