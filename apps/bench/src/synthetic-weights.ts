@@ -25,6 +25,8 @@ export function syntheticWeights(plan: ModelPlan, format: FormatSpec, headFormat
       if (name !== plan.embedding.tokens && name !== plan.head.weight)
         return { shape: [plan.hidden], data: new Float32Array(plan.hidden).fill(1) };
       const { data } = repeated(randomMatrix(drawnRows, plan.hidden, seed), plan.vocabulary);
+      const words = new Uint32Array(data.buffer);
+      for (const [i, word] of words.entries()) words[i] = word & 0xffff0000; // in bfloat16, as checkpoints have it
       return { shape: [plan.vocabulary, plan.hidden], data };
     },
     close: async () => undefined,
