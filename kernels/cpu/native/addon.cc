@@ -14,7 +14,7 @@ namespace fewbit {
 namespace {
 
 /** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
-constexpr int version = 5;
+constexpr int version = 6;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -35,6 +35,15 @@ class Arguments {
     shape.scaleType = static_cast<ScaleType>(index());
     shape.ownZeros = flag();
     shape.zero = int(index());
+    return shape;
+  }
+  LevelsShape levels() {
+    LevelsShape shape{};
+    for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = index();
+    shape.bits = int(index());
+    shape.coding = static_cast<Coding>(index());
+    shape.ownTables = flag();
+    shape.bases = flag();
     return shape;
   }
 
@@ -109,6 +118,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
                        {InstanceMethod("submit", &Engine::submit), InstanceMethod("settle", &Engine::settle),
                         InstanceMethod("finish", &Engine::finish), InstanceMethod("shorten", &Engine::shorten),
                         InstanceMethod("packedBytes", &Engine::packedBytes), InstanceMethod("packCodes", &Engine::packCodes),
+                        InstanceMethod("levelsBytes", &Engine::levelsBytes), InstanceMethod("packLevels", &Engine::packLevels),
                         InstanceMethod("gram", &Engine::gram), InstanceMethod("inverseCholesky", &Engine::inverseCholesky),
                         InstanceMethod("solve", &Engine::solve), InstanceMethod("subtractProduct", &Engine::subtractProduct),
                         InstanceMethod("product", &Engine::product), InstanceMethod("stream", &Engine::stream),
@@ -167,6 +177,19 @@ class Engine : public Napi::ObjectWrap<Engine> {
     auto *packed = of.array<char>();
     const QuantizedShape shape = of.quantized();
     worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
+  }
+
+  Napi::Value levelsBytes(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), double(worker->kernels.levelsBytes(Arguments(info).levels())));
+  }
+
+  void packLevels(const Napi::CallbackInfo &info) {
+    Arguments of(info);
+    const auto *codes = of.array<uint8_t>();
+    const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
+    auto *packed = of.array<char>();
+    const LevelsShape shape = of.levels();
+    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
   }
 
   void gram(const Napi::CallbackInfo &info) {

@@ -48,6 +48,15 @@ class Operands {
     for (float *value : {&shape.largest, &shape.smallestNormal, &shape.outlierThreshold}) *value = float(number());
     return shape;
   }
+  LevelsShape levels() {
+    LevelsShape shape{};
+    for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = index();
+    shape.bits = int(index());
+    shape.coding = static_cast<Coding>(index());
+    shape.ownTables = flag();
+    shape.bases = flag();
+    return shape;
+  }
   const double *position() const { return at; }
 
  private:
@@ -82,6 +91,15 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       kernels.matmulQuantized(pool, x, packed, of.quantized(), bias, out, m);
       break;
     }
+    case Command::matmulLevels: {
+      const auto *x = of.array();
+      const auto *packed = of.array<char>();
+      const auto *bias = of.array();
+      auto *out = of.array();
+      const Index m = of.index();
+      kernels.matmulLevels(pool, x, packed, of.levels(), bias, out, m);
+      break;
+    }
     case Command::widenRows: {
       const auto *table = of.array<uint16_t>();
       auto *out = of.array();
@@ -96,6 +114,14 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       const QuantizedShape shape = of.quantized();
       const auto indices = of.indices();
       kernels.unpackRows(pool, packed, shape, indices.data(), Index(indices.size()), out);
+      break;
+    }
+    case Command::unpackLevels: {
+      const auto *packed = of.array<char>();
+      auto *out = of.array();
+      const LevelsShape shape = of.levels();
+      const auto indices = of.indices();
+      kernels.unpackLevels(pool, packed, shape, indices.data(), Index(indices.size()), out);
       break;
     }
     case Command::pickRows: {

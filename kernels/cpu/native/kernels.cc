@@ -7,6 +7,7 @@
 #include "cross-entropy.h"
 #include "elementwise.h"
 #include "gram.h"
+#include "matmul-levels.h"
 #include "matmul-quantized.h"
 #include "matmul.h"
 #include "norm.h"
@@ -32,7 +33,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
     ::stream,
 };

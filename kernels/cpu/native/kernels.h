@@ -50,6 +50,20 @@ struct RoundingShape {
   float outlierThreshold;
 };
 
+/** How the codes of a weight of levels are read: 4 bits or 8 that index a table, integers, or small floats. */
+enum class Coding { nibbles, bytes, integers, e4m3, e5m2 };
+
+/** A weight [rows, cols] of levels (levels.h). */
+struct LevelsShape {
+  Index rows, cols, span;
+  /** 4 or 8. */
+  int bits;
+  Coding coding;
+  /** Each span has a table of levels in place of a scale. */
+  bool ownTables;
+  bool bases;
+};
+
 struct Kernels {
   const char *name;
   /** For people. */
@@ -71,6 +85,13 @@ struct Kernels {
   void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul` with x rounded to 16 bits. */
   void (*matmulQuantized)(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
+  Index (*levelsBytes)(const LevelsShape &);
+  /** One code per byte, row-major; scales and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
+  void (*packLevels)(Pool &, const uint8_t *codes, const float *scales, const float *bases, const float *tables, const LevelsShape &,
+                     char *packed);
+  void (*unpackLevels)(Pool &, const char *packed, const LevelsShape &, const uint32_t *indices, Index count, float *out);
+  /** The same as `matmul`, for levels. */
+  void (*matmulLevels)(Pool &, const float *x, const char *packed, const LevelsShape &, const float *bias, float *out, Index m);
   /** into [a, b] += xᵀ·y over `rows` rows; symmetric where y is x. */
   void (*gram)(Pool &, const float *x, const float *y, double *into, Index rows, Index a, Index b);
   /** h⁻¹ = Uᵀ·U, into zeroed `upper`; false where h is not positive definite. */

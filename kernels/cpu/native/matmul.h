@@ -85,7 +85,7 @@ void matmulFewRows(Pool &pool, const float *x, const Weight *w, const float *bia
 template <class Weight>
 void matmulOf(Pool &pool, const float *x, const Weight *w, const float *bias, float *out, Index m, Index k, Index n) {
   if (m <= fewRows) return matmulFewRows(pool, x, w, bias, out, m, k, n);
-  multiply<float, Weight>(pool, {x, k, 1}, {w, 1, k}, out, n, m, k, n, Into::replace, bias);
+  multiply<float>(pool, {x, k, 1}, View<Weight>{w, 1, k}, out, n, m, k, n, Into::replace, bias);
 }
 
 void matmul(Pool &pool, const float *x, const float *w, const float *bias, float *out, Index m, Index k, Index n) {

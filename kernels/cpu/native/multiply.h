@@ -13,9 +13,22 @@ constexpr Index taskColumns = 64;
 /** Most rows of c per task; a left block of `depth` columns fits the second-level cache. */
 constexpr Index taskRows = 504;
 
-/** a (m × k), b (k × n; of T, or of bf16 where T is float), c [m, n] with rows `cRow` apart; `bias` [n] or null joins where c is replaced. */
-template <class T, class Right = T>
-void multiply(Pool &pool, View<T> a, View<Right> b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
+/** Columns [j, j + width) of b, rows [p, p + length), as one panel. */
+template <int columns, class T, class Right>
+inline void packColumns(const View<Right> &b, Index p, Index j, Index width, Index length, T *panel) {
+  packPanel<columns>(b.from(p, j).transposed(), width, length, panel);
+}
+template <int columns, class T, class Right>
+inline void packColumns(const Right &b, Index p, Index j, Index width, Index length, T *panel) {
+  b.template packColumns<columns>(p, j, width, length, panel);
+}
+
+/**
+ * a (m × k), b (k × n; a view of T, of bf16 where T is float, or what packs its own columns), c [m, n] with rows `cRow` apart; `bias` [n] or null
+ * joins where c is replaced.
+ */
+template <class T, class Right = View<T>>
+void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
   constexpr int columns = tileColumns<T>;
   const Index panels = quotientUp(m, tileRows);
   const Index padded = panels * tileRows;
@@ -43,7 +56,7 @@ void multiply(Pool &pool, View<T> a, View<Right> b, T *c, Index cRow, Index m, I
       const Index width = smallerOf(columns, n - j);
       for (Index p = 0; p < k; p += depth<T>) {
         const Index length = smallerOf(depth<T>, k - p);
-        packPanel<columns>(b.from(p, j).transposed(), width, length, right);
+        packColumns<columns>(b, p, j, width, length, right);
         const Into how = into == Into::replace && p > 0 ? Into::add : into;
         for (Index panel = firstPanel; panel < lastPanel; panel++) {
           const Index i = panel * tileRows;

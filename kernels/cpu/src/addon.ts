@@ -35,6 +35,16 @@ export interface Engine {
     packed: Float32Array,
     ...shape: QuantizedShape
   ): void;
+  levelsBytes(...shape: LevelsShape): number;
+  /** Scales and bases by row and span, where there are any; one table of levels, or one per row and span. */
+  packLevels(
+    codes: Uint8Array,
+    scales: Float32Array | undefined,
+    bases: Float32Array | undefined,
+    tables: Float32Array,
+    packed: Float32Array,
+    ...shape: LevelsShape
+  ): void;
   gram(x: Float32Array, y: Float32Array, into: Float64Array, rows: number, a: number, b: number): void;
   inverseCholesky(h: Float64Array, zeroed: Float64Array, n: number): boolean;
   solve(h: Float64Array, n: number, b: Float64Array, out: Float64Array, rows: number): boolean;
@@ -51,7 +61,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 5;
+export const addonVersion = 6;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
 export type QuantizedShape = readonly [
@@ -64,6 +74,19 @@ export type QuantizedShape = readonly [
   zero: number,
 ];
 
+/** As in native/kernels.h: inputs per scale, bits of a code, one of `codingIds`. */
+export type LevelsShape = readonly [
+  rows: number,
+  cols: number,
+  span: number,
+  bits: 4 | 8,
+  coding: number,
+  ownTables: boolean,
+  bases: boolean,
+];
+
+/** In the order of native/kernels.h. */
+export const codingIds = { nibbles: 0, bytes: 1, integers: 2, e4m3: 3, e5m2: 4 } as const;
 /** In the order of native/kernels.h. */
 export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2 } as const;
 /** In the order of native/kernels.h. */

@@ -35,6 +35,7 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       const out = allocate([tokens.length, columnsOf(table)]);
       const operands = [data.address, out.data.address];
       if (form?.kind === 'codes') queue.push('unpackRows', [...operands, ...form.shape.map(Number)], tokens);
+      else if (form?.kind === 'levels') queue.push('unpackLevels', [...operands, ...form.shape.map(Number)], tokens);
       else queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', [...operands, columnsOf(table)], tokens);
       return out;
     },
@@ -46,6 +47,7 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       const out = allocate([m, n]);
       operands.push(out.data.address, m);
       if (form?.kind === 'codes') queue.push('matmulQuantized', [...operands, ...form.shape.map(Number)]);
+      else if (form?.kind === 'levels') queue.push('matmulLevels', [...operands, ...form.shape.map(Number)]);
       else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', [...operands, k, n]);
       return out;
     },

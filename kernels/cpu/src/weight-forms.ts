@@ -1,31 +1,36 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import { type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
-import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
+import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
+import { rejectsLevels, uploadLevels } from './levels-form.js';
 import type { NativeArray } from './native-heap.js';
 
 /** How a weight lies in native memory, where not as float32. */
-export type WeightForm = { readonly kind: 'bf16' } | { readonly kind: 'codes'; readonly shape: QuantizedShape };
+export type WeightForm =
+  | { readonly kind: 'bf16' }
+  | { readonly kind: 'codes'; readonly shape: QuantizedShape }
+  | { readonly kind: 'levels'; readonly shape: LevelsShape };
 
-/** Integer codes as native/packed-codes.h has them, and floats as bf16 where that loses nothing. */
+/** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): WeightForms {
   return {
-    activations: 'rounded to 16 bits per 128 inputs or group',
+    activations: 'rounded to 16 bits per 128 inputs or group before integer codes',
     rejects: rejection,
-    upload: (weight) => ('codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(engine, memory, weight)),
+    upload(weight) {
+      if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
+      const reason = rejection(weight);
+      if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
+      return weight.spec.kind === 'int' ? uploadIntegers(engine, memory, weight) : uploadLevels(engine, memory, weight);
+    },
   };
 }
 
-function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
-  if (spec.kind !== 'int') return `${formatName(spec)} has no native kernel`;
-  if (spec.granularity.kind === 'flat') return 'runs of elements across rows have no native kernel';
-  if (columnGroup) return 'columns in groups out of order have no native kernel';
-  return undefined;
+function rejection(matrix: QuantizedMatrix): string | undefined {
+  if (matrix.columnGroup) return 'columns in groups out of order have no native kernel';
+  return matrix.spec.kind === 'int' && matrix.spec.granularity.kind !== 'flat' ? undefined : rejectsLevels(matrix);
 }
 
-function uploadCodes(engine: Engine, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix): FormedTensor {
-  const reason = rejection(matrix);
-  if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
+function uploadIntegers(engine: Engine, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix): FormedTensor {
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
   const params = matrix.params as readonly IntParams[];

@@ -34,6 +34,7 @@ export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './
 export type {
   ActivationRounding,
   ActivationSpec,
+  AffineLevels,
   CodebookSpec,
   DescribeOptions,
   FloatSpec,

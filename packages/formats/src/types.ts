@@ -99,6 +99,18 @@ export interface TileSize {
   readonly flat?: boolean;
 }
 
+/** Levels that tiles share but for scale and base: x̂ = scale·table[code] + base, as `decode` has it but for the rounding of each step. */
+export interface AffineLevels<P = unknown> {
+  /** By code, exact in float32. */
+  readonly table: Float32Array;
+  /** Inputs of a row that share a scale, from the start of the tile on. Default: all of the tile. */
+  readonly span?: number;
+  /** Whether some bases are not 0. */
+  readonly bases: boolean;
+  /** Of the tile's span number `span`. */
+  of(params: P, span: number): { readonly scale: number; readonly base: number };
+}
+
 /**
  * Numbers ↔ codes for one format. Stateless. `P` is what one tile shares (a scale and a zero point, say).
  * A solver calls `fit` once per tile and then `encode`/`decode` per element, in any order.
@@ -125,6 +137,8 @@ export interface NumericFormat<P = unknown> {
   settle?(params: readonly P[], grid: TileGrid): P[];
   /** Plain rounding to nearest takes its codes from params that are not yet settled, as the format's own program does. Default false. */
   readonly roundsUnsettled?: boolean;
+  /** For kernels that decode on the way. Absent where codes are plain integers (`IntParams`), or every tile has levels of its own. */
+  readonly affine?: AffineLevels<P>;
   /** Nearest level's code for `value`; `offset` is the row-major place in the tile. */
   encode(value: number, params: P, offset: number): number;
   /** Exact in double precision from the stored parameters, then as the reader computes it in float32. */

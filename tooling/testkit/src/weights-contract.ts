@@ -7,6 +7,8 @@ import {
   encodeMatrix,
   type FormatSpec,
   type Granularity,
+  ggmlType,
+  ggmlTypeNames,
   type IntScheme,
 } from '../../../packages/formats/src/index.js';
 import { type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
@@ -54,6 +56,35 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     granularity,
     scaleType: fc.constantFrom('F32', 'F16', 'BF16'),
   });
+
+  const otherLevels: fc.Arbitrary<FormatSpec> = fc.oneof(
+    fc.record({
+      kind: fc.constant('float' as const),
+      element: fc.constantFrom('e4m3', 'e5m2', 'e2m1'),
+      granularity,
+      scaleType: fc.constantFrom('F32', 'BF16'),
+    }),
+    fc.constantFrom<FormatSpec>(
+      { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
+      { kind: 'float', element: 'e4m3', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
+      { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' },
+    ),
+    fc.record({
+      kind: fc.constant('codebook' as const),
+      levels: fc.constantFrom('nf4', 'bnb-fp4'),
+      bits: fc.constant(4 as const),
+      granularity,
+      scaleType: fc.constant('F32' as const),
+    }),
+    fc.record({
+      kind: fc.constant('codebook' as const),
+      levels: fc.constant('fitted' as const),
+      bits: fc.constantFrom(2, 3, 4, 5),
+      granularity,
+      scaleType: fc.constant('F16' as const),
+    }),
+    fc.constantFrom(...ggmlTypeNames).map((type): FormatSpec => ({ kind: 'ggml', type })),
+  );
 
   it('matmul by codes, over formats and ragged shapes', ({ skip }) => {
     needForms(skip);
@@ -103,6 +134,47 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
         },
       ),
       { numRuns: 60, seed: 1 },
+    );
+  });
+
+  it('matmul and embed by codes of other levels, where there is a form: exact but for the order of sums', ({ skip }) => {
+    needForms(skip);
+    return fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          m: fc.oneof(size(5), size(40)),
+          cols: size(300),
+          blocks: size(2),
+          rows: size(40),
+          spec: otherLevels,
+          bias: fc.boolean(),
+          seed: fc.nat(1000),
+        }),
+        async ({ m, blocks, rows, spec, bias, seed, ...shape }) => {
+          const cols = spec.kind === 'ggml' ? blocks * ggmlType(spec.type).block : shape.cols;
+          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
+          const decoded = decodeMatrix(codes).data;
+          const x = values(m * cols, seed + 1, 2);
+          const row = bias ? values(rows, seed + 2) : undefined;
+          const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
+          const want = await product(reference, (on) => on.upload(decoded, [rows, cols]), x, row, m);
+          const results: Float32Array[] = [];
+          for (const backend of backends()) {
+            if (backend.weights!.rejects(codes) !== undefined) continue;
+            results.push(await product(backend, ({ weights }) => weights!.upload(codes), x, row, m));
+            const table = backend.weights!.upload(codes);
+            const found = backend.ops.embed(table, tokens);
+            const wanted = Float32Array.from({ length: m * cols }, (_, i) => decoded[tokens[Math.floor(i / cols)]! * cols + (i % cols)]!);
+            expect(relativeError(await backend.download(found), wanted)).toBeLessThanOrEqual(3e-7);
+            for (const tensor of [found, table]) backend.free(tensor);
+          }
+          for (const got of results) {
+            expect(relativeError(got, want)).toBeLessThanOrEqual(2e-6);
+            expect(sameBits(got, results[0]!)).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 120, seed: 1 },
     );
   });
 

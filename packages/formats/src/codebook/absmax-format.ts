@@ -22,6 +22,7 @@ export function absmaxFormat(spec: CodebookSpec, levels: keyof typeof levelTable
       return { scale: absmax === 0 ? 0 : storableScale(scaleType, absmax) };
     },
     ...coders[levels],
+    affine: { table: levelTables[levels], bases: false, of: ({ scale }) => ({ scale, base: 0 }) },
     storedBits: (rows, cols) => rows * cols * 4 + tileGrid(format, rows, cols).count * (scaleType === 'F32' ? 32 : 16),
   };
   return format;

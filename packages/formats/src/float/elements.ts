@@ -1,5 +1,5 @@
 import { fromE2m1, fromE4m3, fromE5m2, toE2m1, toE4m3, toE5m2 } from '@fewbit/core';
-import type { FloatSpec, NumericFormat } from '../types.js';
+import type { AffineLevels, FloatSpec, NumericFormat } from '../types.js';
 
 /** What a tile of floats shares: x̂ = element·scale. */
 export interface FloatParams {
@@ -28,6 +28,12 @@ export const smallFloats: Readonly<Record<FloatSpec['element'], SmallFloat>> = {
   e5m2: { mantissa: 2, largest: 57344, smallestNormal: 2 ** -14 },
   e2m1: { mantissa: 1, largest: 6, smallestNormal: 1 },
 };
+
+/** Elements as levels under a scale. */
+export function elementLevels({ bits, decode }: Element): AffineLevels<FloatParams> {
+  const table = Float32Array.from({ length: 2 ** bits }, (_, code) => decode(code, { scale: 1 }, 0));
+  return { table, bases: false, of: ({ scale }) => ({ scale, base: 0 }) };
+}
 
 /** One set of functions per element, not per format: a solver's call site then sees the same ones for every layer. */
 export const elements: Readonly<Record<FloatSpec['element'], Element>> = {

@@ -2,7 +2,7 @@ import { absMax } from '../abs-max.js';
 import { bestParams } from '../best-params.js';
 import { tileGrid, tileSize } from '../tile-grid.js';
 import type { FloatSpec, NumericFormat } from '../types.js';
-import { elements, type FloatParams } from './elements.js';
+import { elementLevels, elements, type FloatParams } from './elements.js';
 
 /**
  * Floats under a power of two (OCP Microscaling v1.0): `scale` = 2^(e − 127), e an E8M0 byte in 0 … 254.
@@ -29,6 +29,7 @@ export function mxFormat(spec: FloatSpec): NumericFormat<FloatParams> {
     encode,
     decode,
     round,
+    affine: elementLevels(elements[spec.element]),
     storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * 8,
   };
   return format;

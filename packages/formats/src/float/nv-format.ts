@@ -3,7 +3,7 @@ import { absMax } from '../abs-max.js';
 import { bestParams } from '../best-params.js';
 import { tileGrid, tileSize } from '../tile-grid.js';
 import type { FloatSpec, NumericFormat, Tile } from '../types.js';
-import { elements, type FloatParams } from './elements.js';
+import { elementLevels, elements, type FloatParams } from './elements.js';
 
 /** What a tile of NVFP4 shares: scale = block ÷ divisor in float32. */
 export interface NvParams extends FloatParams {
@@ -41,6 +41,7 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
       encode,
       decode,
       round,
+      affine: elementLevels(elements[spec.element]),
       storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * 8 + 32,
     };
     return format;

@@ -2,7 +2,7 @@ import { absMax } from '../abs-max.js';
 import { type ScaleType, storableScale } from '../storable-scale.js';
 import { tileGrid, tileSize } from '../tile-grid.js';
 import type { FloatSpec, NumericFormat } from '../types.js';
-import { elements, type FloatParams } from './elements.js';
+import { elementLevels, elements, type FloatParams } from './elements.js';
 
 /** Floats under a float scale: absmax lies on the largest element. Float32 operations as compressed-tensors orders them. */
 export function scaledFormat(spec: FloatSpec, scaleType: ScaleType): NumericFormat<FloatParams> {
@@ -19,6 +19,7 @@ export function scaledFormat(spec: FloatSpec, scaleType: ScaleType): NumericForm
     encode,
     decode,
     round,
+    affine: elementLevels(elements[spec.element]),
     storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * (scaleType === 'F32' ? 32 : 16),
   };
   return format;

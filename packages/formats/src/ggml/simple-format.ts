@@ -26,7 +26,7 @@ export function storedBlock(d: number, m: number): BlockParams {
 export function simpleFormat(
   name: GgmlTypeName,
   type: SimpleType,
-): Pick<NumericFormat<BlockParams>, 'levels' | 'fit' | 'search' | 'encode' | 'decode'> {
+): Pick<NumericFormat<BlockParams>, 'levels' | 'fit' | 'search' | 'affine' | 'encode' | 'decode'> {
   const levels = levelTable(type);
   const fitter = levelFitter(type);
   const extremes = [Math.min(...levels), Math.max(...levels)] as const;
@@ -57,6 +57,7 @@ export function simpleFormat(
       return storedBlock(toHalf(d * shrink), 0);
     },
     search: searchBlock,
+    affine: { table: Float32Array.from(levels), bases: affine, of: ({ d, m }) => ({ scale: d, base: m }) },
     encode: encoderOf(name, type),
     // adding a minimum of 0 would lose the sign of −0
     decode: affine ? (code, { d, m }) => Math.fround(Math.fround(d * levels[code]!) + m) : (code, { d }) => Math.fround(d * levels[code]!),

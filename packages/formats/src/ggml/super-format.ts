@@ -18,7 +18,9 @@ export interface SuperParams {
 const f32 = Math.fround;
 
 /** `fit` is the search with all weights alike: there is no simpler rule for these types. */
-export function superFormat(type: SuperType): Pick<NumericFormat<SuperParams>, 'levels' | 'fit' | 'search' | 'encode' | 'decode'> {
+export function superFormat(
+  type: SuperType,
+): Pick<NumericFormat<SuperParams>, 'levels' | 'fit' | 'search' | 'affine' | 'encode' | 'decode'> {
   const levels = levelTable(type);
   const { sub } = type;
   const search = searchSuper(type);
@@ -26,6 +28,12 @@ export function superFormat(type: SuperType): Pick<NumericFormat<SuperParams>, '
     levels: levels.length,
     fit: (tile, shrink = 1) => narrowed(search(tile), shrink),
     search,
+    affine: {
+      table: Float32Array.from(levels),
+      span: sub,
+      bases: type.dmin !== undefined,
+      of: ({ d, dmin, scales, mins }, span) => ({ scale: f32(d * scales[span]!), base: -f32(dmin * mins[span]!) }),
+    },
     encode: encoderOf(type),
     decode(code, { d, dmin, scales, mins }, offset) {
       const j = (offset / sub) | 0;
