@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { run } from './run.js';
 
 const interrupt = new AbortController();
@@ -9,6 +10,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.
 process.stderr.on('error', () => undefined);
 
 process.exitCode = await run(process.argv.slice(2), {
+  get stdin() {
+    return process.stdin;
+  },
+  ...(isatty(0) && process.stdout.isTTY && { terminal: process.stdout }),
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   interactive: process.stderr.isTTY === true,

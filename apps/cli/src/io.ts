@@ -1,5 +1,11 @@
+import type { Readable, Writable } from 'node:stream';
+
 /** Where a command reads and writes: the process, or a test. */
 export interface Io {
+  /** What a user types, or another program writes. */
+  readonly stdin: Readable;
+  /** Where lines are edited as they are typed; absent when stdin and stdout are not a terminal. */
+  readonly terminal?: Writable;
   /** Results. */
   stdout(text: string): void;
   /** Progress and messages. */

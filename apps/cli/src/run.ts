@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import { Command, CommanderError } from 'commander';
+import { addChat } from './commands/chat.js';
 import { addConvert } from './commands/convert.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
@@ -29,12 +30,12 @@ function createProgram(io: Io): Command {
     .description('Quantize large language models, measure what it cost, and run them.')
     .version(version)
     .option('--threads <n>', 'worker threads (default: all cores, or FEWBIT_THREADS)', positiveInteger)
-    .option('--backend <name>', 'kernel backend: auto, wasm, reference (default: auto, or FEWBIT_BACKEND)')
+    .option('--backend <name>', 'kernel backend: auto, cpu, wasm, reference (default: auto, or FEWBIT_BACKEND)')
     .option('--debug', 'show stack traces (or set FEWBIT_DEBUG)')
     .showHelpAfterError('(fewbit --help, or fewbit <command> --help, shows what there is)')
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
     .exitOverride();
-  for (const add of [addQuantize, addConvert, addEval, addGenerate, addInspect, addDoctor]) add(program, io);
+  for (const add of [addQuantize, addConvert, addEval, addGenerate, addChat, addInspect, addDoctor]) add(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

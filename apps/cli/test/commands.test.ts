@@ -282,13 +282,28 @@ describe('fewbit doctor', () => {
     expect(document).toMatchObject({ node: process.version, backend: { id: 'reference' }, ops: { matmul: 'reference' } });
     expect((await fewbit('doctor', '--threads', '1')).stdout).toMatch(/kernels.*: /);
   });
+
+  it('says which weights of a model are decoded, as does what runs it', async () => {
+    const reason = "the backend 'reference' has no kernels for codes";
+    const on = ['--backend', 'reference'];
+    const kernels = { backend: 'reference', decoded: { [reason]: expect.arrayContaining(['model.layers.0.mlp.up_proj']) } };
+    expect(await fewbitJson('doctor', int4, ...on)).toMatchObject({ model: { path: int4, ...kernels } });
+    expect((await fewbit('doctor', int4, ...on)).stdout).toMatch(/held as float32[\s\S]*model\.layers\.0\.mlp\.up_proj/);
+    const generate = ['generate', int4, '--prompt', 'It was', '--max-tokens', '1', ...on];
+    expect(await fewbitJson(...generate)).toMatchObject({ tokens: 1, kernels });
+    expect((await fewbit(...generate)).stderr).toMatch(
+      /^fewbit: \d+ quantized weights are held as float32: the backend 'reference' has no kernels for codes\.\n$/,
+    );
+    expect((await fewbit(...generate, '--verbose')).stderr).toMatch(/^kernels: reference: .*\n.*model\.layers\.0\.mlp\.up_proj/);
+    expect((await fewbit('generate', embeddedModel, '--prompt', 'It was', '--max-tokens', '1', ...on)).stderr).toBe('');
+  });
 });
 
 describe('fewbit itself', () => {
   it('shows help and version on stdout', async () => {
     for (const flag of ['--help', '--version']) expect(await fewbit(flag)).toMatchObject({ code: 0, stderr: '' });
-    expect((await fewbit('--help')).stdout).toMatch(/quantize.*[\s\S]*eval.*[\s\S]*generate.*[\s\S]*inspect.*[\s\S]*doctor/);
-    for (const command of ['quantize', 'eval', 'generate', 'inspect', 'doctor']) {
+    expect((await fewbit('--help')).stdout).toMatch(/quantize.*[\s\S]*eval.*[\s\S]*generate.*[\s\S]*chat.*[\s\S]*inspect.*[\s\S]*doctor/);
+    for (const command of ['quantize', 'eval', 'generate', 'chat', 'inspect', 'doctor']) {
       expect((await fewbit(command, '--help')).stdout).toContain(`Usage: fewbit ${command}`);
     }
   });

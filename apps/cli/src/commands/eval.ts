@@ -3,6 +3,7 @@ import { perplexity, protocols } from '@fewbit/eval';
 import { openBackend, openPretrained } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
+import { tellDecoded } from '../kernel-report.js';
 import { oneOf, positiveInteger } from '../parse-option.js';
 import { progressBar } from '../progress-bar.js';
 import { table } from '../table.js';
@@ -35,6 +36,7 @@ export function addEval(program: Command, io: Io): void {
       const baseline = options.baseline ? await openPretrained(options.baseline, backend) : undefined;
       const bar = progressBar(io);
       try {
+        tellDecoded(io, pretrained.model);
         const result = await perplexity({
           model: pretrained.model,
           tokenizer: pretrained.tokenizer,

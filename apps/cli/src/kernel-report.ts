@@ -1,0 +1,32 @@
+import type { Model } from '@fewbit/runtime';
+import type { Io } from './io.js';
+
+/** What runs a model's matrices. */
+export interface KernelReport {
+  readonly backend: string;
+  readonly description: string;
+  /** What products by codes do to their inputs; absent where the backend has none. */
+  readonly activations?: string;
+  /** Quantized weights that are held as float32, which takes more memory and time: modules by reason. */
+  readonly decoded: Readonly<Record<string, readonly string[]>>;
+}
+
+export function kernelReport({ backend, decoded }: Model): KernelReport {
+  const modules: Record<string, string[]> = {};
+  for (const [module, reason] of decoded) {
+    modules[reason] ??= [];
+    modules[reason].push(module);
+  }
+  const { id, description, weights } = backend;
+  return { backend: id, description, ...(weights && { activations: weights.activations }), decoded: modules };
+}
+
+/** Says on stderr why a model is larger and slower than its codes; with `verbose` what runs it, and which weights those are. */
+export function tellDecoded(io: Io, model: Model, verbose = false): void {
+  const { backend, description, activations, decoded } = kernelReport(model);
+  if (verbose) io.stderr(`kernels: ${backend}: ${description}${activations ? `; inputs of codes ${activations}` : ''}\n`);
+  for (const [reason, modules] of Object.entries(decoded)) {
+    const weights = modules.length === 1 ? '1 quantized weight is' : `${modules.length} quantized weights are`;
+    io.stderr(`fewbit: ${weights} held as float32: ${reason}${verbose ? `: ${modules.join(' ')}` : ''}.\n`);
+  }
+}
