@@ -92,7 +92,7 @@ struct Kernels {
   void (*unpackLevels)(Pool &, const char *packed, const LevelsShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul`, for levels. */
   void (*matmulLevels)(Pool &, const float *x, const char *packed, const LevelsShape &, const float *bias, float *out, Index m);
-  /** into [a, b] += xᵀ·y over `rows` rows; symmetric where y is x. */
+  /** into [a, b] += xᵀ·y over `rows` rows; where y is null it is x, and only the upper triangle is added. */
   void (*gram)(Pool &, const float *x, const float *y, double *into, Index rows, Index a, Index b);
   /** h⁻¹ = Uᵀ·U, into zeroed `upper`; false where h is not positive definite. */
   bool (*inverseCholesky)(Pool &, const double *h, double *upper, Index n);

@@ -45,7 +45,8 @@ export interface Engine {
     packed: Float32Array,
     ...shape: LevelsShape
   ): void;
-  gram(x: Float32Array, y: Float32Array, into: Float64Array, rows: number, a: number, b: number): void;
+  /** y undefined: x, and only the upper triangle is added. */
+  gram(x: Float32Array, y: Float32Array | undefined, into: Float64Array, rows: number, a: number, b: number): void;
   inverseCholesky(h: Float64Array, zeroed: Float64Array, n: number): boolean;
   solve(h: Float64Array, n: number, b: Float64Array, out: Float64Array, rows: number): boolean;
   subtractProduct(
@@ -61,7 +62,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 6;
+export const addonVersion = 7;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
 export type QuantizedShape = readonly [

@@ -4,7 +4,7 @@ import type { Engine } from './addon.js';
 /** Dense algebra in place on host arrays. */
 export function cpuAlgebra(engine: Engine): Algebra {
   return {
-    gram: (x, y, into) => engine.gram(x.data, y === x ? x.data : y.data, into, x.rows, x.cols, y.cols),
+    gram: (x, y, into) => engine.gram(x.data, y === x ? undefined : y.data, into, x.rows, x.cols, y.cols),
     inverseCholesky(h, n) {
       const upper = new Float64Array(n * n);
       return engine.inverseCholesky(h, upper, n) ? upper : undefined;

@@ -39,21 +39,3 @@ function addWide(tile: usize, out: usize, outRow: usize, rows: i32, columns: i32
     out += outRow;
   }
 }
-
-const side = 32;
-
-/** Copies the upper triangle of a [n, n] into the lower. Arguments: a, n. A task is a band of 32 rows; squares of 32 keep both sides in cache. */
-export function mirror(task: i32): void {
-  const a = pointer(0);
-  const n = integer(1);
-  const first = task * side;
-  const last = min(n, first + side);
-  for (let block = 0; block <= first; block += side) {
-    for (let i = first; i < last; i++) {
-      const to = a + <usize>i * <usize>n * 8;
-      for (let j = block; j < min(i, block + side); j++) {
-        store<f64>(to + <usize>j * 8, load<f64>(a + (<usize>j * <usize>n + <usize>i) * 8));
-      }
-    }
-  }
-}

@@ -2,7 +2,7 @@ import * as id from '../src/control';
 import { attention } from './attention';
 import { crossEntropy } from './cross-entropy';
 import { activate, add, gated, scale, softcap } from './elementwise';
-import { gram, mirror } from './gram';
+import { gram } from './gram';
 import { multiply, multiplyDouble, packLeftDoubleTask, packLeftTask, packRightTask } from './multiply';
 import { multiplyCodes } from './multiply-codes';
 import { multiplyCodesRows } from './multiply-codes-rows';
@@ -32,9 +32,6 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.gram:
       gram(task, scratch);
-      break;
-    case id.mirror:
-      mirror(task);
       break;
     case id.packLeftDouble:
       packLeftDoubleTask(task);

@@ -20,7 +20,6 @@ export const packRight = 1;
 export const multiply = 2;
 export const multiplyRows = 3;
 export const gram = 4;
-export const mirror = 5;
 export const packLeftDouble = 6;
 export const multiplyDouble = 7;
 export const choleskyPanel = 8;

@@ -112,7 +112,6 @@ export function wasmAlgebra(engine: Engine): Algebra {
           const across = Math.ceil(b / id.gramSide);
           engine.run(id.gram, Math.ceil(a / id.gramSide) * across, [left!, right!, out!, rows, a, b, across, same ? 1 : 0], 256);
         }
-        if (same) engine.run(id.mirror, Math.ceil(a / 32), [out!, a]);
         const sums = doubles(out!, a * b);
         for (let i = 0; i < sums.length; i++) into[i]! += sums[i]!;
       });

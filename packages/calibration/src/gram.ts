@@ -34,28 +34,48 @@ function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Sta
       let tokens = 0;
       return {
         add(sample) {
-          const { input, left } = streams(sample, needsFloat);
+          const { left, input } = streams(sample, needsFloat);
           tokens += input.rows;
           if (tokenWeight === 'none') return algebra.gram(left, input, sum);
           const scales = inverseNorms(input);
           const scaled = scaleRows(input, scales);
           algebra.gram(left === input ? scaled : scaleRows(left, scales), scaled, sum);
         },
-        result: () => sum.map((value) => value / Math.max(tokens, 1)),
+        result() {
+          const mean = sum.slice();
+          for (let i = 0; i < mean.length; i++) mean[i]! /= Math.max(tokens, 1);
+          if (!needsFloat) mirror(mean, columns);
+          return mean;
+        },
       };
     },
   };
 }
 
-function streams({ input, floatInput }: SiteSample, needsFloat: boolean): { input: Matrix; left: Matrix } {
-  if (!needsFloat) return { input, left: input };
+/** xᵀ·x comes from its two sides being one object, xfᵀ·x from two. */
+function streams({ input, floatInput }: SiteSample, needsFloat: boolean): { left: Matrix; input: Matrix } {
+  if (!needsFloat) return { left: input, input };
   if (floatInput?.rows !== input.rows || floatInput.cols !== input.cols) {
     throw new FewbitError(
       'usage',
       `A cross gram needs the untouched model's input beside each sample, of the same shape ${input.rows} × ${input.cols}.`,
     );
   }
-  return { input, left: floatInput };
+  return { left: floatInput === input ? { ...input } : floatInput, input };
+}
+
+/** Sets the lower triangle of a [n, n] to the upper one, by squares of a cache line. */
+function mirror(a: Float64Array, n: number): void {
+  const side = 8;
+  for (let first = 0; first < n; first += side) {
+    const last = Math.min(first + side, n);
+    for (let block = 0; block <= first; block += side) {
+      for (let i = first; i < last; i++) {
+        const end = Math.min(block + side, i);
+        for (let j = block; j < end; j++) a[i * n + j] = a[j * n + i]!;
+      }
+    }
+  }
 }
 
 /** 1/‖row‖; 0 for a row of zeros. */

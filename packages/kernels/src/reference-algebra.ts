@@ -9,7 +9,6 @@ export const referenceAlgebra: Algebra = {
         let sum = 0;
         for (let r = 0; r < x.rows; r++) sum += x.data[r * a + i]! * y.data[r * b + j]!;
         into[i * b + j]! += sum;
-        if (y === x) into[j * b + i] = into[i * b + j]!;
       }
     }
   },

@@ -73,7 +73,7 @@ export interface Ops {
  * Every function gives the same bits for any number of threads.
  */
 export interface Algebra {
-  /** into += xᵀ·y for x [m, a], y [m, b], into [a, b]; with y === x the result is exactly symmetric. Products in float32, sums across calls in double. */
+  /** into += xᵀ·y for x [m, a], y [m, b], into [a, b]; with y === x only the upper triangle counts, what lies below it is left undefined. Products in float32, sums across calls in double. */
   gram(x: Matrix, y: Matrix, into: Float64Array): void;
   /** Upper triangular U (zeros below) with h⁻¹ = Uᵀ·U, or undefined when h [n, n] is not positive definite. `h` is kept. Reference: GPTQ (Frantar et al. 2022), section 3.3. */
   inverseCholesky(h: Float64Array, n: number): Float64Array | undefined;

@@ -22,7 +22,7 @@ export function algebraContract(backends: () => readonly Backend[]): void {
     }
   };
 
-  it('gram adds xᵀy, exactly symmetric when y is x', () =>
+  it('gram adds xᵀy; its upper triangle when y is x', () =>
     property(
       fc.record({ m: fc.oneof(size(20), size(1100)), a: fc.oneof(size(60), size(60), fc.constant(170)), b: size(40), seed }),
       ({ m, a, b, seed }) => {
@@ -35,11 +35,8 @@ export function algebraContract(backends: () => readonly Backend[]): void {
           return into;
         };
         agree((on) => summed(on, y), tolerance.gram);
-        agree((on) => summed(on, x), tolerance.gram);
-        for (const { algebra } of backends()) {
-          const h = summed(algebra, x);
-          expect(sameBits(h, transposed(h, a))).toBe(true);
-        }
+        agree((on) => summed(on, { ...x }), tolerance.gram);
+        agree((on) => upperTriangle(summed(on, x), a), tolerance.gram);
       },
     ));
 
@@ -90,9 +87,14 @@ export function algebraContract(backends: () => readonly Backend[]): void {
 function definite(n: number, seed: number): Float64Array {
   const x = { rows: 2 * n, cols: n, data: values(2 * n * n, seed) };
   const h = new Float64Array(n * n);
-  referenceAlgebra.gram(x, x, h);
+  referenceAlgebra.gram(x, { ...x }, h);
   for (let i = 0; i < n; i++) h[i * (n + 1)]! += 0.1 * n;
   return h;
+}
+
+/** Zeros below the diagonal. */
+function upperTriangle(h: Float64Array, n: number): Float64Array {
+  return h.map((value, at) => (at % n < Math.floor(at / n) ? 0 : value));
 }
 
 function identity(n: number): Float64Array {
