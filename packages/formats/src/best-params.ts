@@ -6,61 +6,90 @@ export interface ErrorMeasure {
   readonly norm?: number;
 }
 
+type Codec<P> = Pick<NumericFormat<P>, 'encode' | 'decode'>;
+
 /** Of `candidates` the params with the least Σ importance·|x − x̂|^norm over `tile`; of equals the first. A likely one should come first: it makes the others end early. */
-export function bestParams<P>(
-  format: Pick<NumericFormat<P>, 'encode' | 'decode'>,
+export function bestParams<P>(format: Codec<P>, tile: Tile, candidates: Iterable<P>, measure: ErrorMeasure = {}): P {
+  return leastError(format, tile, measure, (offer) => {
+    for (const params of candidates) if (offer(params)) break;
+  });
+}
+
+/** The same for candidates that `propose` offers one by one; an offer says whether no better one can come. */
+export function leastError<P>(
+  format: Codec<P>,
   tile: Tile,
-  candidates: Iterable<P>,
-  { importance, norm = 2 }: ErrorMeasure = {},
+  { importance, norm = 2 }: ErrorMeasure,
+  propose: (offer: (params: P) => boolean) => void,
 ): P {
-  const order = extremesFirst(tile);
+  const count = gather(tile, importance);
   let best: P | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (const params of candidates) {
-    const sum = tileError(format, tile, params, order, importance, norm, least);
+  propose((params) => {
+    const sum = norm === 2 ? squaredError(format, count, params, least) : powerError(format, count, params, norm, least);
     if (sum < least || best === undefined) {
       least = sum;
       best = params;
-      if (sum === 0) break;
     }
-  }
+    return least === 0;
+  });
   return best!;
 }
 
-/** The places of `tile` with values near its extremes before all others: clipping hurts those most, so that a bad candidate ends early. */
-function extremesFirst({ rows, cols, data }: Tile): Uint32Array {
+/** The tile under search, side by side in the order in which errors are summed: millions of tiles are searched, one at a time, and share this memory. */
+let values = new Float64Array(0);
+let weights = new Float64Array(0);
+/** Row-major places in the tile. */
+let offsets = new Uint32Array(0);
+
+/** Values near the tile's extremes come before all others: clipping hurts those most, so that a bad candidate ends early. Returns how many there are. */
+function gather({ rows, cols, data }: Tile, importance: Importance | undefined): number {
   const count = rows * cols;
+  if (count > values.length) {
+    values = new Float64Array(count);
+    weights = new Float64Array(count);
+    offsets = new Uint32Array(count);
+  }
   let largest = 0;
-  for (let i = 0; i < count; i++) largest = Math.max(largest, Math.abs(data[i]!));
-  const order = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const magnitude = Math.abs(data[i]!);
+    if (magnitude > largest) largest = magnitude;
+  }
   let front = 0;
   let back = count;
   for (let i = count - 1; i >= 0; i--) {
-    if (Math.abs(data[i]!) > nearExtreme * largest) order[front++] = i;
-    else order[--back] = i;
+    const x = data[i]!;
+    const place = Math.abs(x) > nearExtreme * largest ? front++ : --back;
+    values[place] = x;
+    offsets[place] = i;
+    weights[place] = importance ? importance[i < cols ? i : i % cols]! : 1;
   }
-  return order;
+  return count;
 }
 
 const nearExtreme = 0.7;
 
 /** The sum, or some number ≥ `limit` as soon as it is that: terms are never negative. */
-function tileError<P>(
-  format: Pick<NumericFormat<P>, 'encode' | 'decode'>,
-  { cols, data }: Tile,
-  params: P,
-  order: Uint32Array,
-  importance: Importance | undefined,
-  norm: number,
-  limit: number,
-): number {
+function squaredError<P>(format: Codec<P>, count: number, params: P, limit: number): number {
+  const [x, w, at] = [values, weights, offsets];
   let sum = 0;
-  for (let i = 0; i < order.length; i++) {
-    const at = order[i]!;
-    const x = data[at]!;
-    const d = x - format.decode(format.encode(x, params, at), params, at);
-    const term = norm === 2 ? d * d : Math.abs(d) ** norm;
-    sum += importance ? importance[at < cols ? at : at % cols]! * term : term;
+  for (let i = 0; i < count; i++) {
+    const value = x[i]!;
+    const offset = at[i]!;
+    const d = value - format.decode(format.encode(value, params, offset), params, offset);
+    sum += w[i]! * (d * d);
+    if (sum >= limit) break;
+  }
+  return sum;
+}
+
+function powerError<P>(format: Codec<P>, count: number, params: P, norm: number, limit: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[i]!;
+    const offset = offsets[i]!;
+    const d = value - format.decode(format.encode(value, params, offset), params, offset);
+    sum += weights[i]! * Math.abs(d) ** norm;
     if (sum >= limit) break;
   }
   return sum;

@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { bestParams } from './best-params.js';
+import { leastError } from './best-params.js';
 import type { Importance, NumericFormat, Tile } from './types.js';
 
 export interface FitSearchedOptions {
@@ -21,12 +21,10 @@ export function fitSearched<P>(format: NumericFormat<P>, tile: Tile, options: Fi
   const { importance, candidates = 80, minShrink = 0.2, norm = importance ? 2 : 2.4 } = options;
   validate(tile, importance, candidates, minShrink, norm);
   if (format.search) return format.search(tile, importance);
-  return bestParams(format, tile, shrunk(format, tile, candidates, minShrink), { importance, norm });
-}
-
-function* shrunk<P>(format: NumericFormat<P>, tile: Tile, candidates: number, minShrink: number): Generator<P> {
-  yield format.fit(tile);
-  for (let i = 1; i < candidates; i++) yield format.fit(tile, 1 - (i * (1 - minShrink)) / candidates);
+  const fit = format.fits?.(tile) ?? ((shrink: number) => format.fit(tile, shrink));
+  return leastError(format, tile, { importance, norm }, (offer) => {
+    for (let i = 0; i < candidates; i++) if (offer(fit(i === 0 ? 1 : 1 - (i * (1 - minShrink)) / candidates))) return;
+  });
 }
 
 function validate(tile: Tile, importance: Importance | undefined, candidates: number, minShrink: number, norm: number): void {

@@ -128,6 +128,8 @@ export interface NumericFormat<P = unknown> {
   bind?(...weights: readonly Tile[]): NumericFormat<P>;
   /** Parameters for a tile. `shrink` in (0, 1] narrows the fitted range, for clip search. Never NaN; an all-zero tile has usable parameters. */
   fit(tile: Tile, shrink?: number): P;
+  /** `fit` for many shrinks of one tile, which is looked at once. Absent where that saves nothing. */
+  fits?(tile: Tile): (shrink: number) => P;
   /** The format's own search: parameters of least Σ importance·(x − x̂)² over `tile`, at most that of `fit`'s. `fitSearched` uses it instead of shrinking. */
   search?(tile: Tile, importance?: Importance): P;
   /**

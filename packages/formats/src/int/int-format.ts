@@ -25,18 +25,24 @@ export function intFormat(spec: IntSpec): NumericFormat<IntParams> {
   const top = levels - 1;
   const middle = 1 << (bits - 1);
   const symmetric = isSymmetric(scheme);
-  const format: NumericFormat<IntParams> = {
-    spec,
-    levels,
-    tile: (rows, cols) => tileSize(granularity, rows, cols),
-    fit(tile, shrink = 1) {
-      const { step, min } = grids[scheme](tile, levels, Math.fround(shrink));
+  const { rangeOf, gridOf } = schemes[scheme];
+  const fits = (tile: Tile) => {
+    const range = rangeOf(tile);
+    return (shrink: number): IntParams => {
+      const { step, min } = gridOf(range, levels, Math.fround(shrink));
       const scale = storableScale(scaleType, step);
       if (symmetric) return { scale, zero: middle };
       // from the rounded scale, so that codes and parameters agree on disk; min/scale lies outside the codes where 0 lies outside the range
       const zero = roundHalfEven(Math.fround(-min / scale));
       return { scale, zero: (zero > 0 ? Math.min(zero, top) : 0) | 0 };
-    },
+    };
+  };
+  const format: NumericFormat<IntParams> = {
+    spec,
+    levels,
+    tile: (rows, cols) => tileSize(granularity, rows, cols),
+    fit: (tile, shrink = 1) => fits(tile)(shrink),
+    fits,
     encode: encoders[bits],
     decode,
     round(from, to, start, end, { scale, zero }) {
@@ -87,21 +93,42 @@ function decode(code: number, params: IntParams): number {
   return Math.fround((code - params.zero) * params.scale);
 }
 
-/** The step between levels, not yet rounded to its storage type, and the low end of the range. Float32 operations as torch orders them. */
-type Grid = (tile: Tile, levels: number, shrink: number) => { step: number; min: number };
+/** What is looked at in a tile: its lowest and highest value, or in symmetric schemes the bound that its levels are laid out by. */
+interface Range {
+  readonly low: number;
+  readonly high: number;
+}
 
-const grids: Record<Exclude<IntScheme, 'symmetric-absmax'>, Grid> = {
-  'symmetric-full': (tile, levels, shrink) => symmetricGrid(Math.abs(extreme(tile)), shrink, (levels - 1) / 2),
-  'symmetric-restricted': (tile, levels, shrink) => symmetricGrid(Math.abs(extreme(tile)), shrink, levels / 2 - 1),
-  'symmetric-signed': (tile, levels, shrink) => symmetricGrid(extreme(tile), shrink, -levels / 2),
-  asymmetric(tile, levels, shrink) {
-    const { min, max } = minMax(tile);
-    return rangeGrid(Math.min(min, 0), Math.max(max, 0), levels, shrink);
+interface Scheme {
+  rangeOf(tile: Tile): Range;
+  /** The step between levels, not yet rounded to its storage type, and the low end of the range. Float32 operations as torch orders them. */
+  gridOf(range: Range, levels: number, shrink: number): { step: number; min: number };
+}
+
+const schemes: Record<Exclude<IntScheme, 'symmetric-absmax'>, Scheme> = {
+  'symmetric-full': {
+    rangeOf: (tile) => ({ low: 0, high: Math.abs(extreme(tile)) }),
+    gridOf: ({ high }, levels, shrink) => symmetricGrid(high, shrink, (levels - 1) / 2),
   },
-  'asymmetric-free'(tile, levels, shrink) {
-    const { min, max } = minMax(tile);
-    // equal values span nothing: then the range holds 0 as well
-    return min < max ? rangeGrid(min, max, levels, shrink) : rangeGrid(Math.min(min, 0), Math.max(max, 0), levels, shrink);
+  'symmetric-restricted': {
+    rangeOf: (tile) => ({ low: 0, high: Math.abs(extreme(tile)) }),
+    gridOf: ({ high }, levels, shrink) => symmetricGrid(high, shrink, levels / 2 - 1),
+  },
+  'symmetric-signed': {
+    rangeOf: (tile) => ({ low: 0, high: extreme(tile) }),
+    gridOf: ({ high }, levels, shrink) => symmetricGrid(high, shrink, -levels / 2),
+  },
+  asymmetric: {
+    rangeOf: (tile) => aroundZero(minMax(tile)),
+    gridOf: rangeGrid,
+  },
+  'asymmetric-free': {
+    rangeOf(tile) {
+      const range = minMax(tile);
+      // equal values span nothing: then the range holds 0 as well
+      return range.low < range.high ? range : aroundZero(range);
+    },
+    gridOf: rangeGrid,
   },
 };
 
@@ -109,7 +136,11 @@ function symmetricGrid(bound: number, shrink: number, steps: number) {
   return { step: Math.fround(Math.fround(bound * shrink) / steps), min: 0 };
 }
 
-function rangeGrid(low: number, high: number, levels: number, shrink: number) {
+function aroundZero({ low, high }: Range): Range {
+  return { low: Math.min(low, 0), high: Math.max(high, 0) };
+}
+
+function rangeGrid({ low, high }: Range, levels: number, shrink: number) {
   const empty = low === high;
   const min = Math.fround((empty ? -1 : low) * shrink);
   const max = Math.fround((empty ? 1 : high) * shrink);
@@ -132,7 +163,7 @@ function extreme({ rows, cols, data }: Tile): number {
   return Math.fround(value) || -1;
 }
 
-function minMax({ rows, cols, data }: Tile) {
+function minMax({ rows, cols, data }: Tile): Range {
   const count = rows * cols;
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
@@ -141,5 +172,5 @@ function minMax({ rows, cols, data }: Tile) {
     if (x < min) min = x;
     if (x > max) max = x;
   }
-  return { min: Math.fround(min), max: Math.fround(max) };
+  return { low: Math.fround(min), high: Math.fround(max) };
 }
