@@ -23,8 +23,8 @@ bool solve(Pool &pool, const double *h, Index n, const double *b, double *out, I
   double *half = upper + n * n;
   memset(upper, 0, n * n * sizeof(double));
   if (!inverseCholesky(pool, h, upper, n)) return false;
-  multiply<double>(pool, {b, n, 1}, {upper, 1, n}, half, n, rows, n, n, Into::replace);
-  multiply<double>(pool, {half, n, 1}, {upper, n, 1}, out, n, rows, n, n, Into::replace);
+  multiply<double>(pool, {b, n, 1}, {upper, 1, n}, half, n, rows, n, n, Into::replace, nullptr, Zeros::above);
+  multiply<double>(pool, {half, n, 1}, {upper, n, 1}, out, n, rows, n, n, Into::replace, nullptr, Zeros::below);
   return true;
 }
 

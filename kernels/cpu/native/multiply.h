@@ -23,12 +23,16 @@ inline void packColumns(const Right &b, Index p, Index j, Index width, Index len
   b.template packColumns<columns>(p, j, width, length, panel);
 }
 
+/** Which elements (p, j) of a right side are zero, and left out. */
+enum class Zeros { none, above, below };
+
 /**
  * a (m × k), b (k × n; a view of T, of bf16 where T is float, or what packs its own columns), c [m, n] with rows `cRow` apart; `bias` [n] or null
  * joins where c is replaced.
  */
 template <class T, class Right = View<T>>
-void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr) {
+void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k, Index n, Into into, const T *bias = nullptr,
+              Zeros zeros = Zeros::none) {
   constexpr int columns = tileColumns<T>;
   const Index panels = quotientUp(m, tileRows);
   const Index padded = panels * tileRows;
@@ -54,14 +58,15 @@ void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k
     const Index lastColumn = smallerOf(firstColumn + perTask * columns, n);
     for (Index j = firstColumn; j < lastColumn; j += columns) {
       const Index width = smallerOf(columns, n - j);
-      for (Index p = 0; p < k; p += depth<T>) {
-        const Index length = smallerOf(depth<T>, k - p);
-        packColumns<columns>(b, p, j, width, length, right);
-        const Into how = into == Into::replace && p > 0 ? Into::add : into;
+      const Index start = zeros == Zeros::above ? smallerOf(j, k - 1) : 0, end = zeros == Zeros::below ? smallerOf(j + width, k) : k;
+      for (Index p = start / depth<T> * depth<T>; p < end; p += depth<T>) {
+        const Index length = smallerOf(depth<T>, k - p), skipped = largerOf(start - p, 0), used = smallerOf(length, end - p) - skipped;
+        packColumns<columns>(b, p + skipped, j, width, used, right);
+        const Into how = into == Into::replace && p > start ? Into::add : into;
         for (Index panel = firstPanel; panel < lastPanel; panel++) {
           const Index i = panel * tileRows;
-          const T *from = left + p * padded + i * length;
-          tilePart(length, from, right, c + i * cRow + j, cRow, how, bias == nullptr ? nullptr : bias + j, smallerOf(tileRows, m - i), width);
+          const T *from = left + p * padded + i * length + skipped * tileRows;
+          tilePart(used, from, right, c + i * cRow + j, cRow, how, bias == nullptr ? nullptr : bias + j, smallerOf(tileRows, m - i), width);
         }
       }
     }

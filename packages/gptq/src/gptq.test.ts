@@ -237,12 +237,25 @@ describe('targetMove', () => {
     site.add(task);
     const [h, c] = [site.measured().get(gram()), site.measured().get(crossGram())];
     const weight = Float64Array.from(task.weight.data);
-    const target = (damping: number) => movedTarget(weight, targetMove({ h, c, n: 9, damping }, algebra)!, 9, algebra);
+    const target = (damping: number) => movedTarget(weight, targetMove({ h, c, n: 9, damping }), algebra)!;
     const best = target(1e-12);
     const [left, right] = [algebra.product(best, h, 5, 9, 9), algebra.product(weight, c, 5, 9, 9)];
     for (const [i, value] of right.entries()) expect(left[i]).toBeCloseTo(value, 6);
     const still = target(1e12);
     for (const [i, value] of weight.entries()) expect(still[i]).toBeCloseTo(value, 6);
+  });
+
+  it('moves a few rows as it moves many', () => {
+    const n = 9;
+    const task = layer(16, 12, n);
+    const site = gather([gram(), crossGram()], n, algebra);
+    site.add(task);
+    const [h, c] = [site.measured().get(gram()), site.measured().get(crossGram())];
+    const weight = Float64Array.from(task.weight.data);
+    const move = () => targetMove({ h, c, n, damping: 0.1 });
+    const many = movedTarget(weight, move(), algebra)!;
+    const few = movedTarget(weight.subarray(0, 3 * n), move(), algebra)!;
+    for (const [i, value] of few.entries()) expect(value).toBeCloseTo(many[i]!, 9);
   });
 });
 

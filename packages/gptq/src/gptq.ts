@@ -7,7 +7,7 @@ import { type InverseFactor, inverseFactor } from './inverse-factor.js';
 import { type GptqOptions, resolveOptions } from './options.js';
 import { perSite } from './per-site.js';
 import { sweep } from './sweep.js';
-import { movedTarget, targetMove } from './target-move.js';
+import { type Move, movedTarget, targetMove } from './target-move.js';
 import { tileFitter } from './tile-fitter.js';
 
 /** GPTQ (Frantar et al. 2022, arXiv 2210.17323) as a method: no transforms, one sweep per layer. Throws `usage` for an option that cannot be taken. */
@@ -23,7 +23,7 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
   const { order, clip, damping, target, targetDamping, tokenWeight, block } = resolveOptions(options);
   const hessian = gram({ tokenWeight });
   const cross = crossGram({ tokenWeight });
-  const moveOf = perSite<Float64Array | undefined>();
+  const moveOf = perSite<Move>();
   const factorOf = perSite<InverseFactor | undefined>();
 
   function solve({ name, weight: original, format: unbound, input, algebra }: LayerContext): Solved {
@@ -35,8 +35,9 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
 
     let weight: Float64Array = Float64Array.from(original.data);
     if (target === 'float') {
-      const move = moveOf(h, 0, () => targetMove({ h, c: input.get(cross), n: cols, damping: targetDamping }, algebra));
-      if (move) weight = movedTarget(weight, move, cols, algebra);
+      const move = moveOf(h, 0, () => targetMove({ h, c: input.get(cross), n: cols, damping: targetDamping }));
+      const moved = movedTarget(weight, move, algebra);
+      if (moved) weight = moved;
       else notes.push(`target left plain: the Hessian is not positive definite with targetDamping ${targetDamping}`);
     }
     const diagonal = Float64Array.from({ length: cols }, (_, j) => h[j * cols + j]!);

@@ -18,53 +18,106 @@ export interface SweepInput<P> {
   readonly algebra: Pick<Algebra, 'subtractProduct'>;
 }
 
+/** Columns whose error is handed on one by one, here; the rest of the block gets it as a product. */
+const step = 16;
+
 /**
  * Rounds a matrix column by column, each time moving the columns that are left to make up for the error in the output.
- * GPTQ (Frantar et al. 2022), algorithm 1: e = (w − q)/U[k,k]; w[j] −= e·U[k,j] for j > k. Rows are independent, so a block is
- * swept row by row. Codes come back in the columns' own places.
+ * GPTQ (Frantar et al. 2022), algorithm 1: e = (w − q)/U[k,k]; w[j] −= e·U[k,j] for j > k. Errors are handed on at three distances: to
+ * the columns of a step one by one, row by row since rows are independent; to the rest of the block step by step; to all later columns block by block.
  */
 export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[] } {
-  const { rows, cols, order, upper, format, params: policy, algebra } = input;
-  const { flat, tileRows, tileCols, across, count } = tileGrid(format, rows, cols);
-  const fit = typeof policy === 'function' ? policy : undefined;
+  const { rows, cols, upper, format, params: policy, block, algebra } = input;
+  const { tileCols, count } = tileGrid(format, rows, cols);
   const params: P[] = typeof policy === 'function' ? new Array<P>(count) : [...policy];
   const codes = new Uint8Array(rows * cols);
   const weight = gatherColumns(input); // in sweep order
-  const tileValues = new Float64Array(tileCols);
 
-  for (const [start, end] of blocks(input, tileCols)) {
+  for (const [start, end] of spans(input, tileCols, 0, cols, block)) {
     const width = end - start;
-    const errors = new Float64Array(rows * width);
-    for (let row = 0; row < rows; row++) {
-      const base = row * cols;
-      // flat tiles lie on one long row
-      const firstTile = flat ? 0 : Math.floor(row / tileRows) * across;
-      const rowOfTile = flat ? 0 : row % tileRows;
-      const origin = flat ? base : 0;
-      for (let k = start; k < end; k++) {
-        const column = order[k]!;
-        const at = origin + column;
-        const group = Math.floor(at / tileCols);
-        const groupStart = group * tileCols;
-        const groupWidth = Math.min(tileCols, cols - groupStart);
-        if (fit && params[firstTile + group] === undefined) {
-          for (let i = 0; i < groupWidth; i++) tileValues[order[k + i]! - groupStart] = weight[base + k + i]!;
-          params[firstTile + group] = fit({ rows: 1, cols: groupWidth, data: tileValues.subarray(0, groupWidth) }, groupStart);
-        }
-        const shared = params[firstTile + group]!;
-        const offset = rowOfTile * groupWidth + at - groupStart;
-        const value = weight[base + k]!;
-        const code = format.encode(value, shared, offset);
-        codes[base + column] = code;
-        const factorRow = k * cols;
-        const error = (value - format.decode(code, shared, offset)) / upper[factorRow + k]!;
-        errors[row * width + k - start] = error;
-        for (let j = k + 1; j < end; j++) weight[base + j]! -= error * upper[factorRow + j]!;
-      }
+    const panel: Panel = {
+      start,
+      width,
+      values: cut(weight, cols, 0, rows, start, end),
+      factor: cut(upper, cols, start, end, start, end),
+      errors: new Float64Array(rows * width),
+    };
+    for (const [from, to] of spans(input, tileCols, start, end, Math.min(step, block))) {
+      roundStep(input, panel, from - start, to - start, { weight, codes, params });
+      if (to === end) continue;
+      const errors = cut(panel.errors, width, 0, rows, from - start, to - start);
+      const shape = { rows, k: to - from, n: width, bRow: from - start, cStart: to - start };
+      algebra.subtractProduct(panel.values, errors, panel.factor, shape);
     }
-    if (end < cols) algebra.subtractProduct(weight, errors, upper, { rows, k: width, n: cols, bRow: start, cStart: end });
+    if (end < cols) algebra.subtractProduct(weight, panel.errors, upper, { rows, k: width, n: cols, bRow: start, cStart: end });
   }
   return { codes, params };
+}
+
+/** A block of columns side by side, in sweep order. */
+interface Panel {
+  readonly start: number;
+  readonly width: number;
+  /** Weights [rows, width], moved by the errors of all columns before. */
+  readonly values: Float64Array;
+  /** U [width, width] */
+  readonly factor: Float64Array;
+  /** e [rows, width] */
+  readonly errors: Float64Array;
+}
+
+/** Rounds the panel's columns from … to − 1; `weight` has the columns after the panel. */
+function roundStep<P>(
+  { rows, cols, order, format, params: policy }: SweepInput<P>,
+  { start, width, values, factor, errors }: Panel,
+  from: number,
+  to: number,
+  { weight, codes, params }: { weight: Float64Array; codes: Uint8Array; params: P[] },
+): void {
+  const { flat, tileRows, tileCols, across } = tileGrid(format, rows, cols);
+  const fit = typeof policy === 'function' ? policy : undefined;
+  const tileValues = new Float64Array(tileCols);
+  for (let row = 0; row < rows; row++) {
+    const base = row * width;
+    // flat tiles lie on one long row
+    const firstTile = flat ? 0 : Math.floor(row / tileRows) * across;
+    const rowOfTile = flat ? 0 : row % tileRows;
+    const origin = flat ? row * cols : 0;
+    for (let k = from; k < to; k++) {
+      const column = order[start + k]!;
+      const at = origin + column;
+      const group = Math.floor(at / tileCols);
+      const groupStart = group * tileCols;
+      const groupWidth = Math.min(tileCols, cols - groupStart);
+      if (fit && params[firstTile + group] === undefined) {
+        for (let i = 0; i < groupWidth; i++) {
+          const value = k + i < width ? values[base + k + i]! : weight[row * cols + start + k + i]!;
+          tileValues[order[start + k + i]! - groupStart] = value;
+        }
+        params[firstTile + group] = fit({ rows: 1, cols: groupWidth, data: tileValues.subarray(0, groupWidth) }, groupStart);
+      }
+      const shared = params[firstTile + group]!;
+      const offset = rowOfTile * groupWidth + at - groupStart;
+      const value = values[base + k]!;
+      const code = format.encode(value, shared, offset);
+      codes[row * cols + column] = code;
+      const factorRow = k * width;
+      const error = (value - format.decode(code, shared, offset)) / factor[factorRow + k]!;
+      errors[base + k] = error;
+      for (let j = k + 1; j < to; j++) values[base + j]! -= error * factor[factorRow + j]!;
+    }
+  }
+}
+
+/** Rows [top, bottom) of columns [from, to) of a matrix `cols` wide. */
+function cut(of: Float64Array, cols: number, top: number, bottom: number, from: number, to: number): Float64Array {
+  const width = to - from;
+  const part = new Float64Array((bottom - top) * width);
+  for (let row = top; row < bottom; row++) {
+    const [at, source] = [(row - top) * width, row * cols + from];
+    for (let j = 0; j < width; j++) part[at + j] = of[source + j]!;
+  }
+  return part;
 }
 
 function gatherColumns({ weight, cols, order }: SweepInput<unknown>): Float64Array {
@@ -76,27 +129,29 @@ function gatherColumns({ weight, cols, order }: SweepInput<unknown>): Float64Arr
 }
 
 /**
- * Spans [start, end) of sweep positions of at most `block`. Where tiles are fitted on the way, no tile starts inside a span that ends
+ * Spans of sweep positions of at most `longest` that make up [first, last). Where tiles are fitted on the way, no tile starts inside a span that ends
  * before it does: everything that its fit reads is then up to date.
  */
-function blocks({ cols, order, params, block }: SweepInput<unknown>, tileCols: number): [number, number][] {
-  const spans: [number, number][] = [];
-  let start = 0;
-  const cut = (end: number) => {
-    for (; end - start > block; start += block) spans.push([start, start + block]);
+function spans({ order, params }: SweepInput<unknown>, tileCols: number, first: number, last: number, longest: number): [number, number][] {
+  const found: [number, number][] = [];
+  let start = first;
+  const cutAt = (end: number) => {
+    for (; end - start > longest; start += longest) found.push([start, start + longest]);
   };
   if (typeof params === 'function') {
-    for (let at = 0; at < cols; ) {
-      const end = at + Math.min(tileCols, cols - Math.floor(order[at]! / tileCols) * tileCols);
-      if (end - start > block && at > start) {
-        spans.push([start, at]);
+    const groupAt = (k: number) => Math.floor(order[k]! / tileCols);
+    for (let at = first; at < last; ) {
+      let end = at + 1;
+      while (end < last && groupAt(end) === groupAt(at)) end++;
+      if (end - start > longest && at > start) {
+        found.push([start, at]);
         start = at;
       }
-      cut(end);
+      cutAt(end);
       at = end;
     }
   }
-  cut(cols);
-  spans.push([start, cols]);
-  return spans;
+  cutAt(last);
+  found.push([start, last]);
+  return found;
 }
