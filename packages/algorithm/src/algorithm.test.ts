@@ -1,15 +1,8 @@
 import { type Matrix, matrix, random } from '@fewbit/core';
-import type { Algebra } from '@fewbit/kernels';
+import { referenceAlgebra as algebra } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyRewrite, outputError, type Rewrite, rewriteDrift, type Weights, weightError } from './index.js';
-
-const product: Algebra['product'] = (a, b, rows, k, n) => {
-  const out = new Float64Array(rows * n);
-  for (let i = 0; i < rows; i++) for (let l = 0; l < k; l++) for (let j = 0; j < n; j++) out[i * n + j]! += a[i * k + l]! * b[l * n + j]!;
-  return out;
-};
-const algebra = { product } as Algebra;
 
 function draw(seed: number) {
   const { normal } = random(seed);
