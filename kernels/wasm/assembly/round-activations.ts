@@ -73,8 +73,14 @@ function roundIntegers(x: usize, out: usize, count: i32, mask: usize, kind: i32)
         low = f32x4.min(low, value);
         high = f32x4.max(high, value);
       }
-      let least = min(min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1)), min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)));
-      let most = max(max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)), max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)));
+      let least = min(
+        min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1)),
+        min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)),
+      );
+      let most = max(
+        max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)),
+        max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)),
+      );
       if (least === most) {
         least = -1;
         most = 1;
