@@ -28,6 +28,7 @@ export { type BlockParams, type GgmlTypeName, ggmlFormat, ggmlType, ggmlTypeName
 export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type AbsmaxIntParams, absmaxIntParams, type IntParams, intFormat } from './int/index.js';
+export { isKeyValueTensor } from './key-value-tensors.js';
 export { restateFor } from './restate.js';
 export { roundActivations } from './round-activations.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
@@ -44,6 +45,8 @@ export type {
   Importance,
   IntScheme,
   IntSpec,
+  KeyValueLayout,
+  KeyValueRounding,
   Layout,
   LayoutReading,
   NumericFormat,

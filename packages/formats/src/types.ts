@@ -178,12 +178,30 @@ export interface ActivationRounding {
   readonly params?: unknown;
 }
 
+/** How the keys and values of an attention layer are rounded, row by row of [tokens, heads·headSize], before they are kept and attended to. */
+export interface KeyValueRounding {
+  readonly keys: ActivationRounding;
+  readonly values: ActivationRounding;
+}
+
+/** How a layout says that keys and values are rounded. Tensor names are local to the attention layer: `k_scale`. */
+export interface KeyValueLayout {
+  /** Why it cannot say that they are rounded so, or undefined. */
+  rejects(spec: ActivationSpec): string | undefined;
+  /** The tensors of an attention layer, beside those of its linears. */
+  pack(rounding: KeyValueRounding): ReadonlyMap<string, Tensor>;
+  /** The inverse of pack. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
+  unpack(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec): KeyValueRounding;
+}
+
 /** What a model's `quantization_config` must tell beside the formats of its modules. */
 export interface DescribeOptions {
   /** Modules whose matrix has a `columnGroup`. */
   readonly columnGrouped?: ReadonlySet<string>;
   /** How the inputs of modules are rounded. */
   readonly activations?: ReadonlyMap<string, ActivationSpec>;
+  /** How keys and values are rounded. */
+  readonly keyValues?: ActivationSpec;
 }
 
 /** Bytes on disk in somebody's format, for one linear layer. Tensor names are local: `weight_packed`, not the full path. */
@@ -201,6 +219,8 @@ export interface Layout {
   caution?(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Why this layout cannot say that the inputs of such a matrix are rounded so, or undefined. A layout without it says nothing of inputs. */
   rejectsActivation?(activation: ActivationSpec, spec: FormatSpec): string | undefined;
+  /** Absent where its files say nothing of keys and values. */
+  readonly keyValues?: KeyValueLayout;
   /** What its readers do to the inputs of such a matrix in any case. */
   impliedActivation?(spec: FormatSpec): ActivationSpec | undefined;
   /** The tensors of a linear layer, its static activation's among them. */
@@ -222,4 +242,6 @@ export interface LayoutReading {
   format(module: string): FormatSpec | undefined;
   /** How the inputs of a quantized module are rounded; undefined where they are not. */
   activation?(module: string): ActivationSpec | undefined;
+  /** How keys and values are rounded in every attention layer; absent where they are not. */
+  readonly keyValues?: ActivationSpec;
 }

@@ -9,3 +9,8 @@ export function linears(plan: ModelPlan): LinearPlan[] {
 export function blockLinears(block: BlockPlan): LinearPlan[] {
   return block.sites.flatMap((site) => site.linears);
 }
+
+/** The path of a block's attention layer (`model.layers.0.self_attn`), of which its output projection is a part. */
+export function attentionModule({ output: { module } }: Pick<BlockPlan, 'output'>): string {
+  return module.slice(0, module.lastIndexOf('.'));
+}

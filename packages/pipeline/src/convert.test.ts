@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { fromFloat32, random, type Tensor, toFloat32 } from '@fewbit/core';
 import {
+  type ActivationSpec,
   awq,
   bitsandbytes,
   compressedTensors,
@@ -155,6 +156,38 @@ describe('convert', () => {
     expect(downcast.exact).toBe(false);
     expect(config(bf16)).toMatchObject({ dtype: 'bfloat16' });
     for (const { dtype } of Object.values(await tensors(bf16))) expect(dtype).toBe('BF16');
+  });
+
+  it('keeps how keys and values are rounded, and refuses a layout that cannot say it', async () => {
+    const keyValues: ActivationSpec = {
+      format: { kind: 'float', element: 'e4m3', granularity: { kind: 'tensor' }, scaleType: 'F32' },
+      scaling: 'static',
+    };
+    const model = place();
+    const calibration = { source: 'numbers', fingerprint: 'x', windows: [Uint32Array.from({ length: 20 }, (_, i) => i)] };
+    const int8 = { ...int4('symmetric-full'), bits: 8 as const };
+    await quantize({
+      model: llama,
+      output: model,
+      method: rtn(),
+      format: int8,
+      keyValues,
+      calibration,
+      layout: compressedTensors,
+      backend: referenceBackend(),
+    });
+    const { output } = await converted(model, fewbit);
+    const { output: back } = await converted(output, compressedTensors);
+    const scales = async (path: string) => Object.entries(await tensors(path)).filter(([name]) => name.endsWith('.k_scale'));
+    expect((await scales(model)).length).toBeGreaterThan(0);
+    expect(await scales(back)).toEqual(await scales(model));
+    expect(config(back)).toMatchObject({ quantization_config: { kv_cache_scheme: { type: 'float', num_bits: 8 } } });
+    await expect(converted(model, gptq)).rejects.toThrow(
+      fewbitError('unsupported', /gptq cannot round keys and values .* say nothing of them/),
+    );
+    const { output: float, report } = await converted(model, undefined);
+    expect(report.notes.join()).toMatch(/keys and values were rounded/);
+    expect(await scales(float)).toEqual([]);
   });
 
   it('keeps how inputs are rounded, and refuses a layout that cannot say it', async () => {

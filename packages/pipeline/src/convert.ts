@@ -22,7 +22,7 @@ import {
   type QuantizedMatrix,
   restateFor,
 } from '@fewbit/formats';
-import { type LinearPlan, linears } from '@fewbit/models';
+import { attentionModule, type LinearPlan, linears } from '@fewbit/models';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import { convertCard } from './card/convert-card.js';
 import { readSourceCard, type SourceCard } from './card/source-card.js';
@@ -102,6 +102,7 @@ async function run(
   const columnGrouped = new Set<string>();
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
+  const keyValues = await convertedKeyValues(source, layout, notes, writer);
   const refitFormats = await formatsOfRefit(source, options.refit);
   for (const linear of linears(source.plan)) {
     const { module } = linear;
@@ -138,7 +139,10 @@ async function run(
     throw new FewbitError('unsupported', `${options.model} is a float model: use fewbit quantize to write layout ${layout.id}.`);
   }
   const decoded = layout ? formats : new Map(await quantizedModules(source));
-  await copyRest(directory, source, writer, { layout, formats: decoded, floats, columnGrouped, activations });
+  await copyRest(directory, source, writer, {
+    ...{ layout, formats: decoded, floats, columnGrouped, activations },
+    ...(keyValues && { keyValues }),
+  });
   const weights = refits.reduce((sum, one) => sum + one.weights, 0);
   let report: Omit<ConvertReport, 'output'>;
   await writer.commit(async (partial, { bytes }) => {
@@ -168,6 +172,29 @@ function bitsOf({ plan }: WeightSource, formats: ReadonlyMap<string, FormatSpec>
   });
   if (sized.length === 0) return 16;
   return sized.reduce((sum, { bits }) => sum + bits, 0) / sized.reduce((sum, { values }) => sum + values, 0);
+}
+
+/** Writes how keys and values are rounded, where they are and the layout can say it. Throws `unsupported` where it cannot. */
+async function convertedKeyValues(
+  { plan, keyValues }: WeightSource,
+  layout: Layout | undefined,
+  notes: Set<string>,
+  writer: CheckpointWriter,
+): Promise<ActivationSpec | undefined> {
+  let spec: ActivationSpec | undefined;
+  for (const attention of plan.blocks.map(attentionModule)) {
+    const rounding = await keyValues?.(attention);
+    if (!rounding) continue;
+    spec = rounding.keys.spec;
+    if (!layout) {
+      notes.add(`keys and values were rounded (${activationName(spec)}); a float model rounds none`);
+      continue;
+    }
+    const why = layout.keyValues ? layout.keyValues.rejects(spec) : 'its files say nothing of them.';
+    if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round keys and values as ${activationName(spec)}: ${why}`);
+    for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
+  }
+  return spec;
 }
 
 /** The matrix that is written in the place of `before`: the same values where the layout has them. */

@@ -1,5 +1,5 @@
 import { type CheckpointWriter, copyCompanions, type ModelDirectory } from '@fewbit/checkpoint';
-import type { DescribeOptions, FormatSpec, Layout } from '@fewbit/formats';
+import { type DescribeOptions, type FormatSpec, isKeyValueTensor, type Layout } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import type { WeightSource } from '@fewbit/runtime';
 import { storedAs } from './stored-as.js';
@@ -30,6 +30,7 @@ export async function copyRest(
   }
   for (const name of names) {
     if ([...globalTensors(source.plan)].some((known) => name.startsWith(`${known}.`))) continue; // the codes of those
+    if (isKeyValueTensor(name)) continue; // written, where they are kept
     const tensor = await directory.checkpoint.read(name);
     await writer.write(name, floats && !layout?.holdsFloat ? storedAs(floats, tensor) : tensor);
   }

@@ -7,15 +7,17 @@ import {
   activationName,
   decodeMatrix,
   type FormatSpec,
+  type KeyValueRounding,
   type NumericFormat,
   type QuantizedMatrix,
   roundActivations,
 } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
-import type { BlockPlan, LinearPlan, Site } from '@fewbit/models';
+import { attentionModule, type BlockPlan, type LinearPlan, type Site } from '@fewbit/models';
 import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
 import type { Course } from './course.js';
 import { advance, type HostState, upload } from './host-state.js';
+import { keyValueRounding } from './key-value-rounding.js';
 import { reportOn, storeFloat } from './round-weight.js';
 import { siteFormats } from './site-formats.js';
 import type { LayerReport, QuantizeOptions, WeightFormat } from './types.js';
@@ -37,11 +39,14 @@ export interface BlockOptions {
   readonly formats: ReadonlyMap<string, WeightFormat>;
   readonly importance?: QuantizeOptions['importance'];
   readonly activation: ActivationSpec | undefined;
+  readonly keyValues: ActivationSpec | undefined;
   readonly observer: Observer;
   readonly seed: number;
   readonly course: Course;
   /** Takes each matrix as soon as it is rounded: its codes and how its inputs are rounded, or its weight in float. */
   readonly emit: (module: string, rounded: QuantizedMatrix | Tensor, rounding?: ActivationRounding) => Promise<void>;
+  /** Takes how a block's keys and values are rounded. */
+  readonly emitKeyValues: (attention: string, rounding: KeyValueRounding) => Promise<void>;
 }
 
 const plainGram = gram();
@@ -59,6 +64,7 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
   const rounded = new Map<string, DeviceTensor>(original);
   const activations = new Map<string, ActivationRounding>();
   const reports: LayerReport[] = [];
+  let keyValues: KeyValueRounding | undefined;
   const calibrates = sequences.some((sequence) => sequence.calibrates);
   try {
     for (const stage of blockStages(block)) {
@@ -66,7 +72,10 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       for (const sequence of sequences) {
         await course.step('calibrate', at, stageWork(block) * sequence.quantized.residual.rows, async () => {
-          sequence.quantized = await advance(stage, sequence.quantized, { backend, weights: rounded, activations });
+          sequence.quantized = await advance(stage, sequence.quantized, {
+            ...{ backend, weights: rounded, activations },
+            ...(keyValues && { keyValues }),
+          });
           if (sequence.float) sequence.float = await advance(stage, sequence.float, { backend, weights: original });
         });
       }
@@ -87,6 +96,12 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
         reports.push(report);
         rounded.set(`${linear.module}.weight`, upload(backend, decoded));
       }
+      if (site !== block.sites[0] || !options.keyValues) continue;
+      const context = { backend, weights: rounded, activations };
+      keyValues = await course.step('calibrate', at, 0, () =>
+        keyValueRounding(block, options.keyValues!, calibrating, context, options.observer),
+      );
+      await options.emitKeyValues(attentionModule(block), keyValues);
     }
     return reports;
   } finally {

@@ -2,11 +2,20 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { join } from 'node:path';
 import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { fromFloat32, toFloat32 } from '@fewbit/core';
-import { type ActivationSpec, activationName, compressedTensors, type FormatSpec, type IntSpec, type Layout } from '@fewbit/formats';
+import {
+  type ActivationSpec,
+  activationName,
+  compressedTensors,
+  type FormatSpec,
+  fewbit,
+  type IntSpec,
+  type Layout,
+} from '@fewbit/formats';
 import { gptq } from '@fewbit/gptq';
 import { type Backend, referenceBackend } from '@fewbit/kernels';
 import { linears, planModel } from '@fewbit/models';
 import { rtn } from '@fewbit/rtn';
+import { createCache, openModel, openWeights } from '@fewbit/runtime';
 import { fewbitError, fileHashes, goldenModel, temporaryFolder } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -122,6 +131,41 @@ describe('quantize', () => {
     expect(await scale('mlp.up_proj')).toBe(await scale('mlp.gate_proj'));
     expect(await scale('mlp.down_proj')).not.toBe(await scale('mlp.up_proj'));
     await close();
+  });
+
+  it('rounds keys and values by scales that cover those of the calibration text', async () => {
+    const keyValues: ActivationSpec = { format: { ...fp8, granularity: perTensor }, scaling: 'static' };
+    const report = await run({ keyValues, calibration });
+    expect(report.keyValues).toBe(activationName(keyValues));
+    expect(report.readBack).toBeLessThan(1e-6);
+    const { checkpoint, close } = await openModelDirectory(report.output);
+    const scale = async (name: string) => toFloat32(await checkpoint.read(`model.layers.1.self_attn.${name}_scale`))[0]!;
+    expect(await scale('k')).not.toBe(await scale('v'));
+    // as large as the largest key of a token that was seen, by the model that was written
+    const source = await openWeights(await openModelDirectory(report.output), [compressedTensors]);
+    const model = await openModel(
+      { ...source, keyValues: async (module) => (module.includes('layers.0') ? source.keyValues!(module) : undefined) },
+      backend,
+    );
+    const cache = createCache(model.plan, backend);
+    let most = 0;
+    for (const window of windows) {
+      cache.truncate(0);
+      await model.logits(window, { cache });
+      for (const value of (await backend.download(cache.blocks[1]!.keys[0]!)).subarray(0, window.length * 16))
+        most = Math.max(most, Math.abs(value));
+    }
+    expect((await scale('k')) * 448).toBeCloseTo(most, 4);
+    cache.close();
+    await model.close();
+    await close();
+
+    const dynamic: ActivationSpec = { format: int8, scaling: 'dynamic' };
+    expect((await run({ keyValues: dynamic, layout: fewbit })).readBack).toBeLessThan(1e-6);
+    await fails({ keyValues }, 'usage', /Static scales of keys and values are measured: give calibration text/);
+    await fails({ keyValues: dynamic }, 'unsupported', /cannot round keys and values as int8 per token .*one stored scale/);
+    const bytes: Layout = { ...compressedTensors, keyValues: undefined as never };
+    await fails({ keyValues: dynamic, layout: bytes }, 'unsupported', /its files say nothing of them/);
   });
 
   it('gives matrices that engines run as one a tensor scale that covers them all', async () => {

@@ -13,6 +13,7 @@ import {
   type ActivationSpec,
   activationName,
   type FormatSpec,
+  type KeyValueRounding,
   type Layout,
   type QuantizedMatrix,
 } from '@fewbit/formats';
@@ -81,7 +82,10 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
 }
 
 /** All that can be known before any work. */
-function refuseEarly(plan: ModelPlan, { method, calibration, layout, format, activation }: Omit<QuantizeOptions, 'backend'>): void {
+function refuseEarly(
+  plan: ModelPlan,
+  { method, calibration, layout, format, activation, keyValues }: Omit<QuantizeOptions, 'backend'>,
+): void {
   if (method.transforms.length > 0) {
     throw new FewbitError('unsupported', `Method ${method.id} has transforms, which this pipeline does not apply.`);
   }
@@ -92,6 +96,12 @@ function refuseEarly(plan: ModelPlan, { method, calibration, layout, format, act
   if (activation)
     for (const chosen of formats.values())
       if (typeof chosen !== 'string') refuseActivation(activation, layout, chosen, calibration !== undefined);
+  if (keyValues) {
+    const why = layout.keyValues ? layout.keyValues.rejects(keyValues) : 'its files say nothing of them; use compressed-tensors.';
+    const how = activationName(keyValues);
+    if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round keys and values as ${how}: ${why}`);
+    if (keyValues.scaling === 'static') refuseUncalibrated('keys and values', calibration !== undefined);
+  }
 }
 
 function refuseActivation(activation: ActivationSpec, layout: Layout, format: FormatSpec, calibrated: boolean): void {
@@ -99,9 +109,11 @@ function refuseActivation(activation: ActivationSpec, layout: Layout, format: Fo
     ? layout.rejectsActivation(activation, format)
     : 'its files say nothing of inputs; use compressed-tensors.';
   if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round inputs as ${activationName(activation)}: ${why}`);
-  if (activation.scaling === 'static' && !calibrated) {
-    throw new FewbitError('usage', 'Static scales of activations are measured: give calibration text (--calibration FILE).');
-  }
+  if (activation.scaling === 'static') refuseUncalibrated('activations', calibrated);
+}
+
+function refuseUncalibrated(what: string, calibrated: boolean): void {
+  if (!calibrated) throw new FewbitError('usage', `Static scales of ${what} are measured: give calibration text (--calibration FILE).`);
 }
 
 async function run(
@@ -112,7 +124,7 @@ async function run(
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
   const started = performance.now();
-  const { method, activation, observer = 'minmax', layout, backend, calibration, importance, output, seed = 0 } = options;
+  const { method, activation, keyValues, observer = 'minmax', layout, backend, calibration, importance, output, seed = 0 } = options;
   const { plan } = source;
   const sites = weightSites(plan);
   const formats = weightFormats(sites, options);
@@ -123,6 +135,9 @@ async function run(
     if ('dtype' in rounded) return writer.write(`${module}.weight`, rounded);
     if (rounded.columnGroup) columnGrouped.add(module);
     for (const [name, tensor] of layout.pack(rounded, rounding)) await writer.write(`${module}.${name}`, tensor);
+  };
+  const emitKeyValues = async (attention: string, rounding: KeyValueRounding) => {
+    for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
   };
   const rounded = await course.step('solve', 'embeddings', 0, () => roundGlobals(source, sites, formats, importance, emit));
   const globals = await loadGlobals(rounded.source, backend);
@@ -139,15 +154,19 @@ async function run(
         formats,
         ...(importance && { importance }),
         activation,
+        keyValues,
         observer,
         seed,
         course,
         emit,
+        emitKeyValues,
       });
       layers.push(...found.filter(({ name }) => formats.has(name)));
     }
     const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
-    await course.step('write', output, 0, () => writeRest(directory, writer, layout, sites, formats, { activation, columnGrouped }));
+    await course.step('write', output, 0, () =>
+      writeRest(directory, writer, layout, sites, formats, { activation, keyValues, columnGrouped }),
+    );
     const weights = sites.filter(({ module }) => formats.has(module)).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
     const tensors = [...directory.checkpoint.tensors.values()];
     const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -155,6 +174,7 @@ async function run(
       method: method.id,
       layout: layout.id,
       ...(activation && { activations: activationName(activation) }),
+      ...(keyValues && { keyValues: activationName(keyValues) }),
       bitsPerWeight: layers.reduce((sum, layer) => sum + layer.bytes * 8, 0) / weights,
       ...(calibration && {
         calibration: {

@@ -18,7 +18,9 @@ export interface QuantizeOptions {
   readonly format: FormatSpec | ((weight: WeightSite) => WeightFormat | undefined);
   /** How the inputs of those layers are rounded when the model runs, and while it is calibrated. Default: not at all. */
   readonly activation?: ActivationSpec;
-  /** How static scales of activations are found. Default `minmax`. */
+  /** How keys and values are rounded before they are kept and attended to, likewise. Default: not at all. */
+  readonly keyValues?: ActivationSpec;
+  /** How static scales of activations, keys and values are found. Default `minmax`. */
   readonly observer?: Observer;
   readonly layout: Layout;
   /** Makes the output. Default: a Hugging Face model directory. */
@@ -76,6 +78,8 @@ export interface QuantizeReport {
   readonly layout: string;
   /** How inputs are rounded; absent where they are not. */
   readonly activations?: string;
+  /** How keys and values are rounded; absent where they are not. */
+  readonly keyValues?: string;
   readonly bytes: { readonly before: number; readonly after: number };
   /** Over the quantized layers, scales and zero points counted. */
   readonly bitsPerWeight: number;

@@ -1,5 +1,5 @@
 import { type CheckpointWriter, copyCompanions, type ModelDirectory } from '@fewbit/checkpoint';
-import type { ActivationSpec, FormatSpec, Layout } from '@fewbit/formats';
+import type { ActivationSpec, DescribeOptions, FormatSpec, Layout } from '@fewbit/formats';
 import type { WeightFormat, WeightSite } from './types.js';
 
 /** Everything that stays as it was (norms, biases, matrices without a format), the config that names the formats, and the companion files. */
@@ -9,7 +9,11 @@ export async function writeRest(
   layout: Layout,
   sites: readonly WeightSite[],
   formats: ReadonlyMap<string, WeightFormat>,
-  { activation, columnGrouped }: { activation: ActivationSpec | undefined; columnGrouped: ReadonlySet<string> },
+  {
+    activation,
+    keyValues,
+    columnGrouped,
+  }: Pick<DescribeOptions, 'columnGrouped'> & Record<'activation' | 'keyValues', ActivationSpec | undefined>,
 ): Promise<void> {
   for (const name of directory.checkpoint.tensors.keys()) {
     if (!formats.has(name.replace(/\.weight$/, ''))) await writer.write(name, await directory.checkpoint.read(name));
@@ -26,7 +30,8 @@ export async function writeRest(
     const floats = sites.filter(({ module, role }) => role === 'linear' && !specs.has(module)).map(({ module }) => module);
     const modules = sites.filter(({ module, role }) => role === 'linear' && specs.has(module)).map(({ module }) => module);
     return layout.describe(specs, [...floats, 'lm_head'], {
-      columnGrouped,
+      ...(columnGrouped && { columnGrouped }),
+      ...(keyValues && { keyValues }),
       ...(activation && { activations: new Map(modules.map((module) => [module, activation])) }),
     });
   }

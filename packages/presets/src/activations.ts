@@ -26,3 +26,20 @@ export function parseActivation(name: string): ActivationSpec | undefined {
   if (Object.hasOwn(activations, name)) return activations[name];
   throw new FewbitError('usage', `Unknown activations "${name}". Choose one of: ${activationNames.join(', ')}.`);
 }
+
+/** Static scales are one for the keys of a layer and one for its values, what engines read; dynamic ones per token, which Fewbit alone runs. */
+const keyValues: Readonly<Record<string, ActivationSpec | undefined>> = {
+  none: undefined,
+  int8: activations['int8-static'],
+  fp8: activations['fp8-static'],
+  'int8-dynamic': activations.int8,
+  'fp8-dynamic': activations.fp8,
+};
+
+export const keyValueNames: readonly string[] = Object.keys(keyValues);
+
+/** How keys and values are rounded, by its command-line name; undefined for `none`. Throws `usage` with the choices. */
+export function parseKeyValues(name: string): ActivationSpec | undefined {
+  if (Object.hasOwn(keyValues, name)) return keyValues[name];
+  throw new FewbitError('usage', `Unknown kv "${name}". Choose one of: ${keyValueNames.join(', ')}.`);
+}

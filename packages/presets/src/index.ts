@@ -1,4 +1,4 @@
-export { activationNames, parseActivation } from './activations.js';
+export { activationNames, keyValueNames, parseActivation, parseKeyValues } from './activations.js';
 export { type ConvertJob, convertPretrained } from './convert-pretrained.js';
 export { formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';

@@ -29,6 +29,8 @@ export interface ModelInspection {
   /** Over all tensors, scales and zero points counted. */
   readonly bitsPerWeight: number;
   readonly layout?: string;
+  /** How keys and values are rounded; absent where they are not. */
+  readonly keyValues?: string;
   /** Engines that load it; absent for a float model. */
   readonly loads?: readonly string[];
   /** Who quantized it, where the config says. */
@@ -63,6 +65,7 @@ export async function inspectModel(path: string, { verify = false }: InspectOpti
       bytes,
       bitsPerWeight: (bytes * 8) / parameters,
       ...(reading && loads && { layout: reading.layout.id, loads }),
+      ...(reading?.keyValues && { keyValues: activationName(reading.keyValues) }),
       ...(writer && { writer }),
       formats: [...new Set(modules.map(({ format }) => format))].map((format) => {
         const members = modules.filter((module) => module.format === format);
@@ -85,7 +88,12 @@ async function loadedBy({ config, checkpoint }: ModelDirectory, reading: LayoutR
     const held = names.map(async (name) => `${name} ${toFloat32(await checkpoint.read(`${module}.${name}`))[0]}`);
     shared.set(module, (await Promise.all(held)).join(', '));
   }
-  return targetsOf({ layout: id, plan, format: (module) => reading.format(module), shared: (module) => shared.get(module) ?? '' });
+  return targetsOf({
+    ...{ layout: id, plan },
+    ...(reading.keyValues && { keyValues: reading.keyValues }),
+    format: (module) => reading.format(module),
+    shared: (module) => shared.get(module) ?? '',
+  });
 }
 
 /** Quantized linears by module, with all that belongs to their weight; the other tensors as they are. */

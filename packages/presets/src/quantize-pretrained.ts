@@ -17,7 +17,7 @@ import {
   weightSites,
 } from '@fewbit/pipeline';
 import { openTokenizer } from '@fewbit/tokenizer';
-import { parseActivation } from './activations.js';
+import { parseActivation, parseKeyValues } from './activations.js';
 import { checkFormatName, chooseFormat, readImportance } from './choose-format.js';
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
@@ -40,7 +40,7 @@ export async function quantizePretrained(
 export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
   const prepared = await prepare(job);
   await checkQuantize(prepared);
-  const { model, output, method, activation, layout, calibration } = prepared;
+  const { model, output, method, activation, keyValues, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
@@ -57,6 +57,7 @@ export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
       method: method.id,
       format: [...new Set([...formats.values()].map(weightFormatName))].join(', '),
       ...(activation && { activations: activationName(activation) }),
+      ...(keyValues && { keyValues: activationName(keyValues) }),
       layout: layout.id,
       layers: rounded.length,
       parameters: rounded.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
@@ -76,6 +77,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   const layout = findLayout(recipe.layout);
   checkFormatName(recipe, layout);
   const asked = parseActivation(recipe.activations);
+  const keyValues = parseKeyValues(recipe.kv);
   const directory = await openModelDirectory(model);
   try {
     const plan = planModel(directory.config);
@@ -86,7 +88,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
         const found = formats.get(module);
         return typeof found === 'string' ? undefined : found;
       };
-      requireTarget(recipe.target, { layout: layout.id, plan, format });
+      requireTarget(recipe.target, { layout: layout.id, plan, format, ...(keyValues && { keyValues }) });
     }
     const importance = recipe.imatrix === undefined ? undefined : await readImportance(recipe.imatrix, directory, plan);
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
@@ -101,6 +103,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
       recipe: portable(recipe),
       ...(importance && { importance }),
       ...(activation && { activation }),
+      ...(keyValues && { keyValues }),
       ...(recipe.observer && { observer: recipe.observer }),
       ...(calibration && { calibration }),
     };

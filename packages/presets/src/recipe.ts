@@ -13,6 +13,7 @@ const recipeSchema = z.strictObject({
   symmetric: z.boolean().optional(),
   doubleQuantization: z.boolean().optional(),
   activations: z.string().default('none'),
+  kv: z.string().default('none'),
   observer: z.enum(observers).optional(),
   target: z.enum(targetNames as [string, ...string[]]).optional(),
   layout: z.string().default('compressed-tensors'),

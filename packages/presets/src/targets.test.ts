@@ -61,6 +61,14 @@ describe('targets', () => {
     expect(targetProblems('transformers', scaled)).toEqual([]);
   });
 
+  it('want keys and values as their cache has them', () => {
+    const granularity = { kind: 'tensor' } as const;
+    const cached = (format: FormatSpec): Candidate => ({ ...of('compressed-tensors', int()), keyValues: { format, scaling: 'static' } });
+    expect(targetProblems('vllm', cached(int({ bits: 8, granularity })))).toEqual([expect.stringMatching(/use --kv fp8/)]);
+    expect(targetProblems('vllm', cached({ kind: 'float', element: 'e4m3', granularity, scaleType: 'F32' }))).toEqual([]);
+    expect(targetProblems('transformers', cached(int({ bits: 8, granularity })))).toEqual([]);
+  });
+
   it('know that packed words and Conv1D have limits', () => {
     const narrow: Candidate = {
       ...of('gptq', int({ bits: 3, granularity: { kind: 'channel' } })),

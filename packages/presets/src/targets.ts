@@ -3,7 +3,7 @@
  * quantizers/*, GPTQModel nn_modules/qlinear, compressed-tensors; as of August 2026.
  */
 import { FewbitError } from '@fewbit/core';
-import { type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
+import { type ActivationSpec, type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
 import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
 
 /** A quantized model, by what its headers tell. */
@@ -13,6 +13,8 @@ export interface Candidate {
   readonly plan: ModelPlan;
   /** The format of a linear module, or undefined where it is in float. */
   format(module: string): FormatSpec | undefined;
+  /** How keys and values are rounded. Default: not at all. */
+  readonly keyValues?: ActivationSpec;
   /** What a linear module's tensors hold which layers that run as one must have the same of, in words. Default: nothing, or the same. */
   shared?(module: string): string;
 }
@@ -30,6 +32,8 @@ interface Target {
   readonly layouts: Readonly<Record<string, readonly Rule[]>>;
   /** It runs q, k, v as one matrix, and gate and up: their formats and second-level scales must be the same. */
   readonly fuses: boolean;
+  /** What it refuses of rounded keys and values, and what to do instead. Default: nothing that the layout holds. */
+  keyValues?(spec: ActivationSpec): string | undefined;
 }
 
 const wholeGroups: Rule = ({ spec, linear }) => {
@@ -61,6 +65,7 @@ const marlinGroups = groupsOf(32, 64, 128);
 const targets: Readonly<Record<string, Target>> = {
   vllm: {
     fuses: true,
+    keyValues: ({ format }) => (format.kind === 'float' ? undefined : 'keys and values are rounded to FP8 alone: use --kv fp8'),
     layouts: {
       'compressed-tensors': [
         noConv1d,
@@ -126,7 +131,8 @@ export function targetProblems(name: string, candidate: Candidate): readonly str
     const found = spec && rules.map((rule) => rule({ spec, linear })).find((problem) => problem !== undefined);
     return found ? [`${linear.module}: ${found}`] : [];
   });
-  return target.fuses ? [...problems, ...fusionProblems(candidate)] : problems;
+  const cache = candidate.keyValues && target.keyValues?.(candidate.keyValues);
+  return [...problems, ...(target.fuses ? fusionProblems(candidate) : []), ...(cache ? [cache] : [])];
 }
 
 /** Throws `unsupported`, naming what to change, where an engine would refuse a model. */

@@ -27,6 +27,8 @@ export interface QuantizePlan {
   readonly format: string;
   /** How inputs are rounded; absent where they are not. */
   readonly activations?: string;
+  /** How keys and values are rounded; absent where they are not. */
+  readonly keyValues?: string;
   readonly layout: string;
   readonly layers: number;
   readonly parameters: number;

@@ -1,10 +1,20 @@
 import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
-import { type ActivationRounding, type FormatSpec, roundActivations } from '@fewbit/formats';
-import { referenceBackend } from '@fewbit/kernels';
+import { type ActivationRounding, type FormatSpec, type KeyValueRounding, roundActivations } from '@fewbit/formats';
+import { type DeviceTensor, referenceBackend } from '@fewbit/kernels';
 import { blockLinears } from '@fewbit/models';
 import { goldenModel } from '@fewbit/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
-import { blockStages, loadActivations, loadBlock, openModel, openWeights, overlay, type WeightSource } from './index.js';
+import {
+  blockStages,
+  createCache,
+  keysAndValues,
+  loadActivations,
+  loadBlock,
+  openModel,
+  openWeights,
+  overlay,
+  type WeightSource,
+} from './index.js';
 
 const format: FormatSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
 const rounding: ActivationRounding = { spec: { format, scaling: 'dynamic' } };
@@ -87,5 +97,53 @@ describe('rounded inputs', () => {
     const direct = backend.ops.matmul(backend.ops.roundActivations(backend.upload(x.data, [3, 8]), rounding), w);
     const plain = backend.ops.matmul(backend.upload(roundActivations(x, rounding).data, [3, 8]), w);
     expect(await backend.download(direct)).toEqual(await backend.download(plain));
+  });
+});
+
+describe('rounded keys and values', () => {
+  const both: KeyValueRounding = { keys: rounding, values: rounding };
+  const source = async (): Promise<WeightSource> => ({ ...(await rounded(() => false)), keyValues: async () => both });
+
+  it('are what attention sees, the same with a cache and without', async () => {
+    const backend = referenceBackend();
+    const tokens = Uint32Array.from(goldenModel('llama').expected().tokens);
+    const float = await openModel(await rounded(() => false), backend);
+    const model = await openModel(await source(), backend);
+    const whole = await model.logits(tokens);
+    expect(whole.data).not.toEqual((await float.logits(tokens)).data);
+    const cache = createCache(model.plan, backend, { pageTokens: 3 });
+    const parts = [await model.logits(tokens.subarray(0, 4), { cache })];
+    for (const token of tokens.subarray(4)) parts.push(await model.logits(Uint32Array.of(token), { cache }));
+    expect(parts.flatMap(({ data }) => [...data])).toEqual([...whole.data]);
+    cache.close();
+    await model.close();
+    await float.close();
+  });
+
+  it('are rounded after the heads are turned', async () => {
+    const backend = referenceBackend();
+    const { plan } = await source();
+    const block = plan.blocks[0]!;
+    const weights = await loadBlock(await source(), block, backend);
+    const input = backend.upload(
+      Float32Array.from({ length: 5 * plan.hidden }, (_, i) => Math.sin(i)),
+      [5, plan.hidden],
+    );
+    const context = { backend, weights, sequences: [{ rows: 5, start: 0 }] };
+    const { keys, values } = keysAndValues(block, input, context);
+    const seen: DeviceTensor[] = [];
+    const watching = {
+      ...backend,
+      ops: {
+        ...backend.ops,
+        attention(...[q, k, v, options]: Parameters<typeof backend.ops.attention>) {
+          seen.push(k[0]!, v[0]!);
+          return backend.ops.attention(q, k, v, options);
+        },
+      },
+    };
+    blockStages(block)[1]!.run({ residual: input, input }, { ...context, backend: watching, keyValues: both });
+    for (const [i, tensor] of [keys, values].entries())
+      expect(await backend.download(seen[i]!)).toEqual(await backend.download(backend.ops.roundActivations(tensor, rounding)));
   });
 });

@@ -1,4 +1,4 @@
-import type { ActivationRounding } from '@fewbit/formats';
+import type { ActivationRounding, KeyValueRounding } from '@fewbit/formats';
 import type { DeviceTensor, Ops } from '@fewbit/kernels';
 import type { AttentionPlan, BlockPlan, LinearPlan, NormPlan } from '@fewbit/models';
 import { applyNorm } from './apply-norm.js';
@@ -41,13 +41,24 @@ export const blockStages: BlockStages = (block) => {
   ];
 };
 
+/** The keys, turned to the positions of the one sequence of `context`, and values [m, keyValueHeads·headSize] of the attention's input, before they are rounded. */
+export function keysAndValues(
+  { attention, projections }: BlockPlan,
+  input: DeviceTensor,
+  context: StageContext,
+): { readonly keys: DeviceTensor; readonly values: DeviceTensor } {
+  const { ops } = context.backend;
+  const [, keys, values] = project(projections, attention, input, context);
+  return { keys: turn(ops, headNorm(ops, attention.keyNorm, context.weights, keys), attention, context.sequences[0]!.start), values };
+}
+
 function attend({ attention, projections }: BlockPlan, input: DeviceTensor, context: StageContext): DeviceTensor {
-  const { backend, weights, sequences } = context;
+  const { backend, weights, sequences, keyValues } = context;
   const { ops } = backend;
   const [q, k, v] = project(projections, attention, input, context);
   const queries = headNorm(ops, attention.queryNorm, weights, q);
   const keys = headNorm(ops, attention.keyNorm, weights, k);
-  if (sequences.length === 1) return attendOne(ops, attention, queries, keys, v, sequences[0]!);
+  if (sequences.length === 1) return attendOne(ops, attention, queries, keys, v, sequences[0]!, keyValues);
   let first = 0;
   for (const sequence of sequences) {
     const [query, key, value] = [queries, keys, v].map((all) => ops.rows(all, first, sequence.rows)) as [
@@ -56,13 +67,13 @@ function attend({ attention, projections }: BlockPlan, input: DeviceTensor, cont
       DeviceTensor,
     ];
     // the outputs take the place of the queries, which nothing needs any more
-    ops.store(queries, attendOne(ops, attention, query, key, value, sequence), first);
+    ops.store(queries, attendOne(ops, attention, query, key, value, sequence, keyValues), first);
     first += sequence.rows;
   }
   return queries;
 }
 
-/** Attention of one sequence, whose new keys and values join its cache. */
+/** Attention of one sequence, whose new keys and values join its cache: rounded ones, where they are rounded. */
 function attendOne(
   ops: Ops,
   attention: AttentionPlan,
@@ -70,14 +81,17 @@ function attendOne(
   keys: DeviceTensor,
   values: DeviceTensor,
   { start, cache }: SequenceRows,
+  rounding: KeyValueRounding | undefined,
 ): DeviceTensor {
   const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
   const query = turn(ops, queries, attention, start);
-  const key = turn(ops, keys, attention, start);
+  const turned = turn(ops, keys, attention, start);
+  const key = rounding ? ops.roundActivations(turned, rounding.keys) : turned;
+  const value = rounding ? ops.roundActivations(values, rounding.values) : values;
   const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
-  if (!cache) return ops.attention(query, [key], [values], options);
+  if (!cache) return ops.attention(query, [key], [value], options);
   storeRows(ops, cache.keys, key, start);
-  storeRows(ops, cache.values, values, start);
+  storeRows(ops, cache.values, value, start);
   return ops.attention(query, cache.keys, cache.values, options);
 }
 

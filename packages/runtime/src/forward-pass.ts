@@ -1,5 +1,6 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { FewbitError, firstNonFinite } from '@fewbit/core';
+import type { KeyValueRounding } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, headLogits } from './globals.js';
@@ -17,6 +18,7 @@ export interface LoadedModel {
 export interface LoadedBlock {
   readonly weights: BlockWeights;
   readonly activations: BlockActivations;
+  readonly keyValues?: KeyValueRounding;
   readonly stages: readonly Stage[];
 }
 
@@ -44,9 +46,9 @@ export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]
 }
 
 function runBlock({ backend, blocks }: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): DeviceTensor {
-  const { weights, activations, stages } = blocks[index]!;
+  const { weights, activations, keyValues, stages } = blocks[index]!;
   const sequences = runs.map(({ tokens, start, cache }) => ({ rows: tokens.length, start, ...(cache && { cache: cache.blocks[index]! }) }));
-  const context = { backend, weights, activations, sequences };
+  const context = { backend, weights, activations, ...(keyValues && { keyValues }), sequences };
   return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
 }
 

@@ -1,4 +1,4 @@
-export { blockStages } from './block-stages.js';
+export { blockStages, keysAndValues } from './block-stages.js';
 export { type Chat, type ChatOptions, createChat } from './chat.js';
 export { endTokens } from './end-tokens.js';
 export { type GenerateOptions, type GenerateSummary, generate } from './generate.js';

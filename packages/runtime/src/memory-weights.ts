@@ -30,6 +30,7 @@ export function overlay(source: WeightSource, replaced: ReadonlyMap<string, Matr
       return 'codes' in found ? found : undefined;
     },
     ...(source.activation && { activation: (module: string) => source.activation!(module) }),
+    ...(source.keyValues && { keyValues: (attention: string) => source.keyValues!(attention) }),
     vector: (name) => source.vector(name),
     close: () => source.close(),
   };

@@ -1,7 +1,7 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { FewbitError, type Matrix, matrix } from '@fewbit/core';
 import type { Backend } from '@fewbit/kernels';
-import type { ModelPlan } from '@fewbit/models';
+import { attentionModule, type ModelPlan } from '@fewbit/models';
 import { blockStages } from './block-stages.js';
 import { checkSignal } from './check-signal.js';
 import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type LoadedModel } from './forward-pass.js';
@@ -73,7 +73,9 @@ export async function openModel(
   try {
     for (const block of plan.blocks) {
       const activations = await loadActivations(source, block);
-      blocks.push({ weights: await loadBlock(source, block, backend, options), activations, stages: blockStages(block) });
+      const keyValues = await source.keyValues?.(attentionModule(block));
+      const weights = await loadBlock(source, block, backend, options);
+      blocks.push({ weights, activations, ...(keyValues && { keyValues }), stages: blockStages(block) });
     }
   } catch (error) {
     await close();

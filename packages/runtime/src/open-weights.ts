@@ -1,6 +1,6 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
-import { type ActivationRounding, decodeMatrix, type Layout, type LayoutReading } from '@fewbit/formats';
+import { type ActivationRounding, decodeMatrix, type KeyValueRounding, type Layout, type LayoutReading } from '@fewbit/formats';
 import { checkTensors, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
 import { type CodedWeight, tablePlan, weightReader } from './weight-reader.js';
@@ -27,10 +27,11 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return { shape: tensor.shape, data: toFloat32(tensor) };
   };
 
-  const localTensors = async (module: string) => {
+  const localTensors = async (module: string, wanted: (local: string) => boolean = () => true) => {
     const local = new Map<string, Tensor>();
     for (const name of checkpoint.tensors.keys()) {
-      if (name.startsWith(`${module}.`) && name !== `${module}.bias`) local.set(name.slice(module.length + 1), await checkpoint.read(name));
+      if (!name.startsWith(`${module}.`) || name === `${module}.bias`) continue;
+      if (wanted(name.slice(module.length + 1))) local.set(name.slice(module.length + 1), await checkpoint.read(name));
     }
     return local;
   };
@@ -52,7 +53,14 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return named(module, () => unpackActivation(local, spec));
   };
 
-  return { ...weightReader(plan, readFloat, readCodes), activation };
+  const keyValues = async (attention: string): Promise<KeyValueRounding | undefined> => {
+    const spec = reading?.keyValues;
+    if (!reading || !spec) return undefined;
+    const local = await localTensors(attention, (name) => !name.includes('.'));
+    return named(attention, () => reading.layout.keyValues!.unpack(local, spec));
+  };
+
+  return { ...weightReader(plan, readFloat, readCodes), activation, keyValues };
 }
 
 function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutReading | undefined {

@@ -1,5 +1,5 @@
 import type { Matrix } from '@fewbit/core';
-import type { ActivationRounding, QuantizedMatrix } from '@fewbit/formats';
+import type { ActivationRounding, KeyValueRounding, QuantizedMatrix } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { BlockPlan, ModelPlan, Site } from '@fewbit/models';
 
@@ -12,6 +12,8 @@ export interface WeightSource {
   quantized(module: string): Promise<QuantizedMatrix | undefined>;
   /** How the inputs of a linear are rounded, or undefined where they are not. A source without it rounds none. */
   activation?(module: string): Promise<ActivationRounding | undefined>;
+  /** How the keys and values of an attention layer (`model.layers.0.self_attn`) are rounded, or undefined where they are not. A source without it rounds none. */
+  keyValues?(attention: string): Promise<KeyValueRounding | undefined>;
   /** Any other float tensor by its full name. */
   vector(name: string): Promise<{ readonly shape: readonly number[]; readonly data: Float32Array }>;
   close(): Promise<void>;
@@ -37,6 +39,8 @@ export interface StageContext {
   readonly weights: BlockWeights;
   /** Default: no inputs are rounded. */
   readonly activations?: BlockActivations;
+  /** Default: keys and values stay as they are. */
+  readonly keyValues?: KeyValueRounding;
   /** Whose rows the tensors hold, in the order of the rows. */
   readonly sequences: readonly SequenceRows[];
 }

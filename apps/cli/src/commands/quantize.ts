@@ -4,6 +4,7 @@ import {
   activationNames,
   formatNames,
   ggufMixNames,
+  keyValueNames,
   layoutNames,
   methodNames,
   openBackend,
@@ -48,7 +49,8 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--asymmetric', 'asymmetric grid (default at the other widths)')
     .option('--double-quantization', 'absmaxes in 8 bits (nf4, fp4)')
     .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
-    .option('--observer <how>', 'static scales of activations: minmax, percentile, mse (default: minmax)')
+    .option('--kv <name>', `${keyValueNames.join(', ')}: how keys and values are rounded (default: none)`)
+    .option('--observer <how>', 'static scales of activations, keys and values: minmax, percentile, mse (default: minmax)')
     .option('--target <engine>', `${targetNames.join(', ')}: refuse early what it would not load`)
     .option('--layout <name>', `${layoutNames.join(', ')} (default: compressed-tensors)`)
     .option('--calibration <file>', 'text to calibrate on: .txt, .raw, or .jsonl with a "text" field per line')
@@ -100,6 +102,7 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     symmetric: options.symmetric ? true : options.asymmetric ? false : undefined,
     doubleQuantization: options.doubleQuantization,
     activations: options.activations,
+    kv: options.kv,
     observer: options.observer,
     target: options.target,
     layout: options.layout,
@@ -136,6 +139,7 @@ function describe(report: QuantizeReport): string {
     table(['layer', 'format', 'weight error', 'output error', 'bits', 'size'], rows),
     ...notes.map((note) => `note: ${note}\n`),
     ...(report.activations ? [`inputs: ${report.activations}\n`] : []),
+    ...(report.keyValues ? [`keys and values: ${report.keyValues}\n`] : []),
     `${report.output}: ${report.method}, ${report.layout}, ${report.bitsPerWeight.toFixed(3)} bits per weight in the quantized layers\n`,
     `${megabytes(bytes.before)} → ${megabytes(bytes.after)} in ${duration(report.seconds)}, at most ${megabytes(report.peakMemory)} of memory\n`,
     `read back: logits differ by ${report.readBack.toExponential(1)} (relative L2) from the model in memory\n`,

@@ -29,28 +29,36 @@ export function rejectsActivation(activation: ActivationSpec): string | undefine
   return undefined;
 }
 
-export function packActivation(activation: ActivationRounding | undefined): Map<string, Tensor> {
+/** Readers round keys and values by stored scales alone, as the rest of the model does inputs; their cache knows no zero point. */
+export function rejectsKeyValues(spec: ActivationSpec): string | undefined {
+  const refuse = (why: string) => `compressed-tensors cannot say that keys and values are ${activationName(spec)}: ${why}.`;
+  if (spec.scaling !== 'static') return refuse('its readers take one stored scale for the keys of a layer and one for its values');
+  if (isAsymmetric(spec.format)) return refuse('its readers take no zero point there');
+  return rejectsActivation(spec);
+}
+
+export function packActivation(activation: ActivationRounding | undefined, of = 'input'): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   if (activation?.spec.scaling !== 'static') return tensors;
   const { format } = activation.spec;
   const params = activation.params as IntParams | FloatParams | undefined;
   if (!params) throw new FewbitError('usage', `An activation of ${activationName(activation.spec)} needs its params.`);
-  tensors.set('input_scale', fromFloat32(Float32Array.of(params.scale), 'F32', [1]));
+  tensors.set(`${of}_scale`, fromFloat32(Float32Array.of(params.scale), 'F32', [1]));
   if (isAsymmetric(format)) {
     const zero = (params as IntParams).zero - 2 ** (format.bits - 1);
-    tensors.set('input_zero_point', fromIntegers(Int8Array.of(zero), [1]));
+    tensors.set(`${of}_zero_point`, fromIntegers(Int8Array.of(zero), [1]));
   }
   return tensors;
 }
 
-export function unpackActivation(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec): ActivationRounding {
+export function unpackActivation(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec, of = 'input'): ActivationRounding {
   if (spec.scaling === 'dynamic') return { spec };
-  const [stored] = toFloat32(expectTensor(tensors, 'input_scale', ['F32', 'F16', 'BF16'], [1])) as unknown as [number];
-  const scale = requireScale(stored, 'input_scale', 0);
+  const [stored] = toFloat32(expectTensor(tensors, `${of}_scale`, ['F32', 'F16', 'BF16'], [1])) as unknown as [number];
+  const scale = requireScale(stored, `${of}_scale`, 0);
   if (spec.format.kind !== 'int') return { spec, params: { scale } };
   const middle = 2 ** (spec.format.bits - 1);
   if (!isAsymmetric(spec.format)) return { spec, params: { scale, zero: middle } };
-  const [byte] = expectTensor(tensors, 'input_zero_point', ['I8'], [1]).data as unknown as [number];
+  const [byte] = expectTensor(tensors, `${of}_zero_point`, ['I8'], [1]).data as unknown as [number];
   return { spec, params: { scale, zero: ((byte << 24) >> 24) + middle } };
 }
 

@@ -22,7 +22,7 @@ export function describeConfig(
     format: mixed ? 'mixed-precision' : groups[0]!.format,
     quantization_status: 'compressed',
     global_compression_ratio: null,
-    kv_cache_scheme: null,
+    kv_cache_scheme: options.keyValues ? activationArguments(options.keyValues) : null,
     ignore: [...new Set([...ignored, ...(modules.has('lm_head') ? [] : ['lm_head'])])],
     config_groups: Object.fromEntries(
       groups.map(({ weights, input_activations, format, targets }, i) => [

@@ -2,8 +2,9 @@
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
+import { keyValueTensors } from '../key-value-tensors.js';
 import type { FormatSpec, Layout } from '../types.js';
-import { packActivation, rejectsActivation, unpackActivation } from './activation.js';
+import { packActivation, rejectsActivation, rejectsKeyValues, unpackActivation } from './activation.js';
 import { containerOf, packInto, unpackFrom } from './containers.js';
 import { describeConfig } from './describe.js';
 import { readConfig } from './recognise.js';
@@ -18,6 +19,7 @@ export const compressedTensors: Layout = {
     return `vLLM and the compressed-tensors package read no ragged group: ${cols} input columns are not a multiple of ${spec.granularity.size}. Use a group size that divides them, or per channel.`;
   },
   rejectsActivation,
+  keyValues: { rejects: rejectsKeyValues, ...keyValueTensors(packActivation, unpackActivation) },
   pack(matrix, activation) {
     const container = containerOf(matrix.spec, activation?.spec);
     if (!container) throw new FewbitError('unsupported', rejects(matrix.spec) ?? `compressed-tensors has no ${formatName(matrix.spec)}.`);

@@ -147,7 +147,20 @@ describe('recognise', () => {
     ['targets that are no list', config({ config_groups: { a: { ...group([]), targets: 'Linear' } } }), 'config', /a\.targets/],
     ['a bad pattern', config({ ignore: ['re:(?P<x>a)'] }), 'unsupported', /\(\?P<x>a\)/],
     ['weights not yet quantized', config({ quantization_status: 'calibration' }), 'unsupported', /calibration/],
-    ['a quantized KV cache', config({ kv_cache_scheme: { num_bits: 8 } }), 'unsupported', /kv_cache_scheme/],
+    [
+      'keys and values per token',
+      config({ kv_cache_scheme: { num_bits: 8, strategy: 'token', dynamic: true } }),
+      'unsupported',
+      /one stored scale/,
+    ],
+    [
+      'keys and values per head',
+      config({ kv_cache_scheme: { num_bits: 8, strategy: 'attn_head' } }),
+      'unsupported',
+      /kv_cache_scheme.strategy is "attn_head"/,
+    ],
+    ['asymmetric keys and values', config({ kv_cache_scheme: { num_bits: 8, symmetric: false } }), 'unsupported', /no zero point there/],
+    ['a KV cache without a scheme', config({ kv_cache_scheme: 'fp8' }), 'config', /kv_cache_scheme must be an object/],
     ['sparsity', config({ sparsity_config: { format: 'sparse-24-bitmask' } }), 'unsupported', /sparsity_config/],
   ];
   it.each(refused)('refuses %s', (_, value, code, message) => {

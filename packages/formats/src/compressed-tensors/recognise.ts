@@ -1,6 +1,7 @@
 import { FewbitError } from '@fewbit/core';
 import { isRecord } from '../is-record.js';
 import type { ActivationSpec, FormatSpec, Layout, LayoutReading } from '../types.js';
+import { rejectsKeyValues } from './activation.js';
 import { containerIds, isContainer } from './containers.js';
 import { readActivation, readWeights } from './read-arguments.js';
 import { targetMatcher } from './target-matcher.js';
@@ -20,7 +21,13 @@ export function readConfig(config: unknown, layout: Layout): LayoutReading | und
     const target = ignored(module) === undefined ? targeted(module) : undefined;
     return target === undefined ? undefined : groups.get(target);
   };
-  return { layout, format: (module) => groupOf(module)?.weights, activation: (module) => groupOf(module)?.inputs };
+  const keyValues = readKeyValues(config.kv_cache_scheme);
+  return {
+    layout,
+    format: (module) => groupOf(module)?.weights,
+    activation: (module) => groupOf(module)?.inputs,
+    ...(keyValues && { keyValues }),
+  };
 }
 
 interface Group {
@@ -42,9 +49,17 @@ function readGroups(config: Record<string, unknown>): ReadonlyMap<string, Group 
   return groups;
 }
 
+function readKeyValues(scheme: unknown): ActivationSpec | undefined {
+  if (scheme === null || scheme === undefined) return undefined;
+  const spec = readActivation('kv_cache_scheme', scheme);
+  const why = rejectsKeyValues(spec);
+  if (why) throw new FewbitError('unsupported', `quantization_config.kv_cache_scheme: ${why}`);
+  return spec;
+}
+
 /** Parts of a config that change what the model computes and that Fewbit does not read. */
 function refuseExtras(config: Record<string, unknown>): void {
-  for (const key of ['kv_cache_scheme', 'sparsity_config', 'transform_config']) {
+  for (const key of ['sparsity_config', 'transform_config']) {
     const value = config[key];
     if (isRecord(value) && Object.keys(value).length > 0) {
       throw new FewbitError('unsupported', `quantization_config.${key} is set; Fewbit reads compressed-tensors without it.`);

@@ -9,7 +9,7 @@ const version = 1;
 export function describeConfig(
   modules: ReadonlyMap<string, FormatSpec>,
   _ignored: readonly string[],
-  { activations }: DescribeOptions = {},
+  { activations, keyValues }: DescribeOptions = {},
 ): Record<string, unknown> {
   const formats = numbered([...modules.values()]);
   const inputs = numbered([...(activations?.values() ?? [])]);
@@ -22,6 +22,7 @@ export function describeConfig(
     version,
     formats: formats.list,
     activations: inputs.list,
+    ...(keyValues && { keyValues }),
     modules: Object.fromEntries(entries),
   };
 }
@@ -64,21 +65,19 @@ export function readConfig(config: unknown, layout: Layout): LayoutReading | und
     layout,
     format: (module) => pick(module, 'format', formats),
     activation: (module) => pick(module, 'activation', activations),
+    ...(config.keyValues !== undefined && { keyValues: readActivation(config.keyValues, 'keyValues') }),
   };
 }
 
-function readActivation(value: unknown): ActivationSpec {
+function readActivation(value: unknown, key = 'activations'): ActivationSpec {
   const { format, scaling, outlierThreshold: threshold } = isRecord(value) ? value : {};
   if (scaling !== 'dynamic' && scaling !== 'static') {
-    throw new FewbitError('config', `quantization_config.activations: scaling is ${JSON.stringify(scaling)}; use dynamic or static.`);
+    throw new FewbitError('config', `quantization_config.${key}: scaling is ${JSON.stringify(scaling)}; use dynamic or static.`);
   }
   if (threshold !== undefined && (typeof threshold !== 'number' || !(threshold > 0))) {
-    throw new FewbitError(
-      'config',
-      `quantization_config.activations: outlierThreshold is ${JSON.stringify(threshold)}; use a positive number.`,
-    );
+    throw new FewbitError('config', `quantization_config.${key}: outlierThreshold is ${JSON.stringify(threshold)}; use a positive number.`);
   }
-  const spec = { format: checked('activations', format as FormatSpec), scaling } as const;
+  const spec = { format: checked(key, format as FormatSpec), scaling } as const;
   return threshold === undefined ? spec : { ...spec, outlierThreshold: threshold };
 }
 

@@ -7,11 +7,11 @@
  *   weight_zero    U8 [T]             asymmetric integers
  *   weight_levels  float [T, 2^b]     fitted codebooks, rising
  *   weight_groups  I32 [K]            group of each column, where that is not column ÷ size
- *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers
+ *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers; k_…, v_… beside an attention layer's linears
  *
  * The config names each module's format by its FormatSpec:
  *
- *   { quant_method: "fewbit", version: 1, formats: [FormatSpec…], activations: [ActivationSpec…],
+ *   { quant_method: "fewbit", version: 1, formats: [FormatSpec…], activations: [ActivationSpec…], keyValues?: ActivationSpec,
  *     modules: { "model.layers.0.mlp.up_proj": { format: 0, activation: 0 }, … } }
  */
 import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
@@ -20,8 +20,9 @@ import { createFormat } from '../create-format.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
 import { unpackColumnGroup } from '../int-matrix.js';
+import { keyValueTensors } from '../key-value-tensors.js';
 import { tileGrid } from '../tile-grid.js';
-import type { FormatSpec, Layout, QuantizedMatrix } from '../types.js';
+import type { ActivationSpec, FormatSpec, Layout, QuantizedMatrix } from '../types.js';
 import { packActivation, unpackActivation } from './activation.js';
 import { describeConfig, readConfig } from './config.js';
 import { paramsOf } from './params.js';
@@ -29,10 +30,8 @@ import { paramsOf } from './params.js';
 export const fewbit: Layout = {
   id: 'fewbit',
   rejects,
-  rejectsActivation: ({ scaling, format }) =>
-    scaling === 'static' && !('granularity' in format && format.granularity.kind === 'tensor')
-      ? 'a stored scale is one per tensor.'
-      : undefined,
+  rejectsActivation,
+  keyValues: { rejects: rejectsActivation, ...keyValueTensors(packActivation, unpackActivation) },
   pack(matrix, activation) {
     const { rows, cols, spec, codes, columnGroup } = matrix;
     checkSizes(matrix);
@@ -59,6 +58,11 @@ export const fewbit: Layout = {
   describe: describeConfig,
   recognise: (config) => readConfig(config, fewbit),
 };
+
+function rejectsActivation({ scaling, format }: ActivationSpec): string | undefined {
+  const perTensor = 'granularity' in format && format.granularity.kind === 'tensor';
+  return scaling === 'static' && !perTensor ? 'a stored scale is one per tensor.' : undefined;
+}
 
 function rejects(spec: FormatSpec): string | undefined {
   if (paramsOf(spec)) return undefined;

@@ -12,16 +12,18 @@ export type ReproducibleReport = Omit<QuantizeReport, 'output' | 'seconds' | 'pe
 export function quantizeCard(
   source: SourceCard,
   report: ReproducibleReport,
-  { calibration, observer, seed = 0, activation, recipe }: QuantizeOptions,
+  { calibration, observer, seed = 0, activation, keyValues, recipe }: QuantizeOptions,
   parameters: number,
 ): string {
   const { method, layout, layers, bytes, bitsPerWeight, readBack, notes } = report;
   const formats = countedFormats(layers);
-  const observed = activation?.scaling === 'static' ? `, scales by ${observer ?? 'minmax'}` : '';
+  const rounded = (how: string | undefined, spec: QuantizeOptions['activation']) =>
+    how === undefined ? 'in float' : how + (spec?.scaling === 'static' ? `, scales by ${observer ?? 'minmax'}` : '');
   const recipeRows: [string, string][] = [
     ['method', method],
     ['format', formats.map(([format, count]) => `${format} (${count} matrices)`).join(', ')],
-    ['inputs of these layers', report.activations === undefined ? 'in float' : report.activations + observed],
+    ['inputs of these layers', rounded(report.activations, activation)],
+    ['keys and values', rounded(report.keyValues, keyValues)],
     ['layout', layout],
     ['calibration', calibration ? calibrationText(calibration) : 'none'],
     ['seed', String(seed)],
