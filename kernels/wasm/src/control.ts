@@ -3,6 +3,9 @@
 export const generation = 1024;
 export const remaining = 1088;
 export const finished = 1152;
+/** Workers that sleep until `generation` changes; 1 while the main thread sleeps until `finished` does. */
+export const sleepers = 1160;
+export const waiting = 1168;
 export const stopped = 1216;
 /** Set by a worker that trapped. */
 export const failed = 1224;
