@@ -2,7 +2,19 @@
 // count taken is the task. A late thread finds nothing left, or a task of the next job with that job's arguments: both are right.
 // Which thread computes a task changes nothing in its result.
 
-import { failed, finished, generation, kernel, remaining, scratchBase, scratchStride, sleepers, slots, stopped, waiting } from '../src/control';
+import {
+  failed,
+  finished,
+  generation,
+  kernel,
+  remaining,
+  scratchBase,
+  scratchStride,
+  sleepers,
+  slots,
+  stopped,
+  waiting,
+} from '../src/control';
 import { runKernel } from './kernels';
 
 /** Looks at the counter this many times before it sleeps: about 0.1 ms, longer than what lies between two ops, since waking takes longer than a small op. */
