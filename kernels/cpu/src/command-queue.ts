@@ -32,13 +32,20 @@ export const commandIds = Object.fromEntries(commands.map((name, id) => [name, i
  * the order of their coming, so memory may be used again as soon as its last op is written down.
  */
 export interface CommandQueue {
-  /** Operands as native/commands.cc reads them, addresses as numbers; `indices` come last, after their count. */
-  push(command: keyof typeof commandIds, operands: readonly number[], indices?: Uint32Array): void;
+  /** Operands as native/commands.cc reads them, addresses as numbers, flags as 0 and 1; after them `shape`, then `indices` behind their count. */
+  push(
+    command: keyof typeof commandIds,
+    operands: readonly (number | boolean)[],
+    shape?: readonly (number | boolean)[],
+    indices?: Uint32Array,
+  ): void;
   /** Runs what is written down, now. */
   settle(): void;
   /** Runs it while JavaScript goes on. */
   finish(): Promise<void>;
 }
+
+const none: readonly number[] = [];
 
 export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'>): CommandQueue {
   let list = new Float64Array(4096);
@@ -51,15 +58,16 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
     length = 0;
   };
   return {
-    push(command, operands, indices) {
-      const end = length + 1 + operands.length + (indices ? 1 + indices.length : 0);
+    push(command, operands, shape = none, indices) {
+      const end = length + 1 + operands.length + shape.length + (indices ? 1 + indices.length : 0);
       if (end > list.length) {
         const longer = new Float64Array(Math.max(end, 2 * list.length));
         longer.set(list.subarray(0, length));
         list = longer;
       }
       list[length++] = commandIds[command];
-      for (let i = 0; i < operands.length; i++) list[length++] = operands[i]!;
+      for (let i = 0; i < operands.length; i++) list[length++] = Number(operands[i]);
+      for (let i = 0; i < shape.length; i++) list[length++] = Number(shape[i]);
       if (!indices) return;
       list[length++] = indices.length;
       list.set(indices, length);

@@ -34,9 +34,9 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       const { data, form } = weightOf(table);
       const out = allocate([tokens.length, columnsOf(table)]);
       const operands = [data.address, out.data.address];
-      if (form?.kind === 'codes') queue.push('unpackRows', [...operands, ...form.shape.map(Number)], tokens);
-      else if (form?.kind === 'levels') queue.push('unpackLevels', [...operands, ...form.shape.map(Number)], tokens);
-      else queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', [...operands, columnsOf(table)], tokens);
+      if (form?.kind === 'codes') queue.push('unpackRows', operands, form.shape, tokens);
+      else if (form?.kind === 'levels') queue.push('unpackLevels', operands, form.shape, tokens);
+      else queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', operands, [columnsOf(table)], tokens);
       return out;
     },
 
@@ -46,9 +46,9 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       const operands = [addressOf(x), data.address, bias ? addressOf(bias) : 0];
       const out = allocate([m, n]);
       operands.push(out.data.address, m);
-      if (form?.kind === 'codes') queue.push('matmulQuantized', [...operands, ...form.shape.map(Number)]);
-      else if (form?.kind === 'levels') queue.push('matmulLevels', [...operands, ...form.shape.map(Number)]);
-      else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', [...operands, k, n]);
+      if (form?.kind === 'codes') queue.push('matmulQuantized', operands, form.shape);
+      else if (form?.kind === 'levels') queue.push('matmulLevels', operands, form.shape);
+      else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', operands, [k, n]);
       return out;
     },
 
@@ -141,7 +141,7 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       const [m, n] = [logits.shape[0]!, logits.shape[1]!];
       const rows = addressOf(logits);
       const out = allocate([m]);
-      queue.push('crossEntropy', [rows, out.data.address, n], targets);
+      queue.push('crossEntropy', [rows, out.data.address, n], undefined, targets);
       return out;
     },
   };

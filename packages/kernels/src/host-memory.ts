@@ -41,26 +41,34 @@ export const arrayHeap: Heap = { take: (length) => new Float32Array(length), rel
 
 /** `settle` runs the ops that a backend has only written down, before the host reads or writes. */
 export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => void = () => undefined): HostMemory<A> {
-  /** Every living tensor → the step that frees it. */
-  const owners = new Map<DeviceTensor, Set<DeviceTensor> | undefined>();
-  let scope: Set<DeviceTensor> | undefined;
+  let scope: Scope | undefined;
   let bytes = 0;
 
-  const keep = <T extends HostTensor<A>>(tensor: T, owner: Set<DeviceTensor> | undefined): T => {
-    bytes += tensor.data.byteLength;
-    owners.set(tensor, owner);
-    owner?.add(tensor);
-    return tensor;
-  };
-  const create = (shape: readonly number[], owner: Set<DeviceTensor> | undefined): HostTensor<A> =>
-    keep({ shape: [...shape], data: heap.take(shape.reduce((product, size) => product * size, 1)) }, owner);
-  const findWeight = (tensor: DeviceTensor): HostTensor<A> | FormedTensor<A> => {
-    if (!owners.has(tensor)) {
-      throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
+  /** A tensor of this memory, and the step that frees it. */
+  class Held implements HostTensor<A> {
+    alive = true;
+    declare readonly form?: unknown;
+    constructor(
+      readonly shape: readonly number[],
+      readonly data: A,
+      public owner: Scope | undefined,
+    ) {
+      bytes += data.byteLength;
+      owner?.push(this);
     }
-    return tensor as HostTensor<A>;
+  }
+  type Scope = Held[];
+
+  const create = (shape: readonly number[], owner: Scope | undefined): Held => {
+    let length = 1;
+    for (let i = 0; i < shape.length; i++) length *= shape[i]!;
+    return new Held([...shape], heap.take(length), owner);
   };
-  const find = (tensor: DeviceTensor): HostTensor<A> => {
+  const findWeight = (tensor: DeviceTensor): Held => {
+    if (tensor instanceof Held && tensor.alive) return tensor;
+    throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
+  };
+  const find = (tensor: DeviceTensor): Held => {
     const found = findWeight(tensor);
     if ('form' in found) {
       throw new FewbitError(
@@ -71,11 +79,10 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     return found;
   };
   const free = (tensor: DeviceTensor) => {
-    const { data } = findWeight(tensor);
-    owners.get(tensor)?.delete(tensor);
-    owners.delete(tensor);
-    bytes -= data.byteLength;
-    heap.release(data);
+    const found = findWeight(tensor);
+    found.alive = false;
+    bytes -= found.data.byteLength;
+    heap.release(found.data);
   };
 
   return {
@@ -99,25 +106,25 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     findWeight,
     hold(shape, size, form) {
       settle();
-      return keep({ shape: [...shape], data: heap.take(Math.ceil(size / 4)), form }, undefined);
+      return Object.assign(new Held([...shape], heap.take(Math.ceil(size / 4)), undefined), { form });
     },
     free,
     step(body) {
       const outer = scope;
-      const inner = new Set<DeviceTensor>();
+      const inner: Scope = [];
       scope = inner;
       try {
         const result = body();
         if (result instanceof Promise) throw new FewbitError('usage', 'step: the body must not be async; await outside of the step.');
         for (const tensor of tensorsIn(result)) {
           // Only what this step made changes hands; an older tensor keeps its owner.
-          if (!inner.delete(tensor)) continue;
-          owners.set(tensor, outer);
-          outer?.add(tensor);
+          if (!(tensor instanceof Held) || tensor.owner !== inner) continue;
+          tensor.owner = outer;
+          outer?.push(tensor);
         }
         return result;
       } finally {
-        for (const tensor of [...inner]) free(tensor);
+        for (const tensor of inner) if (tensor.alive && tensor.owner === inner) free(tensor);
         scope = outer;
       }
     },
