@@ -11,7 +11,8 @@ import type { GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
  */
 export function restateFor(layout: Layout, matrix: QuantizedMatrix): QuantizedMatrix | undefined {
   for (const candidate of restatements(matrix)) {
-    if (layout.rejects(candidate.spec, candidate.rows, candidate.cols) === undefined) return candidate;
+    const why = layout.rejects(candidate.spec, candidate.rows, candidate.cols) ?? layout.rejectsMatrix?.(candidate);
+    if (why === undefined) return candidate;
   }
   return undefined;
 }

@@ -215,6 +215,10 @@ export interface Layout {
   readonly holdsFloat?: boolean;
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
+  /** Why it cannot hold this matrix although it holds such ones, or undefined. */
+  rejectsMatrix?(matrix: QuantizedMatrix): string | undefined;
+  /** A format it holds, with parameters that `rejectsMatrix` has nothing against. Default: as it is. */
+  restrict?(format: NumericFormat): NumericFormat;
   /** Which other readers refuse such a matrix although the layout can hold it, and what to do; undefined where none is known. */
   caution?(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Why this layout cannot say that the inputs of such a matrix are rounded so, or undefined. A layout without it says nothing of inputs. */

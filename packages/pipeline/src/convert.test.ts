@@ -1,5 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { weightError } from '@fewbit/algorithm';
 import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { fromFloat32, random, type Tensor, toFloat32 } from '@fewbit/core';
 import {
@@ -18,6 +19,7 @@ import {
 } from '@fewbit/formats';
 import { referenceBackend } from '@fewbit/kernels';
 import { rtn } from '@fewbit/rtn';
+import { openWeights } from '@fewbit/runtime';
 import { fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
 import { type ConvertOptions, convert, quantize } from './index.js';
@@ -156,6 +158,40 @@ describe('convert', () => {
     expect(downcast.exact).toBe(false);
     expect(config(bf16)).toMatchObject({ dtype: 'bfloat16' });
     for (const { dtype } of Object.values(await tensors(bf16))) expect(dtype).toBe('BF16');
+  });
+
+  it('refuses zero points of 0 in GPTQ version 1, and rounds again without them when asked to', async () => {
+    const positive = place();
+    const writer = await createModelDirectory(positive);
+    const float = await openModelDirectory(llama);
+    for (const name of float.checkpoint.tensors.keys()) {
+      const tensor = await float.checkpoint.read(name);
+      const data = toFloat32(tensor);
+      await writer.write(name, fromFloat32(name.endsWith('up_proj.weight') ? data.map(Math.abs) : data, 'F32', tensor.shape));
+    }
+    await writer.file('config.json', readFileSync(join(llama, 'config.json')));
+    await writer.commit();
+    await float.close();
+    const source = await made(gptqV2, int4('asymmetric'), positive);
+    await expect(converted(source, gptq)).rejects.toThrow(fewbitError('unsupported', /has the zero point 0, .*: use layout gptq-v2/));
+    const { report } = await converted(source, gptq, { refit: int4('asymmetric') });
+    expect(report.exact).toBe(false);
+    expect(report.refitError).toBeLessThan(0.01);
+    // quantizing avoids them from the start
+    const module = 'model.layers.0.mlp.up_proj';
+    const original = await openModelDirectory(positive);
+    const weight = await (await openWeights(original)).linear(module);
+    await original.close();
+    for (const method of [rtn(), rtn({ clip: 'plain' })]) {
+      const output = place();
+      await quantize({ model: positive, output, method, format: int4('asymmetric'), layout: gptq, backend: referenceBackend() });
+      const written = await openModelDirectory(output);
+      const weights = await openWeights(written, [gptq]);
+      const { params } = (await weights.quantized(module))!;
+      expect(new Set(params.map((tile) => (tile as { zero: number }).zero))).toEqual(new Set([1]));
+      expect(weightError(weight, await weights.linear(module))).toBeLessThan(0.005);
+      await written.close();
+    }
   });
 
   it('keeps how keys and values are rounded, and refuses a layout that cannot say it', async () => {

@@ -103,7 +103,7 @@ async function run(
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
   const keyValues = await convertedKeyValues(source, layout, notes, writer);
-  const refitFormats = await formatsOfRefit(source, options.refit);
+  const refitFormats = await formatsOfRefit(source, options);
   for (const linear of linears(source.plan)) {
     const { module } = linear;
     throwIfAborted(signal, module);
@@ -207,7 +207,10 @@ function targetOf(
   const same = restateFor(layout, before);
   if (same) return { matrix: same, exact: true };
   if (refit) return { matrix: encodeMatrix(decodeMatrix(before), refit), exact: false };
-  const why = layout.rejects(before.spec, before.rows, before.cols) ?? 'its scales are not of a type that the layout holds.';
+  const why =
+    layout.rejects(before.spec, before.rows, before.cols) ??
+    layout.rejectsMatrix?.(before) ??
+    'its scales are not of a type that the layout holds.';
   throw new FewbitError(
     'unsupported',
     `Layout ${layout.id} has no format with the weights of ${module} (${formatName(before.spec)}): ${why} Rounding them again loses accuracy; --refit --format … does it.`,
@@ -215,10 +218,10 @@ function targetOf(
 }
 
 /** How each linear is rounded again where it must be, by module. */
-async function formatsOfRefit(source: WeightSource, refit: ConvertOptions['refit']): Promise<ReadonlyMap<string, NumericFormat>> {
+async function formatsOfRefit(source: WeightSource, { layout, refit }: ConvertOptions): Promise<ReadonlyMap<string, NumericFormat>> {
   const formats = new Map<string, NumericFormat>();
   for (const site of source.plan.blocks.flatMap(({ sites }) => sites)) {
-    const ofSite = await siteFormats(site, typeof refit === 'function' ? refit : () => refit, (module) => source.linear(module));
+    const ofSite = await siteFormats(site, typeof refit === 'function' ? refit : () => refit, (module) => source.linear(module), layout);
     for (const [module, format] of ofSite) formats.set(module, format);
   }
   return formats;

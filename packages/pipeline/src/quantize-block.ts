@@ -8,6 +8,7 @@ import {
   decodeMatrix,
   type FormatSpec,
   type KeyValueRounding,
+  type Layout,
   type NumericFormat,
   type QuantizedMatrix,
   roundActivations,
@@ -37,6 +38,8 @@ export interface BlockOptions {
   readonly solver: Solver;
   /** By module; a linear without one stays as it is. */
   readonly formats: ReadonlyMap<string, WeightFormat>;
+  /** It will hold what is rounded. */
+  readonly layout: Layout;
   readonly importance?: QuantizeOptions['importance'];
   readonly activation: ActivationSpec | undefined;
   readonly keyValues: ActivationSpec | undefined;
@@ -88,7 +91,7 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
         await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at));
       }
       const measured = gathering.measured();
-      const shared = await siteFormats(site, specIn(options.formats), (module) => source.linear(module));
+      const shared = await siteFormats(site, specIn(options.formats), (module) => source.linear(module), options.layout);
       for (const linear of site.linears) {
         const { report, decoded } = await course.step('solve', linear.module, solveWork(linear), () =>
           roundLinear(linear, shared.get(linear.module), measured, calibrates, rounding, options),

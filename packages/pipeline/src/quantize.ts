@@ -152,6 +152,7 @@ async function run(
         backend,
         solver: method.solver,
         formats,
+        layout,
         ...(importance && { importance }),
         activation,
         keyValues,

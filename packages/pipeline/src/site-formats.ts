@@ -1,22 +1,24 @@
 import type { Matrix } from '@fewbit/core';
-import { createFormat, type FormatSpec, formatName, type NumericFormat } from '@fewbit/formats';
+import { createFormat, type FormatSpec, formatName, type Layout, type NumericFormat } from '@fewbit/formats';
 import type { Site } from '@fewbit/models';
 
 /**
  * The formats of a site's linears, by module. Engines run the linears of one input as one matrix (q, k, v; gate, up), whose second-level
- * scale is one: those that have the same format are bound to all their weights together.
+ * scale is one: those that have the same format are bound to all their weights together. Parameters are such as `layout` holds.
  */
 export async function siteFormats(
   { linears }: Pick<Site, 'linears'>,
   specOf: (module: string) => FormatSpec | undefined,
   weightOf: (module: string) => Promise<Matrix>,
+  layout?: Layout,
 ): Promise<ReadonlyMap<string, NumericFormat>> {
   const formats = new Map<string, NumericFormat>();
   for (const { module } of linears) {
     const spec = specOf(module);
     if (!spec || formats.has(module)) continue;
     const alike = linears.map((linear) => linear.module).filter((other) => isAlike(spec, specOf(other)));
-    const format = createFormat(spec);
+    const unrestricted = createFormat(spec);
+    const format = layout?.restrict?.(unrestricted) ?? unrestricted;
     const bound = format.bind ? format.bind(...(await Promise.all(alike.map(weightOf)))) : format;
     for (const member of alike) formats.set(member, bound);
   }

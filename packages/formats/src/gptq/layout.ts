@@ -1,8 +1,10 @@
 /** GPTQ checkpoints as AutoGPTQ and GPTQModel write them, versions 1 (`gptq`) and 2 (`gptq_v2`). */
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
-import { checkMatrix, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
-import type { FormatSpec, Layout } from '../types.js';
+import { type IntParams, isSymmetric } from '../int/int-format.js';
+import { checkMatrix, gridOf, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
+import { storableScale } from '../storable-scale.js';
+import type { FormatSpec, Layout, NumericFormat, QuantizedMatrix } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
 import { packTensors, unpackTensors, type Version } from './words.js';
 
@@ -17,9 +19,10 @@ function createLayout(id: string, version: Version): Layout {
     id,
     scaleTypes: ['F16'],
     rejects,
+    ...(version === 1 && { rejectsMatrix: rejectsZeroPoints, restrict: withoutZeroPointsOf0 }),
     caution,
     pack(matrix) {
-      const reason = rejects(matrix.spec);
+      const reason = rejects(matrix.spec) ?? layout.rejectsMatrix?.(matrix);
       if (reason) throw new FewbitError('unsupported', reason);
       return packTensors(checkMatrix({ ...matrix, spec: integersOnly(matrix.spec, 'GPTQ') }), version);
     },
@@ -39,6 +42,29 @@ function rejects(spec: FormatSpec): string | undefined {
   }
   if (scaleType !== 'F16') return `GPTQ checkpoints have F16 scales, not ${scaleType}: readers would round them.`;
   return undefined;
+}
+
+/** Readers of version 1 would carry the zero point 0 into its neighbour. */
+function rejectsZeroPoints({ rows, cols, spec, params }: QuantizedMatrix): string | undefined {
+  if (spec.kind !== 'int') return undefined;
+  const at = (params as readonly IntParams[]).findIndex(({ zero }) => zero === 0);
+  if (at === -1) return undefined;
+  const { across } = gridOf(spec, rows, cols);
+  return `Output ${Math.floor(at / across)}, group ${at % across} has the zero point 0, which readers of GPTQ version 1 mistake: use layout gptq-v2, or a symmetric format.`;
+}
+
+/** Where a tile has no negative value, its zero point becomes 1 and its step as much larger as the code that is left unused asks for. */
+function withoutZeroPointsOf0(format: NumericFormat): NumericFormat {
+  const { spec, levels } = format;
+  if (spec.kind !== 'int' || isSymmetric(spec.scheme)) return format;
+  return {
+    ...format,
+    fit(tile, shrink) {
+      const fitted = format.fit(tile, shrink) as IntParams;
+      if (fitted.zero > 0) return fitted;
+      return { scale: storableScale(spec.scaleType, Math.fround((fitted.scale * (levels - 1)) / (levels - 2))), zero: 1 };
+    },
+  };
 }
 
 function caution(spec: FormatSpec, rows: number, cols: number): string | undefined {

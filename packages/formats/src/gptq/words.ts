@@ -8,7 +8,7 @@
  *
  * Source: AutoGPTQ, qlinear_cuda_old.py; GPTQModel, nn_modules/qlinear.
  */
-import { FewbitError, fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
+import { fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
 import { packedWords, packRows, unpackRows } from '../bit-stream.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
@@ -20,19 +20,11 @@ import { expectMiddle } from '../zero-points.js';
 /** Version 1 stores zero points less 1. */
 export type Version = 1 | 2;
 
-/** Throws `unsupported` for a zero point 0 in version 1, whose readers would carry it into its neighbour. */
 export function packTensors(matrix: IntMatrix, version: Version): Map<string, Tensor> {
   const { rows, cols, spec, codes, params } = matrix;
   const { bits } = spec;
   const { across: groups } = gridOf(spec, rows, cols);
   const zeros = zerosOf(params);
-  const unsafe = version === 1 ? zeros.indexOf(0) : -1;
-  if (unsafe !== -1) {
-    throw new FewbitError(
-      'unsupported',
-      `Output ${Math.floor(unsafe / groups)}, group ${unsafe % groups} has the zero point 0, which readers of GPTQ version 1 mistake: use layout gptq-v2, or a symmetric format.`,
-    );
-  }
   const height = packedWords(cols, bits);
   const width = packedWords(rows, bits);
   const stored = zeros.map((zero) => zero - lessBy[version]);
