@@ -57,13 +57,21 @@ function rejectsZeroPoints({ rows, cols, spec, params }: QuantizedMatrix): strin
 function withoutZeroPointsOf0(format: NumericFormat): NumericFormat {
   const { spec, levels } = format;
   if (spec.kind !== 'int' || isSymmetric(spec.scheme)) return format;
+  const restricted = (params: unknown): IntParams => {
+    const { scale, zero } = params as IntParams;
+    if (zero > 0) return { scale, zero };
+    return { scale: storableScale(spec.scaleType, Math.fround((scale * (levels - 1)) / (levels - 2))), zero: 1 };
+  };
+  const { fits } = format;
   return {
     ...format,
-    fit(tile, shrink) {
-      const fitted = format.fit(tile, shrink) as IntParams;
-      if (fitted.zero > 0) return fitted;
-      return { scale: storableScale(spec.scaleType, Math.fround((fitted.scale * (levels - 1)) / (levels - 2))), zero: 1 };
-    },
+    fit: (tile, shrink) => restricted(format.fit(tile, shrink)),
+    ...(fits && {
+      fits(tile) {
+        const fit = fits(tile);
+        return (shrink) => restricted(fit(shrink));
+      },
+    }),
   };
 }
 
