@@ -7,6 +7,7 @@ import {
   finished,
   generation,
   kernel,
+  mayWait,
   remaining,
   scratchBase,
   scratchStride,
@@ -51,9 +52,11 @@ export function runJob(tasks: i32, workers: i32): bool {
   let done = atomic.load<i32>(finished);
   while (done < tasks) {
     if (atomic.load<i32>(failed) !== 0) return false;
-    atomic.store<i32>(waiting, 1);
-    atomic.wait<i32>(finished, done, patience);
-    atomic.store<i32>(waiting, 0);
+    if (load<i32>(mayWait)) {
+      atomic.store<i32>(waiting, 1);
+      atomic.wait<i32>(finished, done, patience);
+      atomic.store<i32>(waiting, 0);
+    }
     done = atomic.load<i32>(finished);
   }
   return true;

@@ -6,6 +6,8 @@ export const finished = 1152;
 /** Workers that sleep until `generation` changes; 1 while the main thread sleeps until `finished` does. */
 export const sleepers = 1160;
 export const waiting = 1168;
+/** 1 where the main thread may sleep. */
+export const mayWait = 1176;
 export const stopped = 1216;
 /** Set by a worker that trapped. */
 export const failed = 1224;

@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
-import { firstArgument, generation, kernel, scratchBase, scratchStride, slots, stopped } from './control.js';
+import { firstArgument, generation, kernel, mayWait, scratchBase, scratchStride, slots, stopped } from './control.js';
+import type { Platform } from './platform.js';
 import { type SharedHeap, sharedHeap } from './shared-heap.js';
 import { startWorkers } from './workers.js';
 
@@ -21,16 +22,15 @@ interface Exports {
   choleskyDiagonal(address: number, rowBytes: number, size: number): number;
 }
 
-export async function createEngine(module: WebAssembly.Module, threads: number): Promise<Engine> {
+export async function createEngine(module: WebAssembly.Module, threads: number, platform: Platform): Promise<Engine> {
   const heap = sharedHeap();
   const { memory } = heap;
   const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   // An old view of a shared memory stays valid when the memory grows; these words are in its first page.
   const words = new Int32Array(memory.buffer);
   const values = new Float64Array(memory.buffer, slots, 32);
-  const { workers, hindrance } = await startWorkers(module, memory, threads - 1);
-  // Without a listener an error event would end the process; the failure is reported where the result is missing.
-  for (const worker of workers) worker.on('error', () => undefined);
+  const { workers, hindrance } = await startWorkers(platform, module, memory, threads - 1);
+  words[mayWait / 4] = blockingAllowed() ? 1 : 0;
 
   return {
     heap,
@@ -59,4 +59,14 @@ export async function createEngine(module: WebAssembly.Module, threads: number):
       await Promise.all(workers.map((worker) => worker.terminate()));
     },
   };
+}
+
+/** False on a page's own thread, which must not sleep: there it looks again and again. */
+function blockingAllowed(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+    return true;
+  } catch {
+    return false;
+  }
 }

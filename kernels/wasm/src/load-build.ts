@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
+import { currentPlatform, type Platform } from './platform.js';
 
 /** The compiled kernels, and the instructions that they use, in words. */
 export interface Build {
@@ -8,21 +7,21 @@ export interface Build {
 }
 
 /** The build with fused multiply-add where the engine takes it, else the plain one. Throws where neither runs. */
-export async function fastestBuild(): Promise<Build> {
-  const build = (await relaxedBuild()) ?? (await plainBuild());
+export async function fastestBuild(platform = currentPlatform()): Promise<Build> {
+  const build = (await relaxedBuild(platform)) ?? (await plainBuild(platform));
   if (!build) throw new Error('this JavaScript engine has no WebAssembly SIMD or threads');
   return build;
 }
 
-export async function relaxedBuild(): Promise<Build | undefined> {
-  const code = await read('fewbit-relaxed.wasm');
+export async function relaxedBuild(platform = currentPlatform()): Promise<Build | undefined> {
+  const code = await read('fewbit-relaxed.wasm', platform);
   // Node 20 knows relaxed SIMD but hides it; later versions need no flag.
-  if (!WebAssembly.validate(code)) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  if (!WebAssembly.validate(code)) await platform.allowRelaxedSimd();
   return compile(code, 'SIMD with fused multiply-add');
 }
 
-export async function plainBuild(): Promise<Build | undefined> {
-  return compile(await read('fewbit.wasm'), 'SIMD');
+export async function plainBuild(platform = currentPlatform()): Promise<Build | undefined> {
+  return compile(await read('fewbit.wasm', platform), 'SIMD');
 }
 
 async function compile(code: Uint8Array<ArrayBuffer>, instructions: string): Promise<Build | undefined> {
@@ -30,10 +29,10 @@ async function compile(code: Uint8Array<ArrayBuffer>, instructions: string): Pro
 }
 
 /** `generated` stands beside both `src` and `dist`. */
-async function read(name: string): Promise<Uint8Array<ArrayBuffer>> {
+async function read(name: string, { read: readFile }: Platform): Promise<Uint8Array<ArrayBuffer>> {
   const url = new URL(`../generated/${name}`, import.meta.url);
   try {
-    return new Uint8Array(await readFile(url));
+    return await readFile(url);
   } catch (cause) {
     throw new Error(`generated/${name} cannot be read: build @fewbit/kernels-wasm or install it again`, { cause });
   }

@@ -3,6 +3,7 @@ import type { HostTensor } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { plainBuild } from './load-build.js';
+import { currentPlatform, nodeHead } from './platform.js';
 import { sharedHeap } from './shared-heap.js';
 import { wasmBackend } from './wasm-backend.js';
 import { startWorkers, workerProgram } from './workers.js';
@@ -66,7 +67,7 @@ it('a thousand steps of mixed shapes leave memory as it was', async () => {
 it('goes on with one thread, and says why, when workers cannot start', async () => {
   const { module } = (await plainBuild())!;
   // A memory that is not shared cannot go to a worker.
-  const { workers, hindrance } = await startWorkers(module, new WebAssembly.Memory({ initial: 1 }), 2);
+  const { workers, hindrance } = await startWorkers(currentPlatform(), module, new WebAssembly.Memory({ initial: 1 }), 2);
   expect(workers).toEqual([]);
   expect(hindrance).toMatch(/^no worker threads: ./);
 });
@@ -79,7 +80,8 @@ it('an open backend does not keep its process alive', () => {
     import { Worker } from 'node:worker_threads';
     const module = new WebAssembly.Module(readFileSync(new URL(${JSON.stringify(url('../generated/fewbit.wasm'))})));
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
-    const worker = new Worker(${JSON.stringify(workerProgram)}, { eval: true, execArgv: [], workerData: { module, memory, thread: 1 } });
+    const worker = new Worker(${JSON.stringify(nodeHead + workerProgram)}, { eval: true, execArgv: [] });
+    worker.postMessage({ module, memory, thread: 1 });
     await new Promise((resolve) => worker.once('message', resolve));
     worker.unref();
     console.log('done');

@@ -1,6 +1,7 @@
 import { type Backend, type Heap, hostBackend } from '@fewbit/kernels';
 import { createEngine } from './engine.js';
 import type { Build } from './load-build.js';
+import { currentPlatform } from './platform.js';
 import type { SharedHeap } from './shared-heap.js';
 import { stream } from './stream.js';
 import { wasmAlgebra } from './wasm-algebra.js';
@@ -10,8 +11,8 @@ import { weightForms } from './weight-forms.js';
 const copies = 'a plain copy, which the host does at the speed of memory';
 
 /** A backend over one build of the kernels. */
-export async function wasmBackend({ module, instructions }: Build, threads: number): Promise<Backend> {
-  const engine = await createEngine(module, threads);
+export async function wasmBackend({ module, instructions }: Build, threads: number, platform = currentPlatform()): Promise<Backend> {
+  const engine = await createEngine(module, threads, platform);
   const count = `${engine.threads} thread${engine.threads === 1 ? '' : 's'}`;
   return hostBackend({
     id: 'wasm',
