@@ -6,7 +6,7 @@ import type { Addon } from './addon.js';
 export type NativeArray = Float32Array & { readonly address: number };
 
 /** Most bytes of freed blocks that are kept for use again. */
-const spareLimit = 256 * 2 ** 20;
+const spareLimit = 2 ** 30;
 
 /**
  * Blocks of native memory in whole cache lines. A freed block is given out again for the same size, so that a loop of the same operations

@@ -3,7 +3,7 @@ import { heapStart } from './control.js';
 
 const page = 65536;
 /** What 32-bit addresses reach. */
-const limit = 65536 * page;
+export const heapLimit = 65536 * page;
 /** Blocks are whole cache lines, so that vector loops may run past a tensor's end. */
 const line = 64;
 
@@ -15,7 +15,7 @@ export interface SharedHeap {
 }
 
 export function sharedHeap(): SharedHeap {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: limit / page, shared: true });
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: heapLimit / page, shared: true });
   const used = new Map<number, number>();
   /** Free blocks by address; neighbours are merged, so the list stays short. */
   const holes: { start: number; end: number }[] = [];
@@ -53,11 +53,11 @@ export function sharedHeap(): SharedHeap {
     const spare = last?.end === end ? end - last.start : 0;
     const pages = Math.ceil((size - spare) / page);
     try {
-      if (end + pages * page > limit) throw new RangeError('past 4 GiB');
+      if (end + pages * page > heapLimit) throw new RangeError('past 4 GiB');
       memory.grow(pages);
     } catch (cause) {
       const held = [...used.values()].reduce((sum, bytes) => sum + bytes, 0);
-      const message = `WebAssembly memory is full: ${size} bytes wanted, ${held} in use of at most ${limit}. Use a smaller model or shorter sequences.`;
+      const message = `WebAssembly memory is full: ${size} bytes wanted, ${held} in use of at most ${heapLimit}. Use a smaller model or shorter sequences.`;
       throw new FewbitError('backend', message, { cause });
     }
     addHole(end, end + pages * page);

@@ -2,7 +2,7 @@ import { type Backend, type Heap, hostBackend } from '@fewbit/kernels';
 import { createEngine } from './engine.js';
 import type { Build } from './load-build.js';
 import { currentPlatform } from './platform.js';
-import type { SharedHeap } from './shared-heap.js';
+import { heapLimit, type SharedHeap } from './shared-heap.js';
 import { stream } from './stream.js';
 import { wasmAlgebra } from './wasm-algebra.js';
 import { wasmOps } from './wasm-ops.js';
@@ -19,6 +19,7 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
     description: [`WebAssembly ${instructions}, ${count}`, ...(engine.hindrance ? [engine.hindrance] : [])].join('; '),
     threads: engine.threads,
     heap: tensorHeap(engine.heap),
+    capacity: heapLimit,
     tables: (memory) => [
       {
         id: 'wasm',

@@ -19,6 +19,8 @@ export function hostBackend<A extends Float32Array>(options: {
   description: string;
   threads: number;
   heap: Heap<A>;
+  /** Of a heap that holds less than the host. */
+  capacity?: number;
   /** Of a backend whose ops are only written down: runs them all, at once or while JavaScript goes on. */
   queue?: { settle(): void; finish(): Promise<void> };
   tables: (memory: HostMemory<A>) => readonly HostTable[];
@@ -54,12 +56,18 @@ export function hostBackend<A extends Float32Array>(options: {
       into.set(data);
       return into;
     },
+    async view(tensor) {
+      const { data } = memory.find(tensor);
+      await queue?.finish();
+      return data;
+    },
     free: memory.free,
     step: memory.step,
     ...(stream && { stream: (tensor: DeviceTensor) => stream(memory.read(tensor)) }),
     get bytes() {
       return memory.bytes;
     },
+    ...(options.capacity && { capacity: options.capacity }),
     close,
   };
 }

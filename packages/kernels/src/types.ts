@@ -126,6 +126,8 @@ export interface Backend {
   readonly deferred?: boolean;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */
   download(tensor: DeviceTensor, into?: Float32Array): Promise<Float32Array>;
+  /** The tensor's numbers where they lie, to be read until it is freed. Absent where the host cannot address the backend's memory. */
+  view?(tensor: DeviceTensor): Promise<Float32Array>;
   free(tensor: DeviceTensor): void;
   /** Runs `body`, then frees every tensor that ops made in it, but for those it returns (one tensor, an array or a record of them), which pass to the step around it or live until `free`. */
   step<R>(body: () => R): R;
@@ -136,6 +138,8 @@ export interface Backend {
   stream?(tensor: DeviceTensor): number;
   /** Bytes in use. */
   readonly bytes: number;
+  /** Bytes that the backend's memory can hold; absent where it is the host's. */
+  readonly capacity?: number;
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@ import { gather, inputHistogram, type Observer, staticParams } from '@fewbit/cal
 import type { ActivationSpec, KeyValueRounding } from '@fewbit/formats';
 import type { BlockPlan } from '@fewbit/models';
 import { keysAndValues, type StageContext } from '@fewbit/runtime';
-import { download, type HostState, upload } from './host-state.js';
+import { download, read, type SequenceState, upload } from './sequence-state.js';
 
 const histogram = inputHistogram();
 
@@ -13,7 +13,7 @@ const histogram = inputHistogram();
 export async function keyValueRounding(
   block: BlockPlan,
   spec: ActivationSpec,
-  sequences: readonly { readonly quantized: HostState }[],
+  sequences: readonly { readonly quantized: SequenceState }[],
   context: Omit<StageContext, 'sequences'>,
   observer: Observer,
 ): Promise<KeyValueRounding> {
@@ -25,7 +25,7 @@ export async function keyValueRounding(
     values: gather([histogram], keyValueHeads * headSize, backend.algebra),
   };
   for (const { quantized } of sequences) {
-    const input = upload(backend, quantized.input!);
+    const input = upload(backend, await read(backend, quantized.input!));
     const found = backend.step(() => ({
       ...keysAndValues(block, input, { ...context, sequences: [{ rows: input.shape[0]!, start: 0 }] }),
     }));

@@ -17,22 +17,24 @@ import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import { attentionModule, type BlockPlan, type LinearPlan, type Site } from '@fewbit/models';
 import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
 import type { Course } from './course.js';
-import { advance, type HostState, upload } from './host-state.js';
 import { keyValueRounding } from './key-value-rounding.js';
 import { reportOn, storeFloat } from './round-weight.js';
+import { advance, read, rowsOf, type SequenceState, upload } from './sequence-state.js';
 import { siteFormats } from './site-formats.js';
 import type { LayerReport, QuantizeOptions, WeightFormat } from './types.js';
 
 /** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
 export interface Sequence {
-  quantized: HostState;
-  float?: HostState;
+  quantized: SequenceState;
+  float?: SequenceState;
   readonly tokens: Uint32Array;
   /** False for a probe that takes no part in the statistics. */
   readonly calibrates: boolean;
 }
 
 export interface BlockOptions {
+  /** The sequences whose outputs of the block are wanted. */
+  readonly outputsOf: readonly Sequence[];
   readonly source: WeightSource;
   readonly backend: Backend;
   readonly solver: Solver;
@@ -59,7 +61,7 @@ const histogram = inputHistogram();
  * Rounds every linear of a block, stage by stage: all sequences run up to a site, the site's linears are
  * rounded on what was measured there, and the sequences go on through the rounded weights. That is GPTQ's
  * true-sequential order, with quantized inputs passed on, for the price of one forward pass.
- * On return the sequences hold the block's outputs.
+ * On return the sequences of `outputsOf` hold the block's outputs.
  */
 export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequence[], options: BlockOptions): Promise<LayerReport[]> {
   const { source, backend, solver, course } = options;
@@ -73,23 +75,28 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
     for (const stage of blockStages(block)) {
       const site = stage.site;
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
-      for (const sequence of sequences) {
-        await course.step('calibrate', at, stageWork(block) * sequence.quantized.residual.rows, async () => {
+      const gathering = site && gather(calibrates ? [...solver.needs, plainGram] : [], site.linears[0]!.cols, backend.algebra);
+      const isStatic = options.activation?.scaling === 'static';
+      let rounding = options.activation && !isStatic ? { spec: options.activation } : undefined;
+      for (const sequence of site ? sequences : options.outputsOf) {
+        await course.step('calibrate', at, stageWork(block) * rowsOf(sequence.quantized), async () => {
           sequence.quantized = await advance(stage, sequence.quantized, {
             ...{ backend, weights: rounded, activations },
             ...(keyValues && { keyValues }),
           });
           if (sequence.float) sequence.float = await advance(stage, sequence.float, { backend, weights: original });
+          // at once, while the inputs are in the processor's caches
+          if (gathering && sequence.calibrates && !isStatic) await measure(gathering, sequence, rounding, at, backend);
         });
       }
-      if (!site) continue;
+      if (!site || !gathering) continue;
       const calibrating = sequences.filter((sequence) => sequence.calibrates);
-      const rounding = options.activation && roundingOf(options.activation, site, calibrating, at, options);
-      if (rounding) for (const { module } of site.linears) activations.set(module, rounding);
-      const gathering = gather(calibrates ? [...solver.needs, plainGram] : [], site.linears[0]!.cols, backend.algebra);
-      for (const sequence of calibrating) {
-        await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at));
+      if (isStatic) {
+        rounding = await staticRounding(options.activation!, site, calibrating, at, options);
+        for (const sequence of calibrating)
+          await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at, backend));
       }
+      if (rounding) for (const { module } of site.linears) activations.set(module, rounding);
       const measured = gathering.measured();
       const shared = await siteFormats(site, specIn(options.formats), (module) => source.linear(module), options.layout);
       for (const linear of site.linears) {
@@ -124,25 +131,32 @@ export function solveWork({ rows, cols }: LinearPlan): number {
   return rows * cols * cols + 10 * cols ** 3;
 }
 
-/** How the inputs of a site are rounded; a static scale covers what the calibrating sequences bring there. */
-function roundingOf(
+/** A static scale covers what the calibrating sequences bring to the site. */
+async function staticRounding(
   spec: ActivationSpec,
   site: Site,
   calibrating: readonly Sequence[],
   at: string,
   { observer, backend }: BlockOptions,
-): ActivationRounding {
-  if (spec.scaling === 'dynamic') return { spec };
+): Promise<ActivationRounding> {
   const gathering = gather([histogram], site.linears[0]!.cols, backend.algebra);
-  for (const sequence of calibrating) measure(gathering, sequence, undefined, at);
+  for (const sequence of calibrating) await measure(gathering, sequence, undefined, at, backend);
   return { spec, params: staticParams(gathering.measured().get(histogram), spec.format, observer) };
 }
 
 /** Statistics see what the layers will see: rounded inputs, where they are rounded. */
-function measure(gathering: Gathering, { quantized, float }: Sequence, rounding: ActivationRounding | undefined, at: string): void {
+async function measure(
+  gathering: Gathering,
+  { quantized, float }: Sequence,
+  rounding: ActivationRounding | undefined,
+  at: string,
+  backend: Backend,
+): Promise<void> {
+  const seen = await read(backend, quantized.input!);
+  const floatInput = float && (await read(backend, float.input!));
   try {
-    const input = rounding ? roundActivations(quantized.input!, rounding) : quantized.input!;
-    gathering.add({ input, ...(float && { floatInput: float.input! }) });
+    const input = rounding ? roundActivations(seen, rounding) : seen;
+    gathering.add({ input, ...(floatInput && { floatInput }) });
   } catch (error) {
     if (FewbitError.is(error)) throw new FewbitError(error.code, `${at}: ${error.message}`, { cause: error });
     throw error;

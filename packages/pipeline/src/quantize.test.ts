@@ -199,6 +199,17 @@ describe('quantize', () => {
     expect(fileHashes(first.output)).toEqual(fileHashes(second.output));
   });
 
+  it('keeps sequences on the host where the backend cannot hold them all', async () => {
+    const [held, parked] = [place(), place()];
+    await run({ calibration, method: gptq(), output: held });
+    // the least that a backend may offer, and one that only gives out copies
+    const small: Backend = { ...backend, capacity: 1 };
+    delete small.view;
+    await run({ calibration, method: gptq(), output: parked, backend: small });
+    expect(fileHashes(parked)).toEqual(fileHashes(held));
+    expect(backend.bytes).toBe(0);
+  });
+
   it('gptq is no worse than rtn in the output of any layer', async () => {
     const nearest = await run({ calibration });
     const swept = await run({ calibration, method: gptq({ target: 'plain', tokenWeight: 'none' }) });

@@ -22,10 +22,10 @@ import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } 
 import { quantizeCard, type ReproducibleReport } from './card/quantize-card.js';
 import { readSourceCard, type SourceCard } from './card/source-card.js';
 import { Course, throwIfAborted } from './course.js';
-import { download, upload } from './host-state.js';
 import { quantizeBlock, type Sequence, solveWork, stageWork } from './quantize-block.js';
 import { readBack } from './read-back.js';
 import { roundGlobals } from './round-globals.js';
+import { download, read, release, upload } from './sequence-state.js';
 import { startSequences } from './start-sequences.js';
 import type { LayerReport, QuantizeOptions, QuantizeReport } from './types.js';
 import { weightFormats, weightSites } from './weight-formats.js';
@@ -140,14 +140,16 @@ async function run(
     for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
   };
   const rounded = await course.step('solve', 'embeddings', 0, () => roundGlobals(source, sites, formats, importance, emit));
+  const sequences: Sequence[] = [];
   const globals = await loadGlobals(rounded.source, backend);
   try {
-    const sequences = await course.step('load', 'embeddings', 0, () =>
-      startSequences(source, globals, backend, calibration?.windows ?? [], withFloat),
+    await course.step('load', 'embeddings', 0, () =>
+      startSequences(source, globals, backend, calibration?.windows ?? [], withFloat, sequences),
     );
     const layers: LayerReport[] = [...rounded.reports];
     for (const block of plan.blocks) {
       const found = await quantizeBlock(block, sequences, {
+        outputsOf: block === plan.blocks.at(-1) ? [sequences[0]!] : sequences,
         source,
         backend,
         solver: method.solver,
@@ -213,12 +215,13 @@ async function run(
       phases: course.seconds,
     };
   } finally {
+    for (const { quantized, float } of sequences) for (const state of [quantized, float]) if (state) release(backend, state);
     freeGlobals(globals, backend);
   }
 
   /** The model in memory, for the check of what was written. */
   async function logitsOf({ quantized }: Sequence): Promise<Float32Array> {
-    const hidden = upload(backend, quantized.residual);
+    const hidden = upload(backend, await read(backend, quantized.residual));
     const logits = backend.step(() => headLogits(plan, globals, backend, hidden));
     const { data } = await download(backend, logits);
     backend.free(hidden);

@@ -1,26 +1,42 @@
 import type { Backend } from '@fewbit/kernels';
+import { linears, type ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, type WeightSource } from '@fewbit/runtime';
-import { download } from './host-state.js';
 import type { Sequence } from './quantize-block.js';
+import { park } from './sequence-state.js';
 
-/** Embeds the calibration windows; without any, one short probe whose output is compared when the result is read back. */
+/**
+ * Embeds the calibration windows; without any, one short probe whose output is compared when the result is read back. What they hold is to be
+ * released, also of those that `sequences` already has when this throws.
+ */
 export async function startSequences(
   source: WeightSource,
   globals: Globals,
   backend: Backend,
   windows: readonly Uint32Array[],
   withFloat: boolean,
-): Promise<Sequence[]> {
+  sequences: Sequence[],
+): Promise<void> {
   const { plan } = source;
   const calibrates = windows.length > 0;
-  const sequences: Sequence[] = [];
-  for (const tokens of calibrates ? windows : [probe(plan.vocabulary, Math.min(64, plan.maxPositions))]) {
+  const all = calibrates ? windows : [probe(plan.vocabulary, Math.min(64, plan.maxPositions))];
+  const onHost = !fits(plan, backend, all, withFloat ? 2 : 1);
+  const start = async (tokens: Uint32Array) => {
     const hidden = backend.step(() => embedTokens(plan, globals, backend, [{ tokens, start: 0 }]));
-    const state = { residual: await download(backend, hidden) };
-    backend.free(hidden);
-    sequences.push({ tokens, calibrates, quantized: state, ...(withFloat && { float: state }) });
+    return { residual: await park(backend, hidden, onHost) };
+  };
+  for (const tokens of all) {
+    const sequence: Sequence = { tokens, calibrates, quantized: await start(tokens) };
+    sequences.push(sequence);
+    if (withFloat) sequence.float = await start(tokens);
   }
-  return sequences;
+}
+
+/** Whether the tensors of all sequences between two stages take at most half of what the backend's memory has left. */
+function fits(plan: ModelPlan, { capacity, bytes }: Backend, windows: readonly Uint32Array[], streams: number): boolean {
+  if (capacity === undefined) return true;
+  const tokens = windows.reduce((sum, window) => sum + window.length, 0);
+  const widest = Math.max(...linears(plan).map(({ cols }) => cols));
+  return tokens * streams * (plan.hidden + widest) * 4 <= (capacity - bytes) / 2;
 }
 
 /** Tokens all over the vocabulary, the same on every run. */
