@@ -27,7 +27,8 @@ const modelRow = z.object({
   format: z.string(),
   /** Inputs that share a scale; null where another granularity does. */
   group: z.int().nullable(),
-  activations: z.string(),
+  /** What the inputs of weights in codes are rounded to; f32 where the backend holds no codes. */
+  activations: z.enum(['f32', '16-bit', 'int8']),
   ...served,
   /** Of prefill: of the prompt; of decode: generated after one token of context. */
   tokens: z.int().positive(),
@@ -58,6 +59,8 @@ const kernelRow = z.object({
   shape: z.string(),
   /** Of the weight; absent for ops without one. */
   format: z.string().optional(),
+  /** Of the product: what its inputs are rounded to; absent for ops without a weight. */
+  activations: z.enum(['f32', '16-bit', 'int8']).optional(),
   ...served,
   milliseconds: z.number().positive(),
   rate: z.number().positive(),

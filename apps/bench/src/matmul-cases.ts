@@ -1,7 +1,7 @@
 import type { FormatSpec } from '@fewbit/formats';
-import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
 import { blockLinears, type LinearPlan, type ModelPlan } from '@fewbit/models';
-import { type BlockWeights, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
+import { type BlockWeights, freeBlock, type LoadedWeight, loadBlock, type WeightSource } from '@fewbit/runtime';
 import { type KernelCase, upload } from './kernel-cases.js';
 import { syntheticWeights } from './synthetic-weights.js';
 
@@ -9,6 +9,7 @@ import { syntheticWeights } from './synthetic-weights.js';
 export interface MatmulCase extends KernelCase {
   readonly m: number;
   readonly linear: LinearPlan;
+  readonly activations: ActivationPrecision | 'f32';
   /** Different weights that one run goes through, so that they come from memory and not from a cache. */
   readonly copies: number;
 }
@@ -30,22 +31,26 @@ export async function loadMatmuls(
   backend: Backend,
   plan: ModelPlan,
   spec: FormatSpec | undefined,
-  { m, bytes }: { m: number; bytes: number },
+  { m, bytes, activations }: { m: number; bytes: number; activations: ActivationPrecision },
 ): Promise<LoadedWeights> {
   const block = plan.blocks[0]!;
   const elements = blockLinears(block).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
   const source = spec ? syntheticWeights(plan, spec, spec, 1) : floatWeights(plan);
   const blocks: BlockWeights[] = [];
   const before = backend.bytes;
-  do blocks.push(await loadBlock(source, block, backend));
+  let loaded: LoadedWeight | undefined;
+  const onLoaded = (_: string, weight: LoadedWeight) => {
+    loaded = weight;
+  };
+  do blocks.push(await loadBlock(source, block, backend, { activations, onLoaded }));
   while (backend.bytes - before < bytes);
   const bytesPerWeight = (backend.bytes - before) / blocks.length / elements;
   const shapes = new Map(blockLinears(block).map((linear) => [`${linear.rows}×${linear.cols}`, linear]));
   return {
-    kept: bytesPerWeight < 3,
+    kept: loaded?.decoded === undefined,
     cases: [...shapes.values()].flatMap((linear) => [
-      () => matmulCase(backend, blocks, linear, 1, bytesPerWeight),
-      () => matmulCase(backend, blocks.slice(0, 1), linear, m, bytesPerWeight),
+      () => matmulCase(backend, blocks, linear, 1, bytesPerWeight, loaded!.activations),
+      () => matmulCase(backend, blocks.slice(0, 1), linear, m, bytesPerWeight, loaded!.activations),
     ]),
     free() {
       for (const weights of blocks) freeBlock(weights, backend);
@@ -53,13 +58,20 @@ export async function loadMatmuls(
   };
 }
 
-function matmulCase(backend: Backend, blocks: readonly BlockWeights[], linear: LinearPlan, m: number, bytesPerWeight: number): MatmulCase {
+function matmulCase(
+  backend: Backend,
+  blocks: readonly BlockWeights[],
+  linear: LinearPlan,
+  m: number,
+  bytesPerWeight: number,
+  activations: MatmulCase['activations'],
+): MatmulCase {
   const { module, rows, cols } = linear;
   const copies = blocks.length;
   const weights = blocks.map((block): DeviceTensor => block.get(`${module}.weight`)!);
   const x = upload(backend, [m, cols], 1);
   return {
-    ...{ op: 'matmul', m, linear, copies, shape: `${m}×${cols} ${rows}×${cols}` },
+    ...{ op: 'matmul', m, linear, activations, copies, shape: `${m}×${cols} ${rows}×${cols}` },
     ...(m === 1 ? { unit: 'GB/s', work: copies * bytesPerWeight * rows * cols } : { unit: 'GFLOP/s', work: copies * 2 * m * rows * cols }),
     run() {
       for (const weight of weights) backend.step(() => void backend.ops.matmul(x, weight));

@@ -1,5 +1,5 @@
 import type { FormatSpec } from '@fewbit/formats';
-import type { Backend } from '@fewbit/kernels';
+import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import type { KernelRow, KernelsDocument } from './documents.js';
 import { formatFamily, formatLabel, groupOf } from './format-label.js';
@@ -15,6 +15,8 @@ export interface KernelsBenchmark {
   readonly plan: ModelPlan;
   /** Formats of weights beside float32. */
   readonly specs: readonly FormatSpec[];
+  /** What products with codes round their inputs to. */
+  readonly activations: ActivationPrecision;
   /** Tokens of a prompt. */
   readonly prompt: number;
   readonly rounds: number;
@@ -27,7 +29,7 @@ export interface KernelsBenchmark {
 
 /** Each kernel beside the limit that holds for it and, for products with weights, beside a peer, all in turns. */
 export async function measureKernels(benchmark: KernelsBenchmark): Promise<KernelsDocument> {
-  const { backend, plan, specs, prompt, rounds, streamBytes = 1.2e9, onProgress = () => undefined } = benchmark;
+  const { backend, plan, specs, activations, prompt, rounds, streamBytes = 1.2e9, onProgress = () => undefined } = benchmark;
   const limits = await openLimits({ threads: backend.threads, streamBytes });
   const measured: Measured[] = [];
   const notes = new Set<string>();
@@ -42,7 +44,7 @@ export async function measureKernels(benchmark: KernelsBenchmark): Promise<Kerne
   };
   try {
     for (const spec of [undefined, ...specs]) {
-      const loaded = await loadMatmuls(backend, plan, spec, { m: prompt, bytes: streamBytes / 4 });
+      const loaded = await loadMatmuls(backend, plan, spec, { m: prompt, bytes: streamBytes / 4, activations });
       try {
         if (spec && !loaded.kept) notes.add(`${backend.id} has no product with ${formatLabel(spec)} weights: it decodes them to float32.`);
         else for (const make of loaded.cases) await measure(...(await withPeer(make(), spec, benchmark, notes)));
@@ -85,6 +87,7 @@ async function measureCase(
       op,
       shape,
       ...(format && { format }),
+      ...(rest.activations && { activations: rest.activations }),
       backend: backend.id,
       kernel: backend.chosen[op]!,
       milliseconds,

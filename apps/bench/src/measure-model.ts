@@ -1,6 +1,6 @@
 import { random } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
-import type { Backend } from '@fewbit/kernels';
+import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { createCache, type Model, openModel, sampler, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
@@ -17,6 +17,8 @@ export interface ModelBenchmark {
   /** Of the linear layers: a name for the rows and the peer, and in full. */
   readonly format: string;
   readonly spec: FormatSpec;
+  /** What the inputs of weights that the backend holds as codes are rounded to. */
+  readonly activations: ActivationPrecision;
   readonly what: readonly ('decode' | 'prefill')[];
   readonly prompt: number;
   readonly generate: number;
@@ -30,14 +32,14 @@ export interface ModelBenchmark {
 
 /** Tokens per second of a model, of a peer with a model of the same shape, and the machine's limits, all in turns. */
 export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocument> {
-  const { source, backend, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
+  const { source, backend, activations, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
   const { plan } = source;
   const task = { prompt: randomTokens(plan, benchmark.prompt, benchmark.seed), generate: benchmark.generate };
   const notes: string[] = [];
 
   onProgress('loading the weights');
   const before = backend.bytes;
-  const model = await openModel(source, backend);
+  const model = await openModel(source, backend, { activations });
   const held = backend.bytes - before;
   const limits = await openLimits({ threads: backend.threads, ...(streamBytes && { streamBytes }) });
   let peer: Peer | undefined;
@@ -53,7 +55,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
     const machine = limits.machine({ readBandwidth: medians.readBandwidth!, gemmPeak: medians.gemmPeak! });
     const rows = what.map((kind): ModelRow => {
       const tokensPerSecond = medians[kind]!;
-      const work = kind === 'decode' ? held - unreadBytes(plan) : operationsPerToken(plan, task.prompt.length);
+      const work = kind === 'decode' ? held - unreadBytes(model) : operationsPerToken(plan, task.prompt.length);
       const limit = 1e9 * (kind === 'decode' ? machine.readBandwidth : machine.gemmPeak);
       const rival = medians[`peer ${kind}`];
       return {
@@ -61,7 +63,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
         shape: benchmark.shape,
         format: benchmark.format,
         group: groupOf(benchmark.spec),
-        activations: 'f32',
+        activations: model.activations,
         backend: backend.id,
         kernel: backend.chosen.matmul!,
         tokens: kind === 'decode' ? task.generate : task.prompt.length,
@@ -119,8 +121,8 @@ async function decode(model: Model, { prompt, generate }: Task): Promise<number>
 }
 
 /** Of the token embeddings a token reads one row, unless they are the head too. */
-function unreadBytes({ head, vocabulary, hidden }: ModelPlan): number {
-  return head.tied ? 0 : vocabulary * hidden * 4;
+function unreadBytes({ plan: { embedding, head }, weights }: Model): number {
+  return head.tied ? 0 : weights.get(embedding.tokens.replace(/\.weight$/, ''))!.bytes;
 }
 
 /** Multiplications and additions of the linear layers, and of the head for the last token of the prompt; attention's products are left out. */

@@ -26,3 +26,6 @@ export function choose<T>(flag: string, choices: Readonly<Record<string, T>>, ch
   }
   return choices[chosen]!;
 }
+
+/** By the names that flags take. */
+export const activationPrecisions = { '16-bit': '16-bit', int8: 'int8' } as const;

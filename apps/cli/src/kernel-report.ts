@@ -5,20 +5,22 @@ import type { Io } from './io.js';
 export interface KernelReport {
   readonly backend: string;
   readonly description: string;
-  /** What products by codes do to their inputs; absent where the backend has none. */
+  /** What products by codes do to their inputs; absent where they take them as they come. */
   readonly activations?: string;
   /** Quantized weights that are held as float32, which takes more memory and time: modules by reason. */
   readonly decoded: Readonly<Record<string, readonly string[]>>;
 }
 
-export function kernelReport({ backend, decoded }: Model): KernelReport {
+export function kernelReport({ backend, weights: held, activations }: Model): KernelReport {
   const modules: Record<string, string[]> = {};
-  for (const [module, reason] of decoded) {
+  for (const [module, { decoded: reason }] of held) {
+    if (reason === undefined) continue;
     modules[reason] ??= [];
     modules[reason].push(module);
   }
   const { id, description, weights } = backend;
-  return { backend: id, description, ...(weights && { activations: weights.activations }), decoded: modules };
+  const rounding = activations === 'f32' ? undefined : weights?.activations[activations];
+  return { backend: id, description, ...(rounding && { activations: rounding }), decoded: modules };
 }
 
 /** Says on stderr why a model is larger and slower than its codes; with `verbose` what runs it, and which weights those are. */

@@ -178,6 +178,19 @@ describe('fewbit eval', () => {
     expect(await fewbitJson<Evaluated>('eval', embeddedModel, ...flags, '--windows', '2')).toMatchObject({ windows: 2 });
   });
 
+  it('rounds activations to int8 where asked and where it can, and says so', async ({ skip }) => {
+    const flags = ['--text', text, '--protocol', 'document', '--context', '64'];
+    const run = (...more: string[]) => fewbitJson<Evaluated & { activations: string }>('eval', int4, ...flags, ...more);
+    expect(await run('--backend', 'reference')).toMatchObject({ activations: 'f32' });
+    const refused = await fewbit('eval', int4, ...flags, '--backend', 'reference', '--activations', 'int8');
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("'reference' has no products with int8 activations") });
+    if ((await fewbit('doctor', '--backend', 'cpu')).code !== 0) skip('there is no native backend');
+    const [exact, rounded] = [await run('--backend', 'cpu'), await run('--backend', 'cpu', '--activations', 'int8')];
+    expect([exact.activations, rounded.activations]).toEqual(['16-bit', 'int8']);
+    expect(rounded.perplexity).not.toBe(exact.perplexity);
+    expect(Math.abs(rounded.nll - exact.nll)).toBeLessThan(0.02);
+  });
+
   it('without --json: a table that names protocol, context and text', async () => {
     const { stdout } = await fewbit(
       'eval',
@@ -202,7 +215,7 @@ describe('fewbit generate', () => {
   const prompt = ['--prompt', 'The people of the United States'];
   it('the document: the continuation alone', async () => {
     const document = await fewbitJson<Record<string, number | string>>('generate', embeddedModel, ...prompt, '--max-tokens', '8');
-    expect(document).toMatchObject({ tokens: 8, text: expect.stringMatching(/^ have been/) });
+    expect(document).toMatchObject({ tokens: 8, text: expect.stringMatching(/^ have been/), activations: 'f32' });
     expect(document.promptTokens).toBeGreaterThan(5);
     for (const field of ['prefillTokensPerSecond', 'decodeTokensPerSecond']) expect(document[field]).toBeGreaterThan(0);
   });

@@ -14,7 +14,7 @@ namespace fewbit {
 namespace {
 
 /** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
-constexpr int version = 7;
+constexpr int version = 8;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -35,6 +35,7 @@ class Arguments {
     shape.scaleType = static_cast<ScaleType>(index());
     shape.ownZeros = flag();
     shape.zero = int(index());
+    shape.activationBits = int(index());
     return shape;
   }
   LevelsShape levels() {

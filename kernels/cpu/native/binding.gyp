@@ -21,7 +21,7 @@
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL"],
       "dependencies": ["portable"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["avx2", "avx512"] }],
+        ["target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512vnni"] }],
         ["target_arch=='arm64'", { "dependencies": ["neon"] }]
       ]
     },
@@ -50,6 +50,14 @@
           "defines": ["FEWBIT_ISA=2"],
           "cflags": ["-Wno-maybe-uninitialized", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c"] }
+        },
+        {
+          "target_name": "avx512vnni",
+          "type": "static_library",
+          "sources": ["matmul-quantized-vnni.cc"],
+          "defines": ["FEWBIT_ISA=2"],
+          "cflags": ["-Wno-maybe-uninitialized", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"],
+          "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"] }
         }
       ]
     }],

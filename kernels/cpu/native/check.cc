@@ -86,11 +86,14 @@ struct Check {
     const auto codes = codesBelow(shape.rows * shape.cols, 1 << shape.slot), zeros = codesBelow(shape.rows * groups, 1 << shape.slot);
     const auto scales = normals(shape.rows * groups), x = normals(m * shape.cols);
     // a fused product may round an activation to the neighbour of what two roundings give
-    same("matmulQuantized", m * shape.rows, 2e-5, [&](const Kernels &on, float *out) {
-      std::vector<char> packed(on.packedBytes(shape) + 64);
-      on.packCodes(pool, codes.data(), scales.data(), zeros.data(), 1, shape, packed.data());
-      on.matmulQuantized(pool, x.data(), packed.data(), shape, nullptr, out, m);
-    });
+    for (const int bits : {16, 8}) {
+      shape.activationBits = bits;
+      same("matmulQuantized", m * shape.rows, bits == 16 ? 2e-5 : 2e-2, [&](const Kernels &on, float *out) {
+        std::vector<char> packed(on.packedBytes(shape) + 64);
+        on.packCodes(pool, codes.data(), scales.data(), zeros.data(), 1, shape, packed.data());
+        on.matmulQuantized(pool, x.data(), packed.data(), shape, nullptr, out, m);
+      });
+    }
   }
 
   void levels() {

@@ -37,6 +37,7 @@ class Operands {
     shape.scaleType = static_cast<ScaleType>(index());
     shape.ownZeros = flag();
     shape.zero = int(index());
+    shape.activationBits = int(index());
     return shape;
   }
   RoundingShape rounding() {

@@ -11,6 +11,7 @@
 #include "matmul-quantized.h"
 #include "matmul.h"
 #include "norm.h"
+#include "pack-codes.h"
 #include "rotate.h"
 #include "round-activations.h"
 #include "short-floats.h"

@@ -34,6 +34,8 @@ struct QuantizedShape {
   /** Each scale has a zero point of its own; else `zero` is everyone's. */
   bool ownZeros;
   int zero;
+  /** What x is rounded to: 16 or 8 bits. */
+  int activationBits;
 };
 
 /** As roundingKinds of @fewbit/kernels. */
@@ -83,7 +85,7 @@ struct Kernels {
                     char *packed);
   /** Rows of a packed weight, decoded: out [count, cols]. */
   void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
-  /** The same as `matmul` with x rounded to 16 bits. */
+  /** The same as `matmul` with x rounded to shape.activationBits bits per chunk. */
   void (*matmulQuantized)(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
   Index (*levelsBytes)(const LevelsShape &);
   /** One code per byte, row-major; scales and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
@@ -126,6 +128,8 @@ extern const Kernels portableKernels;
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernels avx2Kernels;
 extern const Kernels avx512Kernels;
+/** `matmulQuantized` of avx512Kernels by VNNI; the form of weights is the same. */
+void matmulQuantizedVnni(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
 #elif defined(__aarch64__) || defined(_M_ARM64)
 extern const Kernels neonKernels;
 #endif

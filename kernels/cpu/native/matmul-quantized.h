@@ -1,59 +1,24 @@
-// x·wᵀ + bias for quantized w: integer products, one float32 multiplication per chunk. A few rows read the weights once, at the speed of memory; many
-// rows share each block of weights, unpacked to 16 bits.
+// x·wᵀ + bias for quantized w: integer products, one float32 multiplication per chunk. A few tokens read the weights once, at the speed of memory; many
+// tokens share each block of weights, unpacked once for all of them. `Precision` is what the activations are rounded to.
 #pragma once
 
-#include "quantize-activations.h"
+#include "eight-bits.h"
+#include "sixteen-bits.h"
 
 namespace {
 
 constexpr Index fewTokens = 4;
-/** Tokens of one register tile of a product with many rows: tileTokens × 2 accumulators. */
-constexpr int tileTokens = FEWBIT_VECTOR_BYTES == 64 ? 12 : 6;
-/** Inputs whose unpacked weights stay in the first-level cache for one block of rows. */
-constexpr Index slabInputs = 4096 / blockRows;
-/** Bytes of weights per task, and how far they are read ahead. */
-constexpr Index packedTaskBytes = 65536, packedAhead = 4096;
-
-/** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
-template <int slot, int tokens, int vectors>
-inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
-  // Slots are masked where they stand, so that products come out 2^slot, 2^2slot … times too large: each kind has a sum of its own.
-  constexpr int kinds = 8 / slot;
-  constexpr int32_t mask = ((1 << slot) - 1) * 0x10001;
-  Ints sums[kinds][tokens][vectors] = {};
-  for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, x += 16 / slot * tokens) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      if (v * FEWBIT_VECTOR_BYTES % 64 == 0) __builtin_prefetch(codes + packedAhead + v * FEWBIT_VECTOR_BYTES);
-      const Ints low = loadInts(codes + v * FEWBIT_VECTOR_BYTES), high = low >> 8;
-#pragma GCC unroll 4
-      for (int kind = 0; kind < kinds; kind++) {
-        const Ints a = low & (mask << kind * slot), b = high & (mask << kind * slot);
-#pragma GCC unroll 4
-        for (int t = 0; t < tokens; t++) {
-          sums[kind][t][v] += pairProducts(a, allInts(x[kind * tokens + t]));
-          sums[kind][t][v] += pairProducts(b, allInts(x[(kinds + kind) * tokens + t]));
-        }
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int t = 0; t < tokens; t++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      dots[t][v] = sums[0][t][v];
-#pragma GCC unroll 4
-      for (int kind = 1; kind < kinds; kind++) dots[t][v] += sums[kind][t][v] >> kind * slot;
-    }
-  }
-}
+/** Bytes of unpacked weights that stay in the first-level cache, and blocks of rows that they are of. */
+constexpr Index slabBytes = 16384, slabBlocks = 4;
+/** Bytes of weights per task. */
+constexpr Index packedTaskBytes = 65536;
 
 /** One block of rows for `tokens` tokens → sums [tokens][blockRows]. */
-template <int slot, int tokens, ScaleType type>
+template <class Precision, int slot, int tokens, ScaleType type>
 __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, float *out) {
   constexpr int vectors = tokens == 1 ? 2 : 1;
   const ChunkBytes bytes(shape, chunks);
-  const Index count = chunks.count, length = chunks.length;
+  const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4;
   const bool ownZeros = shape.ownZeros;
   for (int first = 0; first < 2; first += vectors) {
     Floats totals[tokens][vectors] = {};
@@ -62,7 +27,7 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
     const float *tokenScales = x.scales;
     for (Index chunk = 0; chunk < count; chunk++) {
       Ints dots[tokens][vectors];
-      chunkDots<slot, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
+      Precision::template chunkDots<slot, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         const Index row = (first + v) * lanes;
@@ -70,16 +35,16 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
         if (ownZeros) {
           const Ints zeros = loadZeros(at + bytes.codes + bytes.scales + row);
 #pragma GCC unroll 4
-          for (int t = 0; t < tokens; t++) dots[t][v] -= zeros * sums[t];
+          for (int t = 0; t < tokens; t++) dots[t][v] += zeros * sums[t];
         } else {
 #pragma GCC unroll 4
-          for (int t = 0; t < tokens; t++) dots[t][v] -= allInts(sums[t]);
+          for (int t = 0; t < tokens; t++) dots[t][v] += allInts(sums[t]);
         }
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; t++) totals[t][v] += __builtin_convertvector(dots[t][v], Floats) * (scales * tokenScales[t]);
       }
       at += bytes.all;
-      values += length / 2 * tokens;
+      values += words * tokens;
       sums += tokens;
       tokenScales += tokens;
     }
@@ -88,103 +53,74 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
   }
 }
 
-/** The chunk's codes less their zero points, as pairs of 16 bits: [pair][blockRows]. */
-template <int slot>
-inline void unpackChunk(const char *codes, Index length, const Ints (&zeros)[2], int32_t *to) {
-  typedef int16_t Shorts __attribute__((vector_size(FEWBIT_VECTOR_BYTES)));
-  constexpr int kinds = 8 / slot;
-  constexpr int32_t mask = ((1 << slot) - 1) * 0x10001;
-  for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, to += 16 / slot * blockRows) {
-    for (int v = 0; v < 2; v++) {
-      const Ints word = loadInts(codes + v * FEWBIT_VECTOR_BYTES);
-      for (int part = 0; part < 2 * kinds; part++) {
-        const Ints pair = (word >> (part / kinds * 8 + part % kinds * slot)) & mask;
-        storeInts(to + part * blockRows + v * lanes, (Ints)((Shorts)pair - (Shorts)zeros[v]));
-      }
-    }
-  }
-}
-
-/** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. `stride`: from one chunk of x to the next, in units of tileTokens. */
-__attribute__((noinline)) void tileSlab(Index chunks, Index pairs, const int32_t *weights, const float *scales, const int32_t *x,
-                                        const float *tokenScales, Index stride, Floats *sums) {
-  for (Index chunk = 0; chunk < chunks; chunk++, scales += blockRows, tokenScales += stride) {
-    Ints dots[tileTokens][2] = {};
-    const int32_t *value = x + chunk * stride * pairs;
-    for (Index p = 0; p < pairs; p++, weights += blockRows, value += tileTokens) {
-      const Ints a = loadInts(weights), b = loadInts(weights + lanes);
-#pragma GCC unroll 12
-      for (int t = 0; t < tileTokens; t++) {
-        dots[t][0] += pairProducts(a, allInts(value[t]));
-        dots[t][1] += pairProducts(b, allInts(value[t]));
-      }
-    }
-    const Floats low = load(scales), high = load(scales + lanes);
-#pragma GCC unroll 12
-    for (int t = 0; t < tileTokens; t++) {
-      sums[2 * t] += __builtin_convertvector(dots[t][0], Floats) * (low * tokenScales[t]);
-      sums[2 * t + 1] += __builtin_convertvector(dots[t][1], Floats) * (high * tokenScales[t]);
-    }
-  }
-}
-
 /** One chunk of one block, ready for `tileSlab`. */
-template <int slot, ScaleType type>
-inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunks &chunks, int32_t *weights, float *scales) {
+template <class Precision, int slot, ScaleType type>
+inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
   const ChunkBytes bytes(shape, chunks);
   Ints zeros[2];
   for (int v = 0; v < 2; v++) {
-    const Ints zero = shape.ownZeros ? loadZeros(at + bytes.codes + bytes.scales + v * lanes) : allInts(shape.zero);
-    zeros[v] = zero | (zero << 16);
-    store(scales + v * lanes, loadScales<type>(at + bytes.codes + v * lanes * bytesOf(type)));
+    zeros[v] = shape.ownZeros ? loadZeros(at + bytes.codes + bytes.scales + v * lanes) : allInts(shape.zero);
+    storeInts(to.zeros + v * lanes, zeros[v]);
+    store(to.scales + v * lanes, loadScales<type>(at + bytes.codes + v * lanes * bytesOf(type)));
   }
-  unpackChunk<slot>(at, chunks.length, zeros, weights);
+  Precision::template unpackChunk<slot>(at, chunks.length, zeros, to.weights);
 }
 
-/** All rows for more than a few tokens. A task holds, in the second-level cache, a slab of inputs of some blocks of rows and some tiles of tokens. */
-template <int slot, ScaleType type, class Finish>
+/** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
+template <class Precision, int slot, ScaleType type, class Finish>
 void manyRows(Pool &pool, const char *packed, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, Finish finish) {
-  constexpr Index taskBlocks = 4, taskTiles = 264 / tileTokens;
-  const Index pairs = chunks.length / 2, slab = largerOf(1, slabInputs / chunks.length);
+  constexpr Index taskTiles = 264 / tileTokens;
+  const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
+  const Index unpacked = Precision::template unpackedWords<slot>(chunks.length) * blockRows;
+  const Index slabChunks = largerOf(1, slabBytes / slabBlocks / 4 / unpacked);
   const Index blocks = quotientUp(shape.rows, blockRows), chunkBytes = ChunkBytes(shape, chunks).all;
-  const Index tokenBlocks = quotientUp(x.tiles, taskTiles), rowTasks = quotientUp(blocks, taskBlocks);
-  const Index weightCount = slab * pairs * blockRows, scaleCount = slab * blockRows;
-  const size_t scratchBytes = ((weightCount + scaleCount) * 4 + taskTiles * tileTokens * blockRows * 4) * taskBlocks;
+  const Index tokenBlocks = quotientUp(x.tiles, taskTiles), rowTasks = quotientUp(blocks, slabBlocks);
+  const size_t scratchBytes = (slabChunks * (unpacked + 2 * blockRows) + taskTiles * tileTokens * blockRows) * slabBlocks * 4;
+  const auto tileSlab = shape.ownZeros ? Precision::template tileSlab<slot, true> : Precision::template tileSlab<slot, false>;
   parallel(pool, rowTasks * tokenBlocks, scratchBytes, [&](Index task, char *scratch) {
-    const Index firstBlock = task % rowTasks * taskBlocks, lastBlock = smallerOf(firstBlock + taskBlocks, blocks);
+    const Index firstBlock = task % rowTasks * slabBlocks, lastBlock = smallerOf(firstBlock + slabBlocks, blocks);
     const Index firstTile = task / rowTasks * taskTiles, lastTile = smallerOf(firstTile + taskTiles, x.tiles);
+    /** [tile][block][token][2] */
     Floats *sums = reinterpret_cast<Floats *>(scratch);
-    int32_t *weights = reinterpret_cast<int32_t *>(sums + taskBlocks * taskTiles * tileTokens * 2);
-    float *scales = reinterpret_cast<float *>(weights + taskBlocks * weightCount);
-    memset(static_cast<void *>(sums), 0, taskBlocks * taskTiles * tileTokens * 2 * sizeof(Floats));
-    for (Index first = 0; first < chunks.count; first += slab) {
-      const Index count = smallerOf(slab, chunks.count - first);
-      for (Index block = firstBlock; block < lastBlock; block++) {
-        int32_t *blockWeights = weights + (block - firstBlock) * weightCount;
-        float *blockScales = scales + (block - firstBlock) * scaleCount;
+    constexpr Index tileSums = slabBlocks * tileTokens * 2;
+    int32_t *weights = reinterpret_cast<int32_t *>(sums + taskTiles * tileSums);
+    float *scales = reinterpret_cast<float *>(weights + slabBlocks * slabChunks * unpacked);
+    int32_t *zeros = reinterpret_cast<int32_t *>(scales + slabBlocks * slabChunks * blockRows);
+    memset(static_cast<void *>(sums), 0, taskTiles * tileSums * sizeof(Floats));
+    const auto slabOf = [&](Index block, Index chunk) {
+      const Index at = (block - firstBlock) * slabChunks + chunk;
+      return Slab{weights + at * unpacked, scales + at * blockRows, zeros + at * blockRows};
+    };
+    for (Index first = 0; first < chunks.count; first += slabChunks) {
+      const Index count = smallerOf(slabChunks, chunks.count - first);
+      for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<slot, type>(packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
-                                  blockWeights + chunk * pairs * blockRows, blockScales + chunk * blockRows);
-        for (Index tile = firstTile; tile < lastTile; tile++)
-          tileSlab(count, pairs, blockWeights, blockScales, x.values + x.at(first, tile) * pairs, x.scales + x.at(first, tile),
-                   x.tiles * tileTokens, sums + ((block - firstBlock) * taskTiles + tile - firstTile) * tileTokens * 2);
+          unpackBlock<Precision, slot, type>(packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
+                                             slabOf(block, chunk));
+      for (Index tile = firstTile; tile < lastTile; tile++) {
+        const Index at = x.at(first, tile);
+        const TileOfTokens tokens{x.values + at * words, x.scales + at, x.sums + at, x.tiles * tileTokens};
+        for (Index block = firstBlock; block < lastBlock; block++)
+          tileSlab(slabOf(block, 0), count, chunks.length, tokens,
+                   sums + (tile - firstTile) * tileSums + (block - firstBlock) * tileTokens * 2);
       }
     }
     for (Index tile = firstTile; tile < lastTile; tile++)
       for (Index t = 0; t < tileTokens; t++)
         for (Index block = firstBlock; block < lastBlock; block++)
           finish(block, tile * tileTokens + t,
-                 reinterpret_cast<const float *>(sums + (((block - firstBlock) * taskTiles + tile - firstTile) * tileTokens + t) * 2));
+                 reinterpret_cast<const float *>(sums + (tile - firstTile) * tileSums + ((block - firstBlock) * tileTokens + t) * 2));
   });
 }
 
-template <int slot, ScaleType type>
+template <class Precision, int slot, ScaleType type>
 void matmulPacked(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
   const Chunks chunks(shape.cols, shape.group);
   const Index tokens = m <= fewTokens ? m : tileTokens;
-  const Activations activations(pool.workspace(Activations::bytes(m, tokens, chunks)), m, tokens, chunks);
+  const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
+  const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
-  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile(x, m, tile, chunks, zero, activations); });
+  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<typename Precision::Number, slot>(x, m, tile, chunks, zero, activations); });
 
   /** Puts one token's sums of one block of rows in their place. */
   const auto finish = [&](Index block, Index token, const float *sums) {
@@ -193,7 +129,7 @@ void matmulPacked(Pool &pool, const float *x, const char *packed, const Quantize
     float *to = out + token * shape.rows + row;
     for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] : sums[i];
   };
-  if (m > fewTokens) return manyRows<slot, type>(pool, packed, shape, chunks, activations, finish);
+  if (m > fewTokens) return manyRows<Precision, slot, type>(pool, packed, shape, chunks, activations, finish);
 
   const Index blockBytes = chunks.count * ChunkBytes(shape, chunks).all, blocks = quotientUp(shape.rows, blockRows);
   // Every thread gets some tasks, so that one that comes late costs little; a block's result does not depend on its task.
@@ -203,31 +139,37 @@ void matmulPacked(Pool &pool, const float *x, const char *packed, const Quantize
     for (Index block = task * share; block < smallerOf((task + 1) * share, blocks); block++) {
       const char *at = packed + block * blockBytes;
       switch (m) {
-        case 1: blockFewRows<slot, 1, type>(at, shape, chunks, activations, sums); break;
-        case 2: blockFewRows<slot, 2, type>(at, shape, chunks, activations, sums); break;
-        case 3: blockFewRows<slot, 3, type>(at, shape, chunks, activations, sums); break;
-        default: blockFewRows<slot, 4, type>(at, shape, chunks, activations, sums);
+        case 1: blockFewRows<Precision, slot, 1, type>(at, shape, chunks, activations, sums); break;
+        case 2: blockFewRows<Precision, slot, 2, type>(at, shape, chunks, activations, sums); break;
+        case 3: blockFewRows<Precision, slot, 3, type>(at, shape, chunks, activations, sums); break;
+        default: blockFewRows<Precision, slot, 4, type>(at, shape, chunks, activations, sums);
       }
       for (Index token = 0; token < m; token++) finish(block, token, sums + token * blockRows);
     }
   });
 }
 
-template <int slot>
+template <class Precision, int slot>
 void matmulSlots(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
   switch (shape.scaleType) {
-    case ScaleType::f32: return matmulPacked<slot, ScaleType::f32>(pool, x, packed, shape, bias, out, m);
-    case ScaleType::f16: return matmulPacked<slot, ScaleType::f16>(pool, x, packed, shape, bias, out, m);
-    case ScaleType::bf16: return matmulPacked<slot, ScaleType::bf16>(pool, x, packed, shape, bias, out, m);
+    case ScaleType::f32: return matmulPacked<Precision, slot, ScaleType::f32>(pool, x, packed, shape, bias, out, m);
+    case ScaleType::f16: return matmulPacked<Precision, slot, ScaleType::f16>(pool, x, packed, shape, bias, out, m);
+    case ScaleType::bf16: return matmulPacked<Precision, slot, ScaleType::bf16>(pool, x, packed, shape, bias, out, m);
+  }
+}
+
+template <class Precision>
+void matmulRounded(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
+  switch (shape.slot) {
+    case 2: return matmulSlots<Precision, 2>(pool, x, packed, shape, bias, out, m);
+    case 4: return matmulSlots<Precision, 4>(pool, x, packed, shape, bias, out, m);
+    default: return matmulSlots<Precision, 8>(pool, x, packed, shape, bias, out, m);
   }
 }
 
 void matmulQuantized(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
-  switch (shape.slot) {
-    case 2: return matmulSlots<2>(pool, x, packed, shape, bias, out, m);
-    case 4: return matmulSlots<4>(pool, x, packed, shape, bias, out, m);
-    default: return matmulSlots<8>(pool, x, packed, shape, bias, out, m);
-  }
+  if (shape.activationBits == 8) return matmulRounded<EightBits>(pool, x, packed, shape, bias, out, m);
+  matmulRounded<SixteenBits>(pool, x, packed, shape, bias, out, m);
 }
 
 }  // namespace

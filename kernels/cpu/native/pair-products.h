@@ -5,6 +5,8 @@
 
 namespace {
 
+typedef int16_t Shorts __attribute__((vector_size(FEWBIT_VECTOR_BYTES)));
+
 /** Each 32-bit lane of a and b holds two 16-bit numbers: a.low·b.low + a.high·b.high. */
 inline Ints pairProducts(Ints a, Ints b) {
 #if FEWBIT_ISA == FEWBIT_AVX512

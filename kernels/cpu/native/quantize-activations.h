@@ -1,24 +1,25 @@
-// Activations as 16-bit integers under one float32 scale per chunk of inputs: their rounding error is about 2e-5 of their size.
+// Activations as integers of 16 or 8 bits under one float32 scale per chunk of inputs: their rounding errors are about 2e-5 and 5e-3 of their size.
 #pragma once
 
 #include "packed-codes.h"
 
 namespace {
 
-/** Rows of x in tiles of `tokens`, inputs in pairs: values [chunk][tile][pair][tokens], scales and sums [chunk][tile][tokens]. */
+/** Rows of x in tiles of `tokens`, inputs in words of 32 bits: values [chunk][tile][word][tokens], scales and sums [chunk][tile][tokens]. */
 struct Activations {
   Index tokens, tiles;
   int32_t *values;
   float *scales;
   int32_t *sums;
 
-  static size_t bytes(Index m, Index tokens, const Chunks &chunks) {
-    return size_t(quotientUp(m, tokens) * tokens * chunks.count) * (chunks.length * 2 + 8);
+  /** `words`: of a chunk of one token. */
+  static size_t bytes(Index m, Index tokens, Index words, const Chunks &chunks) {
+    return size_t(quotientUp(m, tokens) * tokens * chunks.count) * (words * 4 + 8);
   }
-  Activations(char *memory, Index m, Index tokens, const Chunks &chunks) : tokens(tokens), tiles(quotientUp(m, tokens)) {
+  Activations(char *memory, Index m, Index tokens, Index words, const Chunks &chunks) : tokens(tokens), tiles(quotientUp(m, tokens)) {
     const Index count = tiles * chunks.count * tokens;
     values = reinterpret_cast<int32_t *>(memory);
-    scales = reinterpret_cast<float *>(values + count * chunks.length / 2);
+    scales = reinterpret_cast<float *>(values + count * words);
     sums = reinterpret_cast<int32_t *>(scales + count);
   }
   /** Of a chunk and tile, in units of `tokens`. */
@@ -26,25 +27,27 @@ struct Activations {
 };
 
 /** Rounds `count` values to `to`, zeros up to `length`; returns scale and sum. NaN and infinity make the scale NaN. */
-inline void quantizeChunk(const float *from, Index count, Index length, int16_t *to, float &scale, int32_t &sumOf) {
-  typedef int16_t Shorts __attribute__((vector_size(FEWBIT_VECTOR_BYTES / 2)));
-  constexpr float rounder = 12582912;
-  Floats most = {}, damaged = {};
+template <class Number>
+inline void quantizeChunk(const float *from, Index count, Index length, Number *to, float &scale, int32_t &sumOf) {
+  typedef Number Numbers __attribute__((vector_size(lanes * sizeof(Number))));
+  constexpr float rounder = 12582912, most = sizeof(Number) == 2 ? 32767 : 127;
+  Floats sizes = {}, damaged = {};
   byVectors(count, [&](Index i, Index part) {
     const Floats value = loadUpTo(from + i, part);
-    most = larger(fromBits(bits(value) & 0x7fffffff), most);
+    sizes = larger(fromBits(bits(value) & 0x7fffffff), sizes);
     damaged += value * 0.f;
   });
-  const float top = largest(most);
-  scale = top / 32767 + sum(damaged);
-  const float inverse = top > 0 && top < __builtin_inff() ? 32767 / top : 0;
+  const float top = largest(sizes);
+  // What is too small for 1 / top to be a number is as good as zero.
+  const float inverse = top > 1e-30f && top < __builtin_inff() ? most / top : 0;
+  scale = top / most + sum(damaged);
   Ints total = {};
   Index i = 0;
   for (; i < count; i += lanes) {
     const Floats value = loadUpTo(from + i, smallerOf(lanes, count - i));
     const Ints whole = bits(value * inverse + rounder) - 0x4b400000;
     total += whole;
-    const Shorts narrow = __builtin_convertvector(whole, Shorts);
+    const Numbers narrow = __builtin_convertvector(whole, Numbers);
     __builtin_memcpy(to + i, &narrow, sizeof narrow);
   }
   for (; i < length; i++) to[i] = 0;
@@ -52,10 +55,34 @@ inline void quantizeChunk(const float *from, Index count, Index length, int16_t 
   for (int lane = 0; lane < lanes; lane++) sumOf += total[lane];
 }
 
-/** Sums are multiplied by `zero`, what they will be needed for. */
+/** Numbers as the codes of their inputs lie: 16-bit ones in order; of 8-bit ones, those that meet the four bytes of a vector's lane. */
+template <int slot>
+inline void arrange(int16_t *, Index) {}
+template <int slot>
+inline void arrange(int8_t *numbers, Index length) {
+  constexpr int kinds = 8 / slot, perLane = 4 * kinds;
+  int8_t order[16];
+  for (int i = 0; i < 16; i++) {
+    const int quad = i / 4 % kinds, byte = i % 4;
+    order[i] = int8_t(i / perLane * perLane + 2 * quad + byte % 2 * 2 * kinds + byte / 2);
+  }
+  for (Index i = 0; i < length; i += 16) {
+#if defined(__SSSE3__)
+    __m128i *at = reinterpret_cast<__m128i *>(numbers + i);
+    _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), _mm_loadu_si128(reinterpret_cast<const __m128i *>(order))));
+#else
+    int8_t arranged[16];
+    for (int k = 0; k < 16; k++) arranged[k] = numbers[i + order[k]];
+    memcpy(numbers + i, arranged, 16);
+#endif
+  }
+}
+
+/** Sums are multiplied by −zero, what they will be needed for. */
+template <class Number, int slot>
 inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, int32_t zero, const Activations &out) {
-  int16_t whole[longestChunk + 64];
-  const Index tokens = out.tokens, pairs = chunks.length / 2;
+  Number whole[longestChunk + 64];
+  const Index tokens = out.tokens, words = chunks.length * sizeof(Number) / 4;
   for (Index t = 0; t < tokens; t++) {
     const Index row = tile * tokens + t;
     for (Index chunk = 0; chunk < chunks.count; chunk++) {
@@ -63,11 +90,12 @@ inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chun
       const Index start = chunks.start(chunk);
       const Index count = row < m ? chunks.end(chunk) - start : 0;
       quantizeChunk(x + row * chunks.cols + start, count, chunks.length, whole, out.scales[at + t], out.sums[at + t]);
-      out.sums[at + t] *= zero;
-      int32_t *to = out.values + at * pairs + t;
-      if (tokens == 1) memcpy(to, whole, chunks.length * 2);
+      out.sums[at + t] *= -zero;
+      arrange<slot>(whole, chunks.length);
+      int32_t *to = out.values + at * words + t;
+      if (tokens == 1) memcpy(to, whole, words * 4);
       else
-        for (Index p = 0; p < pairs; p++) memcpy(to + p * tokens, whole + 2 * p, 4);
+        for (Index word = 0; word < words; word++) memcpy(to + word * tokens, reinterpret_cast<const char *>(whole) + 4 * word, 4);
     }
   }
 }

@@ -62,9 +62,9 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 7;
+export const addonVersion = 8;
 
-/** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's. */
+/** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [
   rows: number,
   cols: number,
@@ -73,6 +73,7 @@ export type QuantizedShape = readonly [
   scaleType: number,
   ownZeros: boolean,
   zero: number,
+  activationBits: 8 | 16,
 ];
 
 /** As in native/kernels.h: inputs per scale, bits of a code, one of `codingIds`. */

@@ -1,6 +1,6 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
 import { type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
 import { rejectsLevels, uploadLevels } from './levels-form.js';
 import type { NativeArray } from './native-heap.js';
@@ -14,36 +14,65 @@ export type WeightForm =
 /** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): WeightForms {
   return {
-    activations: 'rounded to 16 bits per 128 inputs or group before integer codes',
+    activations: {
+      '16-bit': 'rounded to 16 bits per group, or per 128 inputs of a longer one',
+      int8: 'rounded to 8 bits per group, or per 128 inputs of a longer one',
+    },
+    rounds,
     rejects: rejection,
-    upload(weight) {
+    upload(weight, { activations = '16-bit' } = {}) {
       if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return weight.spec.kind === 'int' ? uploadIntegers(engine, memory, weight) : uploadLevels(engine, memory, weight);
+      return rounds(weight) ? uploadIntegers(engine, memory, weight, activations) : uploadLevels(engine, memory, weight);
     },
   };
 }
 
 function rejection(matrix: QuantizedMatrix): string | undefined {
   if (matrix.columnGroup) return 'columns in groups out of order have no native kernel';
-  return matrix.spec.kind === 'int' && matrix.spec.granularity.kind !== 'flat' ? undefined : rejectsLevels(matrix);
+  return rounds(matrix) ? undefined : rejectsLevels(matrix);
 }
 
-function uploadIntegers(engine: Engine, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix): FormedTensor {
+/** Integers are multiplied as such, other levels as float32. */
+function rounds({ spec }: QuantizedMatrix): boolean {
+  return spec.kind === 'int' && spec.granularity.kind !== 'flat';
+}
+
+function uploadIntegers(
+  engine: Engine,
+  memory: HostMemory<NativeArray>,
+  matrix: QuantizedMatrix,
+  activations: ActivationPrecision,
+): FormedTensor {
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
   const params = matrix.params as readonly IntParams[];
   const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
-  const first = params[0]?.zero ?? 0;
-  const ownZeros = params.some(({ zero }) => zero !== first);
   const slot = spec.bits <= 2 ? 2 : spec.bits <= 4 ? 4 : 8;
-  const shape: QuantizedShape = [rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType], ownZeros, ownZeros ? 0 : first];
+  const { scales, zeros, sharedZero } = columnsOf(params);
+  const shape: QuantizedShape = [
+    ...([rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType]] as const),
+    ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
+  ];
   const tensor = memory.hold([rows, cols], engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
-  const scales = Float32Array.from(params, ({ scale }) => scale);
-  const zeros = Uint8Array.from(params, ({ zero }) => zero);
   engine.packCodes(codes, scales, zeros, tileRows, tensor.data, ...shape);
   return tensor;
+}
+
+/** In one pass: there are tens of millions of them. */
+function columnsOf(params: readonly IntParams[]): { scales: Float32Array; zeros: Uint8Array; sharedZero: number | undefined } {
+  const scales = new Float32Array(params.length);
+  const zeros = new Uint8Array(params.length);
+  const first = params[0]?.zero ?? 0;
+  let differing = 0;
+  for (let i = 0; i < params.length; i++) {
+    const { scale, zero } = params[i]!;
+    scales[i] = scale;
+    zeros[i] = zero;
+    differing |= zero ^ first;
+  }
+  return { scales, zeros, sharedZero: differing === 0 ? first : undefined };
 }
 
 function uploadFloats(engine: Engine, memory: HostMemory<NativeArray>, { rows, cols, data }: Matrix) {

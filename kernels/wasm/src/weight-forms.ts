@@ -22,9 +22,14 @@ const packBytes = 1 << 20;
 /** Integer codes as assembly/packed-codes.ts has them, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
   return {
-    activations: `rounded to 16 bits per ${id.longestChunk} inputs or group`,
+    activations: { '16-bit': `rounded to 16 bits per group, or per ${id.longestChunk} inputs of a longer one` },
+    rounds: () => true,
     rejects: rejection,
-    upload: (weight) => ('codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(memory, weight)),
+    upload(weight, { activations = '16-bit' } = {}) {
+      if (activations !== '16-bit')
+        throw new FewbitError('usage', `WebAssembly has no products with ${activations} activations: use 16-bit.`);
+      return 'codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(memory, weight);
+    },
   };
 }
 

@@ -5,4 +5,15 @@ export { referenceBackend, referenceProbe } from './reference-backend.js';
 export { referenceOps } from './reference-ops.js';
 export { type RoundingShape, roundingKinds, roundingShape } from './rounding-shape.js';
 export { type BackendSelection, type NamedProbe, selectBackend } from './select-backend.js';
-export type { Activation, Algebra, AttentionOptions, Backend, BackendProbe, DeviceTensor, Ops, Rotary, WeightForms } from './types.js';
+export type {
+  Activation,
+  ActivationPrecision,
+  Algebra,
+  AttentionOptions,
+  Backend,
+  BackendProbe,
+  DeviceTensor,
+  Ops,
+  Rotary,
+  WeightForms,
+} from './types.js';

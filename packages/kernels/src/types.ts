@@ -93,6 +93,9 @@ export interface Algebra {
   product(a: Float64Array, b: Float64Array, rows: number, k: number, n: number): Float64Array;
 }
 
+/** What `matmul` rounds its x to before it meets codes: 16 bits err by about 2e-5 of x and count as exact, 8 bits by about 5e-3. */
+export type ActivationPrecision = '16-bit' | 'int8';
+
 /**
  * Weights in forms of a backend's own: codes, or the shortest floats that hold every value. `matmul` takes such a tensor as `w`, `embed` as its
  * table; nothing else does.
@@ -100,10 +103,15 @@ export interface Algebra {
 export interface WeightForms {
   /** Why there is no form for such a matrix (decode it then), or undefined. */
   rejects(matrix: QuantizedMatrix): string | undefined;
-  /** A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Throws `usage` for a matrix that `rejects` refuses. */
-  upload(weight: Matrix | QuantizedMatrix): DeviceTensor;
-  /** What `matmul` does to x before it meets codes, in words: 'rounded to 16 bits per 128 inputs'. */
-  readonly activations: string;
+  /**
+   * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Throws `usage` for a matrix that `rejects` refuses.
+   * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default '16-bit'; a weight of floats is multiplied as floats in any case.
+   */
+  upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): DeviceTensor;
+  /** Ways that the backend has, and what `matmul` does to x then, in words: 'rounded to 16 bits per 128 inputs'. */
+  readonly activations: Readonly<Partial<Record<ActivationPrecision, string>>>;
+  /** Whether that happens for such a matrix; else `matmul` decodes its codes on the way and takes x as it is. */
+  rounds(matrix: QuantizedMatrix): boolean;
 }
 
 /** A device with memory and a full op table. */

@@ -1,17 +1,21 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
 import type { Backend } from '@fewbit/kernels';
-import { endTokens, openModel, openWeights } from '@fewbit/runtime';
+import { endTokens, openModel, openWeights, type WeightOptions } from '@fewbit/runtime';
 import { openTokenizer } from '@fewbit/tokenizer';
 import { layouts } from './layouts.js';
 import type { Pretrained } from './types.js';
 
-/** Opens a model directory, float or quantized, with its tokenizer, on a backend. */
-export async function openPretrained(path: string, backend: Backend): Promise<Pretrained> {
+/** Opens a model directory, float or quantized, with its tokenizer, on a backend. `activations`: as for `openModel`. */
+export async function openPretrained(
+  path: string,
+  backend: Backend,
+  options: Pick<WeightOptions, 'activations'> = {},
+): Promise<Pretrained> {
   const directory = await openModelDirectory(path);
   try {
     const tokenizer = await openTokenizer(directory);
     const source = await openWeights(directory, layouts);
-    const model = await openModel(source, backend);
+    const model = await openModel(source, backend, options);
     return {
       path,
       model,

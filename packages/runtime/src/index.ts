@@ -5,7 +5,7 @@ export { type GenerateOptions, type GenerateSummary, generate } from './generate
 export { embedTokens, freeGlobals, type Globals, headLogits, loadGlobals } from './globals.js';
 export { createCache, type KeyValueCache } from './key-value-cache.js';
 export { freeBlock, loadActivations, loadBlock } from './load-block.js';
-export type { WeightOptions } from './load-linear.js';
+export type { LoadedWeight, WeightOptions } from './load-linear.js';
 export { memoryWeights, overlay } from './memory-weights.js';
 export { type LogitsOptions, type Model, openModel, type SequenceTokens } from './open-model.js';
 export { openWeights } from './open-weights.js';

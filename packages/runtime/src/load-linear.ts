@@ -1,12 +1,26 @@
-import type { Matrix } from '@fewbit/core';
-import type { Backend, DeviceTensor } from '@fewbit/kernels';
+import { FewbitError, type Matrix } from '@fewbit/core';
+import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
 import type { WeightSource } from './types.js';
 
 export interface WeightOptions {
   /** Decode quantized weights to float32, whose products are exact, even where the backend has kernels for their codes. Default false. */
   readonly decode?: boolean;
-  /** Hears of each quantized weight that is held as float32, and why. */
-  readonly onDecoded?: (module: string, reason: string) => void;
+  /**
+   * What the inputs of weights that stay in codes are rounded to; 'int8' is faster and loses some accuracy. Default '16-bit'. Throws `usage` where
+   * the backend has no such products.
+   */
+  readonly activations?: ActivationPrecision;
+  /** Hears of each weight that may be quantized. */
+  readonly onLoaded?: (module: string, weight: LoadedWeight) => void;
+}
+
+/** How a backend holds a weight. */
+export interface LoadedWeight {
+  readonly bytes: number;
+  /** What products with it round their inputs to; 'f32': they take them as they come. */
+  readonly activations: ActivationPrecision | 'f32';
+  /** Why a quantized weight was decoded, where it was because the backend has no form for it. */
+  readonly decoded?: string;
 }
 
 /** Puts one linear's weight into the backend's memory: in the backend's own form where it has one, else as float32. */
@@ -20,16 +34,30 @@ export async function loadWeight(
   module: string,
   read: () => Promise<Matrix>,
   backend: Backend,
-  options: WeightOptions,
+  { decode = false, activations = '16-bit', onLoaded }: WeightOptions,
 ): Promise<DeviceTensor> {
-  const { decode = false, onDecoded } = options;
+  requireActivations(backend, activations);
+  const loaded = (tensor: DeviceTensor, rest: Omit<LoadedWeight, 'bytes'>) => {
+    onLoaded?.(module, { bytes: backend.bytes - before, ...rest });
+    return tensor;
+  };
   const forms = decode ? undefined : backend.weights;
   const codes = decode ? undefined : await source.quantized(module);
-  if (codes) {
-    const reason = forms ? forms.rejects(codes) : `the backend '${backend.id}' has no kernels for codes`;
-    if (forms && reason === undefined) return forms.upload(codes);
-    onDecoded?.(module, reason!);
-  }
+  const reason = codes && (forms ? forms.rejects(codes) : `the backend '${backend.id}' has no kernels for codes`);
+  let before = backend.bytes;
+  if (codes && forms && reason === undefined)
+    return loaded(forms.upload(codes, { activations }), { activations: forms.rounds(codes) ? activations : 'f32' });
   const weight = await read();
-  return forms && !codes ? forms.upload(weight) : backend.upload(weight.data, [weight.rows, weight.cols]);
+  before = backend.bytes;
+  const tensor = forms && !codes ? forms.upload(weight) : backend.upload(weight.data, [weight.rows, weight.cols]);
+  return loaded(tensor, { activations: 'f32', ...(reason !== undefined && { decoded: reason }) });
+}
+
+/** '16-bit' allows what is more exact, so every backend has it. */
+function requireActivations({ id, weights }: Backend, activations: ActivationPrecision): void {
+  if (activations === '16-bit' || weights?.activations[activations]) return;
+  throw new FewbitError(
+    'usage',
+    `The backend '${id}' has no products with ${activations} activations: choose '16-bit', or another backend (the native 'cpu' has them).`,
+  );
 }

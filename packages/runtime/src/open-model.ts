@@ -1,6 +1,6 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { FewbitError, type Matrix, matrix } from '@fewbit/core';
-import type { Backend } from '@fewbit/kernels';
+import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { attentionModule, type ModelPlan } from '@fewbit/models';
 import { blockStages } from './block-stages.js';
 import { checkSignal } from './check-signal.js';
@@ -8,7 +8,7 @@ import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type L
 import { freeGlobals, headLogits, loadGlobals } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
-import type { WeightOptions } from './load-linear.js';
+import type { LoadedWeight, WeightOptions } from './load-linear.js';
 import type { WeightSource } from './types.js';
 
 export interface LogitsOptions {
@@ -33,8 +33,10 @@ export interface SequenceTokens {
 export interface Model {
   readonly plan: ModelPlan;
   readonly backend: Backend;
-  /** Quantized weights that are held as float32, each with the reason. */
-  readonly decoded: ReadonlyMap<string, string>;
+  /** How the backend holds the linears, the embedding and the head, by module. */
+  readonly weights: ReadonlyMap<string, LoadedWeight>;
+  /** What products with codes round their inputs to; 'f32' where all take them as they come. */
+  readonly activations: ActivationPrecision | 'f32';
   /** Logits after each token, [tokens, vocabulary], or after the last one, [1, vocabulary]. */
   logits(tokens: Uint32Array, options?: LogitsOptions): Promise<Matrix>;
   /**
@@ -59,11 +61,11 @@ const logitsAtOnce = 1 << 22;
 export async function openModel(
   source: WeightSource,
   backend: Backend,
-  { decode = false }: Pick<WeightOptions, 'decode'> = {},
+  { decode = false, activations = '16-bit' }: Pick<WeightOptions, 'decode' | 'activations'> = {},
 ): Promise<Model> {
   const { plan } = source;
-  const decoded = new Map<string, string>();
-  const options: WeightOptions = { decode, onDecoded: (module, reason) => decoded.set(module, reason) };
+  const weights = new Map<string, LoadedWeight>();
+  const options: WeightOptions = { decode, activations, onLoaded: (module, weight) => weights.set(module, weight) };
   const globals = await loadGlobals(source, backend, options);
   const blocks: LoadedBlock[] = [];
   const close = async () => {
@@ -85,7 +87,8 @@ export async function openModel(
   return {
     plan,
     backend,
-    decoded,
+    weights,
+    activations: [...weights.values()].some((weight) => weight.activations !== 'f32') ? activations : 'f32',
     logits: (tokens, options = {}) => logits(model, tokens, options),
     batch: (sequences) => batch(model, sequences),
     score: (tokens, first = 0) => score(model, tokens, first),

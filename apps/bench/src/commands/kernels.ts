@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { KernelsDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureKernels } from '../measure-kernels.js';
-import { choose, groupSize, list, positiveInteger } from '../parse-option.js';
+import { activationPrecisions, choose, groupSize, list, positiveInteger } from '../parse-option.js';
 import { parseWeights } from '../parse-weights.js';
 import { onnxruntimeProduct } from '../peers/onnxruntime-product.js';
 import type { MatmulPeerProbe } from '../peers/types.js';
@@ -16,6 +16,7 @@ interface Options extends GlobalOptions {
   readonly shape: string;
   readonly formats: readonly string[];
   readonly group?: number;
+  readonly activations: string;
   readonly peer: string;
   readonly prompt: number;
   readonly rounds: number;
@@ -31,6 +32,7 @@ export function addKernels(program: Command, io: Io): void {
     .option('--shape <name>', `whose layers to take: ${shapeNames.join(', ')}`, 'tinyllama-1.1b')
     .option('--formats <a,b>', 'formats of weights beside float32', list, ['int4', 'int8'])
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
+    .option('--activations <type>', `of products with codes: ${Object.keys(activationPrecisions).join(', ')}`, '16-bit')
     .option('--peer <name>', Object.keys(peers).join(', '), 'onnxruntime')
     .option('--prompt <n>', 'tokens of a prompt', positiveInteger, 512)
     .option('--rounds <n>', 'rounds, of which the median counts', positiveInteger, 5)
@@ -39,12 +41,13 @@ export function addKernels(program: Command, io: Io): void {
       const options = command.optsWithGlobals<Options>();
       const { formats, group, prompt, rounds } = options;
       const peer = choose('--peer', peers, options.peer);
+      const activations = choose('--activations', activationPrecisions, options.activations);
       const plan = planShape(options.shape);
       const specs = formats.map((format) => parseWeights(format, group));
       const { backend } = await openBackend(options);
       try {
         const document = await measureKernels({
-          ...{ backend, plan, specs, prompt, rounds, peer },
+          ...{ backend, plan, specs, activations, prompt, rounds, peer },
           streamBytes: options.stream * 1e6,
           signal: io.signal,
           onProgress: (message) => io.stderr(`${message}\n`),
@@ -60,11 +63,12 @@ function describe({ machine, rounds, rows, notes }: KernelsDocument): string {
   return [
     describeMachine(machine, rounds),
     table(
-      ['op', 'shape', 'format', 'kernel', 'ms', 'rate', 'of the limit', 'peer', 'ms', 'ratio'],
+      ['op', 'shape', 'format', 'activations', 'kernel', 'ms', 'rate', 'of the limit', 'peer', 'ms', 'ratio'],
       rows.map((row) => [
         row.op,
         row.shape,
         row.format ?? '',
+        row.activations ?? '',
         row.kernel,
         figure(row.milliseconds),
         `${figure(row.rate)} ${row.unit}`,

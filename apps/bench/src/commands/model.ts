@@ -9,7 +9,7 @@ import type { ModelDocument } from '../documents.js';
 import { formatFamily } from '../format-label.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureModel } from '../measure-model.js';
-import { choose, groupSize, positiveInteger } from '../parse-option.js';
+import { activationPrecisions, choose, groupSize, positiveInteger } from '../parse-option.js';
 import { parseWeights } from '../parse-weights.js';
 import { llamaCpp } from '../peers/llama-cpp.js';
 import { onnxruntimeModel } from '../peers/onnxruntime-model.js';
@@ -50,7 +50,7 @@ export function addModel(program: Command, io: Io): void {
     .option('--format <name>', 'format of the linear layers', 'int4')
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
-    .option('--activations <type>', 'f32', 'f32')
+    .option('--activations <type>', `of layers in codes: ${Object.keys(activationPrecisions).join(', ')}`, '16-bit')
     .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
     .option('--prompt <n>', 'tokens of the prompt', positiveInteger, 512)
     .option('--generate <n>', 'tokens to generate', positiveInteger, 64)
@@ -61,13 +61,13 @@ export function addModel(program: Command, io: Io): void {
       const options = command.optsWithGlobals<Options>();
       const what = choose('--what', kinds, options.what);
       const peer = choose('--peer', peers, options.peer);
-      choose('--activations', { f32: 'f32' }, options.activations);
+      const activations = choose('--activations', activationPrecisions, options.activations);
       const { name, source, format, spec, close } = await openSource(path, options);
       const { backend } = await openBackend(options);
       try {
         const { prompt, generate, rounds, seed } = options;
         const document = await measureModel({
-          ...{ shape: name, source, backend, format, spec, what, prompt, generate, rounds, seed, peer },
+          ...{ shape: name, source, backend, format, spec, activations, what, prompt, generate, rounds, seed, peer },
           streamBytes: options.stream * 1e6,
           signal: io.signal,
           onProgress: (message) => io.stderr(`${message}\n`),

@@ -1,7 +1,9 @@
 import { readDocuments } from '@fewbit/calibration';
 import { perplexity, protocols } from '@fewbit/eval';
 import { openBackend, openPretrained } from '@fewbit/presets';
+import type { Model } from '@fewbit/runtime';
 import type { Command } from 'commander';
+import { activationsOption, parseActivations } from '../activations-option.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { tellDecoded } from '../kernel-report.js';
 import { oneOf, positiveInteger } from '../parse-option.js';
@@ -14,6 +16,7 @@ interface Options extends GlobalOptions {
   readonly context?: number;
   readonly windows?: number;
   readonly baseline?: string;
+  readonly activations: string;
 }
 
 export function addEval(program: Command, io: Io): void {
@@ -26,13 +29,15 @@ export function addEval(program: Command, io: Io): void {
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
     .option('--windows <n>', 'only the first n windows', positiveInteger)
     .option('--baseline <model>', 'also KL divergence and top-1 agreement to this model, with the same tokenizer')
+    .option(...activationsOption)
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const protocol = oneOf('protocol', protocols, options.protocol);
       const documents = await readDocuments(options.text);
+      const activations = parseActivations(options.activations);
       const { backend } = await openBackend(options);
-      const pretrained = await openPretrained(path, backend);
+      const pretrained = await openPretrained(path, backend, { activations });
       const baseline = options.baseline ? await openPretrained(options.baseline, backend) : undefined;
       const bar = progressBar(io);
       try {
@@ -52,6 +57,7 @@ export function addEval(program: Command, io: Io): void {
         const document = {
           model: path,
           text: options.text,
+          activations: pretrained.model.activations,
           ...result,
           ...(result.baseline && { baseline: { model: options.baseline, ...result.baseline } }),
         };
@@ -66,14 +72,19 @@ export function addEval(program: Command, io: Io): void {
     });
 }
 
-type Document = Awaited<ReturnType<typeof perplexity>> & { readonly model: string; readonly text: string };
+type Document = Awaited<ReturnType<typeof perplexity>> & {
+  readonly model: string;
+  readonly text: string;
+  readonly activations: Model['activations'];
+};
 
-function describe({ model, text, protocol, context, tokens, windows, perplexity, standardError, seconds, baseline }: Document): string {
+function describe({ model, text, activations, protocol, context, tokens, windows, baseline, ...result }: Document): string {
   const rows = [
-    ['perplexity', `${perplexity.toFixed(5)} ± ${standardError.toFixed(5)}`],
+    ['perplexity', `${result.perplexity.toFixed(5)} ± ${result.standardError.toFixed(5)}`],
     ['protocol', `${protocol}, context ${context}`],
     ['text', `${text}: ${tokens} predictions in ${windows} windows`],
-    ['seconds', seconds.toFixed(1)],
+    ['activations', activations],
+    ['seconds', result.seconds.toFixed(1)],
   ];
   if (baseline) {
     rows.push(

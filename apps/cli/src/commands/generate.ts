@@ -1,6 +1,7 @@
 import { openBackend, openPretrained } from '@fewbit/presets';
 import { generate } from '@fewbit/runtime';
 import type { Command } from 'commander';
+import { activationsOption, parseActivations } from '../activations-option.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { kernelReport, tellDecoded } from '../kernel-report.js';
 import { addSamplingOptions, type SamplingFlags, samplingOf } from '../sampling-options.js';
@@ -8,6 +9,7 @@ import { addSamplingOptions, type SamplingFlags, samplingOf } from '../sampling-
 interface Options extends GlobalOptions, SamplingFlags {
   readonly prompt: string;
   readonly verbose?: boolean;
+  readonly activations: string;
 }
 
 export function addGenerate(program: Command, io: Io): void {
@@ -17,13 +19,15 @@ export function addGenerate(program: Command, io: Io): void {
     .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .requiredOption('--prompt <text>', 'the text to continue');
   addSamplingOptions(command, { maxTokens: 128, temperature: 0 })
+    .option(...activationsOption)
     .option('--verbose', 'also tell on stderr what runs the model')
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const { prompt, json, verbose } = options;
+      const activations = parseActivations(options.activations);
       const { backend } = await openBackend(options);
-      const { model, tokenizer, eos, close } = await openPretrained(path, backend);
+      const { model, tokenizer, eos, close } = await openPretrained(path, backend, { activations });
       try {
         tellDecoded(io, model, verbose);
         const stream = generate(model, tokenizer, { ...samplingOf(options), prompt, eos, signal: io.signal });

@@ -1,0 +1,174 @@
+// Products of codes and 8-bit activations. Zero points join at the end of a chunk: Σ (code − zero)·x = Σ code·x − zero·Σ x.
+#pragma once
+
+#include "quad-products.h"
+#include "quantize-activations.h"
+#include "slab.h"
+
+namespace {
+
+struct EightBits {
+  using Number = int8_t;
+
+  /** Words that a row's codes of one chunk take when unpacked. */
+  template <int slot>
+  static Index unpackedWords(Index length) {
+    return planesOf<slot> * length / 4;
+  }
+
+  /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
+  template <int slot, int tokens, int vectors>
+  static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; t++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) dots[t][v] = Ints{};
+    }
+    Index i = 0;
+    for (; i + runInputs <= length; i += runInputs, codes += slot * blockRows * 4, x += quadsPerRun * tokens)
+      addPackedRun<slot, slot>(codes, x, dots);
+    if (i < length) addPackedRun<slot, slot / 2>(codes, x, dots);
+  }
+
+  /** The chunk's codes as bytes: [plane][quad][blockRows]. */
+  template <int slot>
+  static inline void unpackChunk(const char *codes, Index length, const Ints (&)[2], int32_t *to) {
+    constexpr int kinds = 8 / slot;
+    for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, to += kinds * blockRows)
+      for (int v = 0; v < 2; v++) {
+        const Ints word = loadInts(codes + v * FEWBIT_VECTOR_BYTES);
+        for (int kind = 0; kind < kinds; kind++)
+          for (int plane = 0; plane < planesOf<slot>; plane++)
+            storeInts(to + plane * (length / 4 * blockRows) + kind * blockRows + v * lanes, bytesOf<slot>(word, kind, plane));
+      }
+  }
+
+  /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
+  template <int slot, bool ownZeros>
+  __attribute__((noinline)) static void tileSlab(const Slab &slab, Index chunks, Index length, const TileOfTokens &x, Floats *sums) {
+    const int32_t *weights = slab.weights, *zeros = slab.zeros, *tokenSums = x.sums;
+    const float *scales = slab.scales, *tokenScales = x.scales;
+    for (Index chunk = 0; chunk < chunks; chunk++, scales += blockRows, tokenScales += x.stride, tokenSums += x.stride, zeros += blockRows) {
+      const int32_t *numbers = x.values + chunk * x.stride * (length / 4);
+      Ints dots[tileTokens][2];
+      if (planesOf<slot> == 1 && length == runInputs) {
+        // The usual group of 32: nothing leaves the registers.
+        setToRun(weights, numbers, dots);
+        weights += quadsPerRun * blockRows;
+        addZeros<ownZeros>(zeros, tokenSums, dots);
+        scaleInto(sums, dots, scales, tokenScales);
+        continue;
+      }
+      memset(static_cast<void *>(dots), 0, sizeof dots);
+      addZeros<ownZeros>(zeros, tokenSums, dots);
+      for (int plane = 0; plane < planesOf<slot>; plane++) {
+        const int32_t *at = numbers;
+        Index i = 0;
+        for (; i + runInputs <= length; i += runInputs, at += quadsPerRun * tileTokens, weights += quadsPerRun * blockRows)
+          addRun<quadsPerRun>(weights, at, plane, dots);
+        if (i < length) {
+          addRun<quadsPerRun / 2>(weights, at, plane, dots);
+          weights += quadsPerRun / 2 * blockRows;
+        }
+      }
+      scaleInto(sums, dots, scales, tokenScales);
+    }
+  }
+
+ private:
+  static constexpr Index runInputs = 4 * quadsPerRun;
+
+  /** One plane of the codes of one kind: those in the same slot of each byte. */
+  template <int slot>
+  static inline Ints bytesOf(Ints word, int kind, int plane) {
+    constexpr int bits = slot / planesOf<slot>;
+    constexpr uint32_t mask = ((1u << bits) - 1) * 0x01010101;
+    return (word >> (kind * slot + plane * bits)) & int32_t(mask);
+  }
+
+  /** dots += the products of `steps` vectors of packed codes per lane: half a run or a whole one. */
+  template <int slot, int steps, int tokens, int vectors>
+  static inline void addPackedRun(const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
+    constexpr int kinds = 8 / slot;
+    QuadSums sums[planesOf<slot>][tokens][vectors] = {};
+#pragma GCC unroll 8
+    for (int step = 0; step < steps; step++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) {
+        const char *at = codes + step * blockRows * 4;
+        readAhead(at, v);
+        const Ints word = loadInts(at + v * FEWBIT_VECTOR_BYTES);
+#pragma GCC unroll 4
+        for (int kind = 0; kind < kinds; kind++) {
+#pragma GCC unroll 2
+          for (int plane = 0; plane < planesOf<slot>; plane++) {
+            const Ints bytes = bytesOf<slot>(word, kind, plane);
+#pragma GCC unroll 4
+            for (int t = 0; t < tokens; t++) addQuads(sums[plane][t][v], bytes, allInts(x[(step * kinds + kind) * tokens + t]));
+          }
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; t++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) {
+#pragma GCC unroll 2
+        for (int plane = 0; plane < planesOf<slot>; plane++) dots[t][v] += wholeSums(sums[plane][t][v], plane);
+      }
+    }
+  }
+
+  template <int quads>
+  static inline void sumRun(const int32_t *weights, const int32_t *numbers, QuadSums (&sums)[tileTokens][2]) {
+#pragma GCC unroll 8
+    for (int quad = 0; quad < quads; quad++, weights += blockRows, numbers += tileTokens) {
+      const Ints a = loadInts(weights), b = loadInts(weights + lanes);
+#pragma GCC unroll 12
+      for (int t = 0; t < tileTokens; t++) {
+        const Ints number = allInts(numbers[t]);
+        addQuads(sums[t][0], a, number);
+        addQuads(sums[t][1], b, number);
+      }
+    }
+  }
+
+  /** dots += the products of `quads` quads of unpacked codes. */
+  template <int quads>
+  static inline void addRun(const int32_t *weights, const int32_t *numbers, int plane, Ints (&dots)[tileTokens][2]) {
+    QuadSums sums[tileTokens][2] = {};
+    sumRun<quads>(weights, numbers, sums);
+#pragma GCC unroll 12
+    for (int t = 0; t < tileTokens; t++) {
+      dots[t][0] += wholeSums(sums[t][0], plane);
+      dots[t][1] += wholeSums(sums[t][1], plane);
+    }
+  }
+
+  static inline void setToRun(const int32_t *weights, const int32_t *numbers, Ints (&dots)[tileTokens][2]) {
+    QuadSums sums[tileTokens][2] = {};
+    sumRun<quadsPerRun>(weights, numbers, sums);
+#pragma GCC unroll 12
+    for (int t = 0; t < tileTokens; t++) {
+      dots[t][0] = wholeSums(sums[t][0], 0);
+      dots[t][1] = wholeSums(sums[t][1], 0);
+    }
+  }
+
+  /** dots += −zero·Σ x. */
+  template <bool ownZeros>
+  static inline void addZeros(const int32_t *zeros, const int32_t *tokenSums, Ints (&dots)[tileTokens][2]) {
+#pragma GCC unroll 12
+    for (int t = 0; t < tileTokens; t++) {
+      const Ints sum = allInts(tokenSums[t]);
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; v++) {
+        // A sum of 128 numbers and a zero point fit 16 bits, and the upper half of a zero point is 0.
+        if constexpr (ownZeros) dots[t][v] += pairProducts(loadInts(zeros + v * lanes), sum);
+        else dots[t][v] += sum;
+      }
+    }
+  }
+};
+
+}  // namespace

@@ -1,0 +1,57 @@
+// Products of 8-bit integers, four and four added into 32 bits, without loss: of an unsigned code and a signed number, by the fastest that the
+// instruction set has for it.
+#pragma once
+
+#include "pair-products.h"
+
+#if (FEWBIT_ISA == FEWBIT_AVX512 && !defined(__AVX512VNNI__)) || FEWBIT_ISA == FEWBIT_AVX2
+#define FEWBIT_BYTES_BY_PAIRS 1
+#endif
+
+namespace {
+
+#if FEWBIT_BYTES_BY_PAIRS
+/** Sums of two products in each 16 bits. */
+using QuadSums = Shorts;
+/** Two products of a code below 16 and a number from −127 to 127 are below 3,810: eight times that stays in 16 bits. */
+constexpr int mostCodeBits = 4;
+#else
+using QuadSums = Ints;
+constexpr int mostCodeBits = 8;
+#endif
+/** Quads that a QuadSums takes. */
+constexpr int quadsPerRun = 8;
+
+/** Codes of more than `mostCodeBits` bits come as two planes of 4 bits, of which the second counts 16 times. */
+template <int slot>
+constexpr int planesOf = slot > mostCodeBits ? 2 : 1;
+
+/** sum += the products of each lane's four codes and four numbers. */
+inline void addQuads(QuadSums &sum, Ints codes, Ints numbers) {
+#if defined(__AVX512VNNI__)
+  sum = (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)numbers);
+#elif FEWBIT_BYTES_BY_PAIRS
+#if FEWBIT_ISA == FEWBIT_AVX512
+  sum += (Shorts)_mm512_maddubs_epi16((__m512i)codes, (__m512i)numbers);
+#else
+  sum += (Shorts)_mm256_maddubs_epi16((__m256i)codes, (__m256i)numbers);
+#endif
+  // GCC 12 would regroup a run's sums into a tree, for which there are not enough registers.
+  asm("" : "+v"(sum));
+#else
+  constexpr int32_t low = 0x00ff00ff;
+  sum += pairProducts(codes & low, (Ints)((Shorts)(numbers << 8) >> 8));
+  sum += pairProducts((codes >> 8) & low, (Ints)((Shorts)numbers >> 8));
+#endif
+}
+
+/** The sums in 32 bits, times 16 for the second plane. */
+inline Ints wholeSums(QuadSums sum, int plane) {
+#if FEWBIT_BYTES_BY_PAIRS
+  return pairProducts((Ints)sum, allInts(plane == 0 ? 0x00010001 : 0x00100010));
+#else
+  return plane == 0 ? sum : sum << 4;
+#endif
+}
+
+}  // namespace
