@@ -2,6 +2,7 @@ import type { FormatSpec } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import type { KernelRow, KernelsDocument } from './documents.js';
+import { type Finisher, finisher } from './finisher.js';
 import { formatFamily, formatLabel, groupOf } from './format-label.js';
 import { algebraCases, type KernelCase, opCases } from './kernel-cases.js';
 import { loadMatmuls, type MatmulCase } from './matmul-cases.js';
@@ -31,12 +32,13 @@ export interface KernelsBenchmark {
 export async function measureKernels(benchmark: KernelsBenchmark): Promise<KernelsDocument> {
   const { backend, plan, specs, activations, prompt, rounds, streamBytes = 1.2e9, onProgress = () => undefined } = benchmark;
   const limits = await openLimits({ threads: backend.threads, streamBytes });
+  const finishing = finisher(backend);
   const measured: Measured[] = [];
   const notes = new Set<string>();
   const measure = async (made: KernelCase, format?: string, peer?: MatmulPeer) => {
     onProgress([made.op, made.shape, format].filter(Boolean).join(' '));
     try {
-      measured.push(await measureCase(made, format, peer, limits.runs, benchmark));
+      measured.push(await measureCase(made, format, peer, limits.runs, finishing, benchmark));
     } finally {
       made.free();
       await peer?.close();
@@ -59,6 +61,7 @@ export async function measureKernels(benchmark: KernelsBenchmark): Promise<Kerne
     });
     return { machine, rounds, rows: measured.map(({ row }) => row), notes: [...notes] };
   } finally {
+    finishing.free();
     await limits.close();
   }
 }
@@ -74,9 +77,10 @@ async function measureCase(
   format: string | undefined,
   peer: MatmulPeer | undefined,
   limits: Awaited<ReturnType<typeof openLimits>>['runs'],
+  { finish }: Finisher,
   { backend, rounds, signal }: KernelsBenchmark,
 ): Promise<Measured> {
-  const runs = { ...limits, own: await timed(run), ...(peer && { peer: await timed(peer.run) }) };
+  const runs = { ...limits, own: await timed(run, finish), ...(peer && { peer: await timed(peer.run) }) };
   const medians = await takeTurns<keyof typeof limits | 'own' | 'peer'>(runs, { rounds, signal });
   const copies = rest.copies ?? 1;
   const milliseconds = (1000 * medians.own) / copies;
@@ -122,14 +126,14 @@ async function withPeer(
   return [made, format, undefined];
 }
 
-/** Seconds of one run, over as many as take 5 ms or more. */
-async function timed(run: () => unknown): Promise<Run> {
-  await run();
-  const times = Math.max(1, Math.ceil(0.005 / (await seconds(run))));
-  return async () => {
-    const time = await seconds(async () => {
+/** Seconds of one run, over as many as take 5 ms or more; `finish` waits for what a run only wrote down. */
+async function timed(run: () => unknown, finish: () => unknown = () => undefined): Promise<Run> {
+  const repeated = (times: number) =>
+    seconds(async () => {
       for (let i = 0; i < times; i++) await run();
+      await finish();
     });
-    return time / times;
-  };
+  await repeated(1);
+  const times = Math.max(1, Math.ceil(0.005 / (await repeated(1))));
+  return async () => (await repeated(times)) / times;
 }

@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import type { Backend } from '@fewbit/kernels';
 import { openBackend } from '@fewbit/presets';
 import type { Machine } from './documents.js';
+import { finisher } from './finisher.js';
 import { type Run, seconds } from './take-turns.js';
 
 /** The two limits of a machine as contestants of a benchmark, in GB/s and GFLOP/s. */
@@ -65,12 +66,21 @@ function sum(values: Float64Array): number {
 
 /** x·wᵀ of square matrices, as large as 2048 but no larger than takes about a twentieth of a second. */
 async function squareProduct(backend: Backend): Promise<{ run: Run; free(): void }> {
+  const finishing = finisher(backend);
   for (let size = 128; ; size *= 2) {
     const square = backend.upload(new Float32Array(size * size).fill(0.5), [size, size]);
-    const run = async () => (2 * size ** 3) / (await seconds(() => backend.step(() => void backend.ops.matmul(square, square)))) / 1e9;
+    const multiply = () => {
+      backend.step(() => void backend.ops.matmul(square, square));
+      return finishing.finish();
+    };
+    const run = async () => (2 * size ** 3) / (await seconds(multiply)) / 1e9;
     await run();
     const enough = (2 * size ** 3) / ((await run()) * 1e9) > 0.05;
-    if (enough || size === 2048) return { run, free: () => backend.free(square) };
+    const free = () => {
+      backend.free(square);
+      finishing.free();
+    };
+    if (enough || size === 2048) return { run, free };
     backend.free(square);
   }
 }
