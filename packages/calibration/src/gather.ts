@@ -25,9 +25,15 @@ export function gather(statistics: readonly Statistic<unknown>[], columns: numbe
       if (sample.input.cols !== columns) {
         throw new FewbitError('usage', `This site has ${columns} features, the sample ${sample.input.cols}.`);
       }
-      requireFinite(sample.input);
-      if (sample.floatInput) requireFinite(sample.floatInput);
-      for (const accumulator of accumulators.values()) accumulator.add(sample);
+      const all = [...accumulators.values()];
+      const look = () => {
+        requireFinite(sample.input);
+        if (sample.floatInput) requireFinite(sample.floatInput);
+      };
+      const tellThemselves = all.length > 0 && all.every((accumulator) => accumulator.finite);
+      if (!tellThemselves) look();
+      for (const accumulator of all) accumulator.add(sample);
+      if (tellThemselves && !all.every((accumulator) => accumulator.finite!())) look();
     },
     measured() {
       const results = new Map<string, unknown>();

@@ -41,6 +41,11 @@ function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Sta
           const scaled = scaleRows(input, scales);
           algebra.gram(left === input ? scaled : scaleRows(left, scales), scaled, sum);
         },
+        /** Σ x² of a feature, or Σ xf·x, is finite only where all of them are; it may overflow where they are. */
+        finite() {
+          for (let i = 0; i < columns; i++) if (!Number.isFinite(sum[i * columns + i]!)) return false;
+          return true;
+        },
         result() {
           const mean = sum.slice();
           for (let i = 0; i < mean.length; i++) mean[i]! /= Math.max(tokens, 1);

@@ -28,8 +28,10 @@ export interface Statistic<R> {
 }
 
 export interface Accumulator<R> {
-  /** `gather` has seen that the sample is finite. */
+  /** `gather` has seen that the sample is finite, or asks `finite` afterwards. */
   add(sample: SiteSample): void;
+  /** False when a sample may have held NaN or Inf in a side that this statistic reads, for less than a look at all of it. Absent: `gather` looks itself. */
+  finite?(): boolean;
   result(): R;
 }
 
