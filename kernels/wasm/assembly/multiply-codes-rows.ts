@@ -1,4 +1,4 @@
-// x·wᵀ + bias by codes for few rows of x (decoding): integer products of codes and 16-bit activations, one float32 multiplication per chunk. Each block of
+// x·wᵀ + bias by codes for few rows of x (decoding): integer products of codes and rounded activations, one float32 multiplication per chunk. Each block of
 // weights is read once from memory, and for further rows of x from the first-level cache.
 //
 // Slots are masked where they stand, so that products come out 2^slot, 2^2slot … times too large: each kind has a sum of its own. Loop bodies are short, since
@@ -6,8 +6,9 @@
 
 import { blockRows } from '../src/control';
 import { integer, pointer } from './argument';
+import { blockOfBytes } from './multiply-bytes-rows';
 import { storeRows } from './multiply-codes';
-import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
+import { firstSum, PackedCodes, scaled } from './packed-codes';
 
 /** Arguments: packed weight; values, scales and shifts of x (quantize-activations.ts); out, bias or 0; m, blocks per task. Scratch: a block of results. */
 export function multiplyCodesRows(task: i32, scratch: usize): void {
@@ -20,10 +21,11 @@ export function multiplyCodesRows(task: i32, scratch: usize): void {
   for (let block = task * share; block < last; block++) {
     for (let i = 0; i < m; i++) {
       const at = <usize>(i * w.chunks);
-      const values = pointer(1) + at * <usize>w.length * 2;
+      const values = pointer(1) + at * w.valueBytes;
       const scales = pointer(2) + at * 4;
       const shifts = pointer(3) + at * 4;
-      if (w.slot === 4) block4(w, w.block(block), values, scales, shifts, scratch);
+      if (w.bytes) blockOfBytes(w, w.block(block), values, scales, shifts, scratch);
+      else if (w.slot === 4) block4(w, w.block(block), values, scales, shifts, scratch);
       else if (w.slot === 8) block8(w, w.block(block), values, scales, shifts, scratch);
       else block2(w, w.block(block), values, scales, shifts, scratch);
       storeRows(w, block, scratch, out + <usize>i * <usize>w.rows * 4, bias);
@@ -149,18 +151,6 @@ function fourRows2(w: PackedCodes, block: usize, half: usize, x: usize, scales: 
     shifts += 4;
   }
   v128.store(to, total);
-}
-
-/** What the sums of four rows, the first of them row `row` of the block, start from: the zero points' part. `scales`: of the block. */
-function firstSum(w: PackedCodes, scales: usize, row: usize, shifts: usize): v128 {
-  const shift = v128.load32_splat(shifts);
-  if (!w.ownZeros) return shift;
-  return i32x4.mul(zerosOf(scales + zerosPlace(w) + row), shift);
-}
-
-/** Sums of four rows, the `half`-th of the block, times their scales. */
-function scaled(w: PackedCodes, sums: v128, scales: usize, half: usize, by: v128): v128 {
-  return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(scalesOf(scales, half, w.scaleType), by));
 }
 
 /** Products of one kind of slot, in the low and in the high bytes of each half of a lane. */

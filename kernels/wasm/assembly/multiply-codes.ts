@@ -1,20 +1,24 @@
-// x·wᵀ + bias by codes for many rows of x: each task unpacks the codes of some rows to 16 bits, a slab of inputs at a time, and multiplies them with all tiles
-// of x while they are in the first-level cache.
+// x·wᵀ + bias by codes for many rows of x: each task unpacks the codes of some rows to 16 bits (or bytes, if x is in bytes), a slab of inputs at a time, and
+// multiplies them with all tiles of x while they are in the first-level cache.
 
-import { blockRows, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
+import { blockRows, pieceInputs, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
 import { integer, pointer } from './argument';
+import { multiplyByteTile, unpackPieces } from './multiply-bytes';
 import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
 
 /** Bytes of one tile of results: tileTokens × blockRows floats. */
 const tileBytes = tileTokens * blockRows * 4;
+/** Of a chunk's scales and zero points. */
+const scaleBytes = 2 * blockRows * 4;
 
 /**
- * Arguments: packed weight; values and scales of x in tiles (quantize-activations.ts); out, bias or 0; m. A task is up to taskBlocks blocks of rows and up to
- * taskTiles tiles of x. Scratch: results [block][tile], then for each block weights of a slab [chunk][pair of inputs][row], then scales [chunk][row].
+ * Arguments: packed weight; values, scales and shifts of x in tiles (quantize-activations.ts); out, bias or 0; m. A task is up to taskBlocks blocks of rows and up
+ * to taskTiles tiles of x. Scratch: results [block][tile]; for each block weights of a slab, [chunk][32 bits of inputs][row]; for each block scales and
+ * zero points of chunks, or of pieces, [row] each.
  */
 export function multiplyCodes(task: i32, scratch: usize): void {
   const w = changetype<PackedCodes>(pointer(0));
-  const m = integer(5);
+  const m = integer(6);
   const blocks = (w.rows + blockRows - 1) / blockRows;
   const tiles = (m + tileTokens - 1) / tileTokens;
   const rowTasks = (blocks + taskBlocks - 1) / taskBlocks;
@@ -23,35 +27,41 @@ export function multiplyCodes(task: i32, scratch: usize): void {
   const firstTile = (task / rowTasks) * taskTiles;
   const lastTile = min(firstTile + taskTiles, tiles);
   const slab = max(1, slabInputs / w.length);
-  const weightBytes = <usize>(w.length * blockRows * 2);
+  const weightBytes = <usize>(w.length * blockRows * (w.bytes && w.slot < 8 ? 1 : 2));
   const weights = scratch + taskBlocks * taskTiles * tileBytes;
   const scales = weights + <usize>(taskBlocks * slab) * weightBytes;
+  const blockScales = <usize>(slab * ((w.length + pieceInputs - 1) / pieceInputs) * 2 * scaleBytes);
   memory.fill(scratch, 0, taskBlocks * taskTiles * tileBytes);
   for (let first = 0; first < w.chunks; first += slab) {
     const count = min(slab, w.chunks - first);
     for (let block = firstBlock; block < lastBlock; block++) {
-      const place = <usize>((block - firstBlock) * slab);
+      let to = scales + <usize>(block - firstBlock) * blockScales;
       for (let chunk = 0; chunk < count; chunk++) {
         const from = w.block(block) + <usize>(first + chunk) * <usize>w.chunkBytes;
-        unpackChunk(w, from, weights + (place + chunk) * weightBytes, scales + (place + chunk) * (blockRows * 4));
+        const place = weights + <usize>((block - firstBlock) * slab + chunk) * weightBytes;
+        to = w.bytes ? unpackPieces(w, from, place, to) : unpackPairs(w, from, place, to);
       }
     }
     for (let tile = firstTile; tile < lastTile; tile++) {
       const at = <usize>((tile * w.chunks + first) * tileTokens);
-      const x = pointer(1) + at * <usize>w.length * 2;
+      const x = pointer(1) + at * w.valueBytes;
+      const tokenScales = pointer(2) + at * 4;
+      const tokenShifts = pointer(3) + at * 4;
       for (let block = firstBlock; block < lastBlock; block++) {
-        const place = <usize>((block - firstBlock) * slab);
+        const from = weights + <usize>((block - firstBlock) * slab) * weightBytes;
+        const by = scales + <usize>(block - firstBlock) * blockScales;
         const to = scratch + <usize>(((block - firstBlock) * taskTiles + tile - firstTile) * tileBytes);
-        multiplyTile(count, weightBytes, weights + place * weightBytes, scales + place * (blockRows * 4), x, pointer(2) + at * 4, to);
+        if (w.bytes) multiplyByteTile(w, count, from, by, x, tokenScales, tokenShifts, to);
+        else multiplyTile(w, count, from, by, x, tokenScales, to);
       }
     }
   }
   for (let tile = firstTile; tile < lastTile; tile++) {
     for (let i = 0; i < min(m - tile * tileTokens, tileTokens); i++) {
-      const out = pointer(3) + <usize>(tile * tileTokens + i) * <usize>w.rows * 4;
+      const out = pointer(4) + <usize>(tile * tileTokens + i) * <usize>w.rows * 4;
       for (let block = firstBlock; block < lastBlock; block++) {
         const place = ((block - firstBlock) * taskTiles + tile - firstTile) * tileBytes + i * blockRows * 4;
-        storeRows(w, block, scratch + <usize>place, out, pointer(4));
+        storeRows(w, block, scratch + <usize>place, out, pointer(5));
       }
     }
   }
@@ -67,17 +77,13 @@ export function storeRows(w: PackedCodes, block: i32, sums: usize, out: usize, b
   }
 }
 
-/** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32. */
-function unpackChunk(w: PackedCodes, from: usize, weights: usize, scales: usize): void {
+/** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32. Returns the end of the scales. */
+function unpackPairs(w: PackedCodes, from: usize, to: usize, scales: usize): usize {
   const slot = w.slot;
   const mask = i16x8.splat(<i16>(<i32>(1 << slot) - 1));
   const end = from + <usize>(w.length * slot);
-  let zeros0 = i32x4.splat(w.zero);
-  let zeros1 = zeros0;
-  if (w.ownZeros) {
-    zeros0 = zerosOf(end + zerosPlace(w));
-    zeros1 = zerosOf(end + zerosPlace(w) + 4);
-  }
+  let zeros0 = w.ownZeros ? zerosOf(end + zerosPlace(w)) : i32x4.splat(w.zero);
+  let zeros1 = w.ownZeros ? zerosOf(end + zerosPlace(w) + 4) : zeros0;
   zeros0 = v128.or(zeros0, i32x4.shl(zeros0, 16));
   zeros1 = v128.or(zeros1, i32x4.shl(zeros1, 16));
   v128.store(scales, scalesOf(end, 0, w.scaleType));
@@ -86,15 +92,17 @@ function unpackChunk(w: PackedCodes, from: usize, weights: usize, scales: usize)
     const w0 = v128.load(from);
     const w1 = v128.load(from, 16);
     for (let shift = 0; shift < 16; shift += slot) {
-      v128.store(weights, i16x8.sub(v128.and(i16x8.shr_u(w0, shift), mask), zeros0));
-      v128.store(weights, i16x8.sub(v128.and(i16x8.shr_u(w1, shift), mask), zeros1), 16);
-      weights += 32;
+      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w0, shift), mask), zeros0));
+      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w1, shift), mask), zeros1), 16);
+      to += 32;
     }
   }
+  return scales + scaleBytes;
 }
 
 /** sums [tileTokens][blockRows] += Σ over chunks: scales·Σ weight·x. */
-function multiplyTile(chunks: i32, weightBytes: usize, weights: usize, scales: usize, x: usize, tokenScales: usize, sums: usize): void {
+function multiplyTile(w: PackedCodes, chunks: i32, weights: usize, scales: usize, x: usize, tokenScales: usize, sums: usize): void {
+  const weightBytes = <usize>(w.length * blockRows * 2);
   for (let chunk = 0; chunk < chunks; chunk++) {
     let a0 = i32x4.splat(0),
       a1 = i32x4.splat(0),
@@ -125,18 +133,21 @@ function multiplyTile(chunks: i32, weightBytes: usize, weights: usize, scales: u
     } while (weights < end);
     const scale0 = v128.load(scales);
     const scale1 = v128.load(scales, 16);
-    addScaled(sums, a0, a1, scale0, scale1, tokenScales);
-    addScaled(sums + 32, b0, b1, scale0, scale1, tokenScales + 4);
-    addScaled(sums + 64, c0, c1, scale0, scale1, tokenScales + 8);
-    addScaled(sums + 96, d0, d1, scale0, scale1, tokenScales + 12);
-    scales += 32;
+    Chunk.add(sums, a0, a1, scale0, scale1, tokenScales);
+    Chunk.add(sums + 32, b0, b1, scale0, scale1, tokenScales + 4);
+    Chunk.add(sums + 64, c0, c1, scale0, scale1, tokenScales + 8);
+    Chunk.add(sums + 96, d0, d1, scale0, scale1, tokenScales + 12);
+    scales += scaleBytes;
     tokenScales += 16;
   }
 }
 
-/** One token's sums += its dots, scaled. */
-function addScaled(sums: usize, dots0: v128, dots1: v128, scale0: v128, scale1: v128, tokenScale: usize): void {
-  const by = v128.load32_splat(tokenScale);
-  v128.store(sums, f32x4.add(v128.load(sums), f32x4.mul(f32x4.convert_i32x4_s(dots0), f32x4.mul(scale0, by))));
-  v128.store(sums, f32x4.add(v128.load(sums, 16), f32x4.mul(f32x4.convert_i32x4_s(dots1), f32x4.mul(scale1, by))), 16);
+class Chunk {
+  /** One token's sums += its dots, scaled. */
+  @inline
+  static add(sums: usize, dots0: v128, dots1: v128, scale0: v128, scale1: v128, tokenScale: usize): void {
+    const by = v128.load32_splat(tokenScale);
+    v128.store(sums, f32x4.add(v128.load(sums), f32x4.mul(f32x4.convert_i32x4_s(dots0), f32x4.mul(scale0, by))));
+    v128.store(sums, f32x4.add(v128.load(sums, 16), f32x4.mul(f32x4.convert_i32x4_s(dots1), f32x4.mul(scale1, by))), 16);
+  }
 }

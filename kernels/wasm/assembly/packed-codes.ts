@@ -29,6 +29,18 @@ export class PackedCodes {
   /** The zero point of all rows, where they have none of their own. */
   zero: i32;
   chunkBytes: i32;
+  /** What products round x to, 16 or 8. */
+  activationBits: i32;
+
+  /** x in bytes, for the products of bytes that relaxed SIMD has; elsewhere 8-bit values lie in 16 bits. */
+  @inline get bytes(): bool {
+    return ASC_FEATURE_RELAXED_SIMD && this.activationBits === 8;
+  }
+
+  /** Bytes of a chunk of rounded x. */
+  @inline get valueBytes(): usize {
+    return <usize>this.length * (this.bytes ? 1 : 2);
+  }
 
   first(chunk: i32): i32 {
     return (chunk / this.perGroup) * this.group + (chunk % this.perGroup) * this.length;
@@ -143,4 +155,16 @@ export function zerosOf(at: usize): v128 {
 /** Bytes from a chunk's scales to its zero points. */
 export function zerosPlace(w: PackedCodes): usize {
   return w.scaleType === scaleFloat32 ? blockRows * 4 : blockRows * 2;
+}
+
+/** What the sums of four rows, the first of them row `row` of the block, start from: the zero points' part. `scales`: of the block. */
+export function firstSum(w: PackedCodes, scales: usize, row: usize, shifts: usize): v128 {
+  const shift = v128.load32_splat(shifts);
+  if (!w.ownZeros) return shift;
+  return i32x4.mul(zerosOf(scales + zerosPlace(w) + row), shift);
+}
+
+/** Sums of four rows, the `half`-th of the block, times their scales. */
+export function scaled(w: PackedCodes, sums: v128, scales: usize, half: usize, by: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(scalesOf(scales, half, w.scaleType), by));
 }

@@ -1,4 +1,4 @@
-// Activations as 16-bit integers under one float32 scale per chunk of inputs: their rounding error is about 2e-5 of their size.
+// Activations as integers of 16 or 8 bits under one float32 scale per chunk of inputs: the rounding error is about 2e-5 or 5e-3 of their size.
 
 import { integer, pointer } from './argument';
 import { PackedCodes } from './packed-codes';
@@ -9,32 +9,36 @@ const rounder: f32 = 12582912;
 const rounderBits = 0x4b400000;
 
 /**
- * Arguments: packed weight, x, values, scales, shifts, rows of x, rows per tile. A task is a tile: values [tile][chunk][pair of inputs][row], 0 past a chunk's
+ * Arguments: packed weight, x, values, scales, shifts, rows of x, rows per tile. A task is a tile: values [tile][chunk][32 bits of inputs][row], 0 past a chunk's
  * end; scales [tile][chunk][row]; shifts [tile][chunk][row]: the sum of the values times the weight's zero point (or 1, where rows have their own), negated.
  * NaN and infinity make the scale NaN. Scratch: a chunk.
+ *
+ * 32 bits are two inputs of 16 bits, or four bytes in the order in which masked slots of the weight have them.
  */
 export function quantizeTile(task: i32, scratch: usize): void {
   const w = changetype<PackedCodes>(pointer(0));
   const m = integer(5);
   const rows = integer(6);
   const factor = w.ownZeros ? -1 : -w.zero;
+  const words = <i32>w.valueBytes / 4;
   for (let i = 0; i < rows; i++) {
     const row = task * rows + i;
     const x = pointer(1) + <usize>row * <usize>w.cols * 4;
     for (let chunk = 0; chunk < w.chunks; chunk++) {
       const at = <usize>((task * w.chunks + chunk) * rows);
-      const values = pointer(2) + at * <usize>w.length * 2;
-      const whole = rows === 1 ? values : scratch;
+      const values = pointer(2) + at * w.valueBytes;
+      const to = rows === 1 ? values : scratch;
       const count = row < m ? w.count(chunk) : 0;
-      quantizeChunk(x + <usize>w.first(chunk) * 4, count, w.length, whole, pointer(3) + (at + i) * 4, pointer(4) + (at + i) * 4, factor);
+      const total = quantizeChunk(w, x + <usize>w.first(chunk) * 4, count, to, pointer(3) + (at + i) * 4);
+      store<i32>(pointer(4) + (at + i) * 4, factor * total);
       if (rows === 1) continue;
-      for (let pair = 0; pair < w.length / 2; pair++)
-        store<i32>(values + <usize>(pair * rows + i) * 4, load<i32>(scratch + <usize>pair * 4));
+      for (let word = 0; word < words; word++) store<i32>(values + <usize>(word * rows + i) * 4, load<i32>(scratch + <usize>word * 4));
     }
   }
 }
 
-function quantizeChunk(from: usize, count: i32, length: i32, to: usize, scale: usize, shift: usize, factor: i32): void {
+/** Rounds `count` floats, zeros after them; returns their sum. */
+function quantizeChunk(w: PackedCodes, from: usize, count: i32, to: usize, scale: usize): i32 {
   let most = f32x4.splat(0);
   let damaged = f32x4.splat(0);
   for (let i = 0; i < count; i += 4) {
@@ -43,20 +47,37 @@ function quantizeChunk(from: usize, count: i32, length: i32, to: usize, scale: u
     damaged = f32x4.add(damaged, f32x4.mul(value, f32x4.splat(0)));
   }
   const top = largest(most);
-  store<f32>(scale, top / 32767 + sum(damaged));
-  const inverse = f32x4.splat(top > 0 && top < Infinity ? <f32>32767 / top : 0);
+  const limit: f32 = w.activationBits === 8 ? 127 : 32767;
+  store<f32>(scale, top / limit + sum(damaged));
+  const inverse = f32x4.splat(top > 0 && top < Infinity ? limit / top : 0);
   let total = i32x4.splat(0);
-  for (let i = 0; i < length; i += 8) {
-    const low = rounded(from + <usize>i * 4, count - i, inverse);
-    const high = rounded(from + <usize>i * 4 + 16, count - i - 4, inverse);
-    total = i32x4.add(total, i32x4.add(low, high));
-    v128.store(to + <usize>i * 2, i16x8.narrow_i32x4_s(low, high));
+  for (let i = 0; i < w.length; i += 16) {
+    const at = from + <usize>i * 4;
+    const a = rounded(at, count - i, inverse);
+    const b = rounded(at + 16, count - i - 4, inverse);
+    const c = rounded(at + 32, count - i - 8, inverse);
+    const d = rounded(at + 48, count - i - 12, inverse);
+    total = i32x4.add(total, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
+    const low = i16x8.narrow_i32x4_s(a, b);
+    const high = i16x8.narrow_i32x4_s(c, d);
+    if (w.bytes) v128.store(to + <usize>i, inSlotOrder(i8x16.narrow_i16x8_s(low, high), w.slot));
+    else {
+      v128.store(to + <usize>i * 2, low);
+      v128.store(to + <usize>i * 2, high, 16);
+    }
   }
   const halves = i32x4.add(total, v128.shuffle<i32>(total, total, 2, 3, 0, 1));
-  store<i32>(shift, factor * (i32x4.extract_lane(halves, 0) + i32x4.extract_lane(halves, 1)));
+  return i32x4.extract_lane(halves, 0) + i32x4.extract_lane(halves, 1);
 }
 
 function rounded(from: usize, count: i32, inverse: v128): v128 {
   if (count <= 0) return i32x4.splat(0);
   return i32x4.sub(f32x4.add(f32x4.mul(loadUpTo(from, count, 0), inverse), f32x4.splat(rounder)), i32x4.splat(rounderBits));
+}
+
+/** Sixteen inputs as the bytes of a weight's 32-bit lanes have them, kind of slot by kind of slot. */
+function inSlotOrder(bytes: v128, slot: i32): v128 {
+  if (slot === 2) return v128.shuffle<i8>(bytes, bytes, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  if (slot === 4) return v128.shuffle<i8>(bytes, bytes, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  return v128.shuffle<i8>(bytes, bytes, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
 }

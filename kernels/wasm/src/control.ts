@@ -89,3 +89,5 @@ export const tileTokens = 4;
 export const taskBlocks = 4;
 export const taskTiles = 64;
 export const slabInputs = 256;
+/** Where x is in bytes: inputs whose products add up in 16 bits. */
+export const pieceInputs = 32;

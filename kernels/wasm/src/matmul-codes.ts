@@ -34,9 +34,11 @@ export function matmulCodes(
     engine.run(id.multiplyCodesRows, Math.ceil(blocks / share), [at, values, scales, shifts, to, add, m, share], 4 * id.blockRows);
   } else {
     const slab = Math.max(1, Math.floor(id.slabInputs / length));
-    const scratch = id.taskBlocks * id.blockRows * (id.taskTiles * id.tileTokens * 4 + slab * (2 * length + 4));
+    // In the order of the kernel: results; weights; scales and zero points of chunks, or of pieces.
+    const pieces = 2 * Math.ceil(length / id.pieceInputs);
+    const scratch = id.taskBlocks * id.blockRows * (4 * id.tileTokens * id.taskTiles + slab * (2 * length + 8 * pieces));
     const tasks = Math.ceil(blocks / id.taskBlocks) * Math.ceil(tiles / id.taskTiles);
-    engine.run(id.multiplyCodes, tasks, [at, values, scales, to, add, m], scratch);
+    engine.run(id.multiplyCodes, tasks, [at, values, scales, shifts, to, add, m], scratch);
   }
   heap.free(values);
 }

@@ -1,6 +1,6 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
 import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import type { FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 
@@ -21,15 +21,13 @@ const packBytes = 1 << 20;
 
 /** Integer codes as assembly/packed-codes.ts has them, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
+  const rounded = (bits: number) => `rounded to ${bits} bits per group, or per ${id.longestChunk} inputs of a longer one`;
   return {
-    activations: { '16-bit': `rounded to 16 bits per group, or per ${id.longestChunk} inputs of a longer one` },
+    activations: { '16-bit': rounded(16), int8: rounded(8) },
     rounds: () => true,
     rejects: rejection,
-    upload(weight, { activations = '16-bit' } = {}) {
-      if (activations !== '16-bit')
-        throw new FewbitError('usage', `WebAssembly has no products with ${activations} activations: use 16-bit.`);
-      return 'codes' in weight ? uploadCodes(engine, memory, weight) : uploadFloats(memory, weight);
-    },
+    upload: (weight, { activations = '16-bit' } = {}) =>
+      'codes' in weight ? uploadCodes(engine, memory, weight, activations) : uploadFloats(memory, weight),
   };
 }
 
@@ -40,48 +38,54 @@ function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
   return undefined;
 }
 
-function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix): FormedTensor {
+function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix, activations: ActivationPrecision): FormedTensor {
   const reason = rejection(matrix);
   if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
   const params = matrix.params as readonly IntParams[];
   const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
-  const header = packedHeader(rows, cols, tileCols, spec, params);
+  const header = packedHeader(matrix, tileCols, activations);
   const { chunks, length, chunkBytes } = header;
   const blocks = Math.ceil(rows / id.blockRows);
   const blockBytes = chunks * chunkBytes;
   const form = { kind: 'codes', chunks, length, blockBytes } satisfies WeightForm;
-  const tensor = memory.hold([rows, cols], id.headerBytes + blocks * blockBytes, form);
-  const at = tensor.data.byteOffset;
+  const share = Math.max(1, Math.min(blocks, Math.floor(packBytes / (id.blockRows * cols))));
+  const stripBytes = Math.ceil((share * id.blockRows * cols) / 4) * 4;
   const { heap } = engine;
-  const share = Math.max(1, Math.floor(packBytes / (id.blockRows * cols)));
-  const [strip, scales, zeros] = [
-    heap.allocate(share * id.blockRows * cols),
-    heap.allocate(params.length * 4),
-    heap.allocate(params.length),
-  ];
-  const { buffer } = heap.memory;
-  new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
-  new Float32Array(buffer, scales, params.length).set(Float32Array.from(params, ({ scale }) => scale));
-  new Uint8Array(buffer, zeros, params.length).set(Uint8Array.from(params, ({ zero }) => zero));
-  for (let block = 0; block < blocks; block += share) {
-    const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
-    new Uint8Array(buffer, strip, part.length).set(part);
-    engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, zeros, tileRows, across]);
+  // A strip of codes, then the scales and zero points of the whole matrix.
+  const strip = heap.allocate(stripBytes + params.length * 5);
+  const [scales, zeros] = [strip + stripBytes, strip + stripBytes + params.length * 4];
+  try {
+    const tensor = memory.hold([rows, cols], id.headerBytes + blocks * blockBytes, form);
+    const at = tensor.data.byteOffset;
+    const { buffer } = heap.memory;
+    new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
+    const [scaleView, zeroView] = [new Float32Array(buffer, scales, params.length), new Uint8Array(buffer, zeros, params.length)];
+    for (let i = 0; i < params.length; i++) {
+      scaleView[i] = params[i]!.scale;
+      zeroView[i] = params[i]!.zero;
+    }
+    for (let block = 0; block < blocks; block += share) {
+      const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
+      new Uint8Array(buffer, strip, part.length).set(part);
+      engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, zeros, tileRows, across]);
+    }
+    return tensor;
+  } finally {
+    heap.free(strip);
   }
-  for (const address of [strip, scales, zeros]) heap.free(address);
-  return tensor;
 }
 
 /** In the order of assembly/packed-codes.ts. */
-function packedHeader(rows: number, cols: number, tileCols: number, { bits, scaleType }: IntSpec, params: readonly IntParams[]) {
+function packedHeader({ rows, cols, spec, params }: QuantizedMatrix, tileCols: number, activations: ActivationPrecision) {
+  const { bits, scaleType } = spec as IntSpec;
   const group = Math.min(tileCols, cols);
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
   const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
-  const zero = params[0]?.zero ?? 0;
-  const ownZeros = params.some((each) => each.zero !== zero) ? 1 : 0;
+  const zero = (params as readonly IntParams[])[0]?.zero ?? 0;
+  const ownZeros = (params as readonly IntParams[]).some((each) => each.zero !== zero) ? 1 : 0;
   return {
     rows,
     cols,
@@ -94,6 +98,7 @@ function packedHeader(rows: number, cols: number, tileCols: number, { bits, scal
     ownZeros,
     zero,
     chunkBytes: length * slot + id.blockRows * (scaleType === 'F32' ? 4 : 2) + ownZeros * id.blockRows,
+    activationBits: activations === 'int8' ? 8 : 16,
   };
 }
 
