@@ -7,39 +7,44 @@ import type { GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
 
 /**
  * The same matrix as `layout` can hold it: under another spec where its own is refused, with the same values to the last bit.
- * Undefined where no spec of the layout is known that has them.
+ * Integers get scales of type `preferred` where it holds them exactly. Undefined where no spec of the layout is known that has them.
  */
-export function restateFor(layout: Layout, matrix: QuantizedMatrix): QuantizedMatrix | undefined {
-  for (const candidate of restatements(matrix)) {
+export function restateFor(layout: Layout, matrix: QuantizedMatrix, preferred?: IntSpec['scaleType']): QuantizedMatrix | undefined {
+  for (const candidate of restatements(matrix, preferred)) {
     const why = layout.rejects(candidate.spec, candidate.rows, candidate.cols) ?? layout.rejectsMatrix?.(candidate);
     if (why === undefined) return candidate;
   }
   return undefined;
 }
 
-function* restatements(matrix: QuantizedMatrix): Generator<QuantizedMatrix> {
-  yield matrix;
+function* restatements(matrix: QuantizedMatrix, preferred: IntSpec['scaleType'] | undefined): Generator<QuantizedMatrix> {
   const { spec } = matrix;
   const integers =
     spec.kind === 'int' ? ({ ...matrix, spec } as IntMatrix) : spec.kind === 'ggml' ? fromGgml({ ...matrix, spec }) : undefined;
-  if (!integers || integers.spec.scheme === 'symmetric-absmax') return;
-  yield* withScaleTypes(integers);
-  const middle = 2 ** (integers.spec.bits - 1);
-  if (!isSymmetric(integers.spec.scheme)) {
-    if (integers.params.every(({ zero }) => zero === middle)) {
-      yield* withScaleTypes({ ...integers, spec: { ...integers.spec, scheme: 'symmetric-full' } });
+  const restated = integers?.spec.scheme === 'symmetric-absmax' ? undefined : integers;
+  const types = scaleTypes.toSorted((a, b) => Number(b === preferred) - Number(a === preferred));
+  if (restated && preferred) yield* withScaleTypes(restated, [preferred]);
+  yield matrix;
+  if (!restated) return;
+  yield* withScaleTypes(restated, types);
+  const middle = 2 ** (restated.spec.bits - 1);
+  if (!isSymmetric(restated.spec.scheme)) {
+    if (restated.params.every(({ zero }) => zero === middle)) {
+      yield* withScaleTypes({ ...restated, spec: { ...restated.spec, scheme: 'symmetric-full' } }, types);
     }
     return;
   }
-  const blocks = toGgml(integers);
+  const blocks = toGgml(restated);
   if (blocks) yield blocks;
 }
 
 type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
 
-/** Types of scales that hold all of them exactly. */
-function* withScaleTypes(matrix: IntMatrix): Generator<IntMatrix> {
-  for (const scaleType of ['F16', 'BF16', 'F32'] as const) {
+const scaleTypes = ['F16', 'BF16', 'F32'] as const;
+
+/** Those types of scales that hold all of them exactly. */
+function* withScaleTypes(matrix: IntMatrix, types: readonly IntSpec['scaleType'][]): Generator<IntMatrix> {
+  for (const scaleType of types) {
     if (matrix.params.every(({ scale }) => roundTo(scaleType, scale) === scale)) yield { ...matrix, spec: { ...matrix.spec, scaleType } };
   }
 }

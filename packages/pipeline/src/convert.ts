@@ -7,6 +7,7 @@ import {
   type ModelDirectory,
   modelCardFile,
   openModelDirectory,
+  quantizationConfig,
 } from '@fewbit/checkpoint';
 import { FewbitError, type Matrix, transpose } from '@fewbit/core';
 import {
@@ -17,6 +18,7 @@ import {
   encodeMatrix,
   type FormatSpec,
   formatName,
+  type IntSpec,
   type Layout,
   type NumericFormat,
   type QuantizedMatrix,
@@ -103,6 +105,7 @@ async function run(
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
   const keyValues = await convertedKeyValues(source, layout, notes, writer);
+  const preferred = await preferredScales(directory, source, layout);
   const refitFormats = await formatsOfRefit(source, options);
   for (const linear of linears(source.plan)) {
     const { module } = linear;
@@ -115,7 +118,7 @@ async function run(
       await writer.write(`${module}.weight`, floatWeight(linear, decodeMatrix(before), floats ?? 'F32'));
       continue;
     }
-    const target = targetOf(before, linear, layout, refitFormats.get(module));
+    const target = targetOf(before, linear, layout, refitFormats.get(module), preferred);
     if (!target.exact) refits.push({ error: weightError(decodeMatrix(before), decodeMatrix(target.matrix)), weights: before.codes.length });
     const { spec } = target.matrix;
     const activation = rounding?.spec ?? undefined;
@@ -147,7 +150,7 @@ async function run(
   let report: Omit<ConvertReport, 'output'>;
   await writer.commit(async (partial, { bytes }) => {
     const meant = (linear: LinearPlan, before: QuantizedMatrix) =>
-      layout && targetOf(before, linear, layout, refitFormats.get(linear.module)).matrix;
+      layout && targetOf(before, linear, layout, refitFormats.get(linear.module), preferred).matrix;
     const same = await checkConverted(partial, source, { layout, floats, meant, signal });
     report = {
       layout: layout?.id ?? 'float',
@@ -197,14 +200,26 @@ async function convertedKeyValues(
   return spec;
 }
 
+/** Engines load scales in the model's own dtype; a checkpoint that is in the layout already keeps its own. */
+async function preferredScales(
+  directory: ModelDirectory,
+  { plan }: WeightSource,
+  layout: Layout | undefined,
+): Promise<IntSpec['scaleType'] | undefined> {
+  if (!layout || layout.recognise(await quantizationConfig(directory))) return undefined;
+  const dtype = directory.checkpoint.tensors.get(plan.embedding.tokens)?.dtype;
+  return dtype === 'BF16' || dtype === 'F16' ? dtype : undefined;
+}
+
 /** The matrix that is written in the place of `before`: the same values where the layout has them. */
 function targetOf(
   before: QuantizedMatrix,
   { module }: LinearPlan,
   layout: Layout,
   refit: NumericFormat | undefined,
+  preferred: IntSpec['scaleType'] | undefined,
 ): { matrix: QuantizedMatrix; exact: boolean } {
-  const same = restateFor(layout, before);
+  const same = restateFor(layout, before, preferred);
   if (same) return { matrix: same, exact: true };
   if (refit) return { matrix: encodeMatrix(decodeMatrix(before), refit), exact: false };
   const why =
