@@ -24,6 +24,7 @@ export function quantizeCard(
     ['format', formats.map(([format, count]) => `${format} (${count} matrices)`).join(', ')],
     ['inputs of these layers', rounded(report.activations, activation)],
     ['keys and values', rounded(report.keyValues, keyValues)],
+    ...(report.keyValues === undefined ? [] : [['keys and values', report.keyValues] as [string, string]]),
     ['layout', layout],
     ['calibration', calibration ? calibrationText(calibration) : 'none'],
     ['seed', String(seed)],
