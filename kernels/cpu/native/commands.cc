@@ -46,7 +46,7 @@ class Operands {
     shape.kind = static_cast<RoundingKind>(index());
     for (float *value : {&shape.steps, &shape.top, &shape.zero, &shape.emptyScale, &shape.scale}) *value = float(number());
     shape.mantissa = int(index());
-    for (float *value : {&shape.largest, &shape.smallestNormal, &shape.outlierThreshold}) *value = float(number());
+    for (float *value : {&shape.largest, &shape.smallestNormal, &shape.divisor, &shape.outlierThreshold}) *value = float(number());
     return shape;
   }
   LevelsShape levels() {

@@ -39,7 +39,7 @@ struct QuantizedShape {
 };
 
 /** As roundingKinds of @fewbit/kernels. */
-enum class RoundingKind { symmetric, asymmetric, halves, floats, power };
+enum class RoundingKind { symmetric, asymmetric, halves, floats, power, nested };
 
 /** As in @fewbit/kernels. */
 struct RoundingShape {
@@ -49,6 +49,7 @@ struct RoundingShape {
   /** Of a small float: bits of its mantissa, largest and smallest normal number. */
   int mantissa;
   float largest, smallestNormal;
+  float divisor;
   float outlierThreshold;
 };
 

@@ -71,6 +71,11 @@ inline float scaleOf(const RoundingShape &shape, Index count, Values values) {
     const int32_t e = smallerOf(largerOf(((word + (1 << 21)) >> 23) - Index(shape.steps), 0), 254);
     return fromBits(e == 0 ? 0x00400000 : e << 23);
   }
+  if (shape.kind == RoundingKind::nested) {
+    const float ideal = shape.divisor * (fromBits(word) / shape.steps);
+    const float block = nearestFloat(smaller(all(ideal), all(448.f)), 20, 0x1p-6f, 0x1p-9f)[0];
+    return (block == 0 ? 0.125f : block) / shape.divisor;
+  }
   return word == 0 ? shape.emptyScale : storable(fromBits(word) / shape.steps);
 }
 

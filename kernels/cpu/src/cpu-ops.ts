@@ -131,8 +131,19 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       if (!shape) return reference.roundActivations(x, rounding);
       const from = addressOf(x);
       const out = allocate(x.shape);
-      const { group, kind, steps, top, zero, emptyScale, scale, element, outlierThreshold } = shape;
-      const numbers = [steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal, outlierThreshold];
+      const { group, kind, steps, top, zero, emptyScale, scale, element, divisor, outlierThreshold } = shape;
+      const numbers = [
+        steps,
+        top,
+        zero,
+        emptyScale,
+        scale,
+        element.mantissa,
+        element.largest,
+        element.smallestNormal,
+        divisor,
+        outlierThreshold,
+      ];
       queue.push('roundActivations', [from, out.data.address, m, k, group, kind, ...numbers]);
       return out;
     },

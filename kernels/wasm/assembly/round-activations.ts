@@ -9,6 +9,7 @@ const kindAsymmetric = 1;
 const kindHalves = 2;
 const kindFloat = 3;
 const kindPower = 4;
+const kindNested = 5;
 
 const magnitudeBits: i32 = 0x7fffffff;
 const infinity: i32 = 0x7f800000;
@@ -31,7 +32,7 @@ export function outlierMask(task: i32): void {
 
 /**
  * Arguments: x, out, rows, columns, rows per task, mask or 0, group, kind, steps, top, zero, scale of zeros, stored scale or 0, and of the
- * small float the bits of its mantissa, its largest and its smallest normal number.
+ * small float the bits of its mantissa, its largest and its smallest normal number; the tensor's divisor.
  */
 export function roundActivations(task: i32): void {
   const columns = integer(3);
@@ -119,19 +120,27 @@ function roundHalves(x: usize, out: usize, count: i32, mask: usize): void {
 
 function roundFloats(x: usize, out: usize, count: i32, mask: usize, kind: i32): void {
   let scale = <f32>real(12);
-  if (scale === 0) scale = kind === kindPower ? powerOf(largestMagnitude(x, count, mask)) : scaleOf(x, count, mask);
+  if (kind === kindPower) scale = powerOf(largestMagnitude(x, count, mask));
+  else if (kind === kindNested) scale = nestedOf(largestMagnitude(x, count, mask));
+  else if (scale === 0) scale = scaleOf(x, count, mask);
   const step = f32x4.splat(scale);
   for (let j = 0; j < count; j += 4) {
-    put(out, x, j, count, mask, f32x4.mul(smallFloat(f32x4.div(masked(x, j, count, mask), step)), step));
+    put(
+      out,
+      x,
+      j,
+      count,
+      mask,
+      f32x4.mul(smallFloat(f32x4.div(masked(x, j, count, mask), step), integer(13), <f32>real(14), <f32>real(15)), step),
+    );
   }
 }
 
 /** The nearest number of the small float, halves to the even one, saturating. */
-function smallFloat(value: v128): v128 {
-  const dropped = 23 - integer(13);
-  const smallestNormal = <f32>real(15);
-  const magnitude = f32x4.min(f32x4.abs(value), f32x4.splat(<f32>real(14)));
-  const rounder = f32x4.splat(wholes * smallestNormal * <f32>(1.0 / <f64>(1 << integer(13))));
+function smallFloat(value: v128, mantissa: i32, largest: f32, smallestNormal: f32): v128 {
+  const dropped = 23 - mantissa;
+  const magnitude = f32x4.min(f32x4.abs(value), f32x4.splat(largest));
+  const rounder = f32x4.splat(wholes * smallestNormal * <f32>(1.0 / <f64>(1 << mantissa)));
   const small = f32x4.sub(f32x4.add(magnitude, rounder), rounder);
   const odd = v128.and(i32x4.shr_u(magnitude, dropped), i32x4.splat(1));
   const large = v128.and(i32x4.add(i32x4.add(magnitude, i32x4.splat((1 << (dropped - 1)) - 1)), odd), i32x4.splat(-1 << dropped));
@@ -161,6 +170,14 @@ function scaleOf(x: usize, count: i32, mask: usize): f32 {
 function powerOf(magnitude: i32): f32 {
   const e = min(max(((magnitude + (1 << 21)) >> 23) - integer(8), 0), 254);
   return reinterpret<f32>(e === 0 ? 0x00400000 : e << 23);
+}
+
+/** An E4M3 number ÷ the tensor's divisor. */
+function nestedOf(magnitude: i32): f32 {
+  const divisor = <f32>real(16);
+  const ideal = divisor * (reinterpret<f32>(magnitude) / <f32>real(8));
+  const block = f32x4.extract_lane(smallFloat(f32x4.splat(ideal), 3, 448, 0.015625), 0);
+  return (block === 0 ? <f32>0.125 : block) / divisor;
 }
 
 /** Never 0 and never infinite. */

@@ -108,10 +108,10 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
       if (!shape) return reference.roundActivations(tensor, rounding);
       const out = allocate(x.shape);
       const { rows, share, tasks } = shares(x.data.length, k);
-      const { kind, group, steps, top, zero, emptyScale, scale, element, outlierThreshold } = shape;
+      const { kind, group, steps, top, zero, emptyScale, scale, element, divisor, outlierThreshold } = shape;
       const mask = outlierThreshold === 0 ? 0 : engine.heap.allocate(k * 4 + 16);
       if (mask !== 0) engine.run(id.outlierMask, Math.ceil(k / id.maskColumns), [at(x), mask, m, k, outlierThreshold]);
-      const values = [kind, steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal];
+      const values = [kind, steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal, divisor];
       engine.run(id.roundActivations, tasks, [at(x), at(out), rows, k, share, mask, group, ...values]);
       if (mask !== 0) engine.heap.free(mask);
       return out;

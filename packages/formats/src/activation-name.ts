@@ -5,5 +5,7 @@ import type { ActivationSpec } from './types.js';
 export function activationName({ format, scaling, outlierThreshold }: ActivationSpec): string {
   const name = formatName(format).replace(/\bchannel\b/, 'per token');
   const outliers = outlierThreshold === undefined ? '' : `, features reaching ${outlierThreshold} in float`;
-  return `${name}${scaling === 'static' ? ', static' : ''}${outliers}`;
+  return `${name}${endings[scaling]}${outliers}`;
 }
+
+const endings = { dynamic: '', static: ', static', local: ', static tensor scale' } as const;

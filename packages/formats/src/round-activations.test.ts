@@ -41,6 +41,14 @@ describe('roundActivations', () => {
     expect([...rounded.data]).toEqual([-25, -0.25, 0, 0.25, 38.75]);
   });
 
+  it('scales groups under a stored tensor scale', () => {
+    const format: FormatSpec = { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 2 }, scaleType: 'E4M3' };
+    const x = { rows: 1, cols: 5, data: Float32Array.of(6, 0.6, 100, -60, 3) };
+    const rounded = roundActivations(x, { spec: { format, scaling: 'local' }, params: { divisor: 32 } });
+    // scales 32·1, 448 (32·100/6 is more than E4M3 has) and 16, over 32
+    expect([...rounded.data]).toEqual([6, 0.5, 84, -56, 3]);
+  });
+
   it('leaves outlier features as they are and out of the scales', () => {
     const spec: ActivationSpec = { format: { ...int8, scheme: 'symmetric-restricted' }, scaling: 'dynamic', outlierThreshold: 6 };
     const x = { rows: 2, cols: 3, data: Float32Array.of(1.27, 0.333, 0.504, 0.4, -6, 0.127) };

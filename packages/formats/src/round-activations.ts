@@ -17,7 +17,9 @@ export function roundActivations(x: Matrix, { spec, params }: ActivationRounding
   const inliers = damaged.length === 0 ? x : matrix(x.rows, cols, x.data.slice());
   for (const token of damaged) inliers.data.fill(0, token * cols, (token + 1) * cols);
   const outliers = spec.outlierThreshold === undefined ? [] : outlierFeatures(x, spec.outlierThreshold);
-  const rounded = roundMatrix(outliers.length === 0 ? inliers : withoutFeatures(inliers, outliers), createFormat(spec.format), params);
+  const rest = outliers.length === 0 ? inliers : withoutFeatures(inliers, outliers);
+  const format = createFormat(spec.format);
+  const rounded = spec.scaling === 'local' ? roundMatrix(rest, format.bindLike!(params), undefined) : roundMatrix(rest, format, params);
   for (const feature of outliers) {
     for (let i = feature; i < x.data.length; i += cols) rounded.data[i] = x.data[i]!;
   }

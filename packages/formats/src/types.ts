@@ -126,6 +126,8 @@ export interface NumericFormat<P = unknown> {
    * engines run as one. Asked for before a tile is fitted; a bound format, or one without second-level parameters of this kind, has none.
    */
   bind?(...weights: readonly Tile[]): NumericFormat<P>;
+  /** The format bound as that which `params` came from. Exists where `bind` does. */
+  bindLike?(params: P): NumericFormat<P>;
   /** Parameters for a tile. `shrink` in (0, 1] narrows the fitted range, for clip search. Never NaN; an all-zero tile has usable parameters. */
   fit(tile: Tile, shrink?: number): P;
   /** `fit` for many shrinks of one tile, which is looked at once. Absent where that saves nothing. */
@@ -165,8 +167,11 @@ export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec>
 /** How the inputs of a linear layer are rounded while the model runs; `format` is that of x [tokens, inputs], so that `channel` is a scale per token. */
 export interface ActivationSpec {
   readonly format: FormatSpec;
-  /** `dynamic`: params are fitted to each input as it comes. `static`: to calibration text, once; then `format` is per tensor. */
-  readonly scaling: 'dynamic' | 'static';
+  /**
+   * `dynamic`: params are fitted to each input as it comes. `static`: to calibration text, once; then `format` is per tensor. `local`: to each input,
+   * but under a tensor scale that was fitted to calibration text (NVFP4).
+   */
+  readonly scaling: 'dynamic' | 'static' | 'local';
   /** LLM.int8(): features of which any |x| reaches it stay in float. Default: none does. */
   readonly outlierThreshold?: number;
 }
@@ -174,7 +179,7 @@ export interface ActivationSpec {
 /** An `ActivationSpec` that can be applied. */
 export interface ActivationRounding {
   readonly spec: ActivationSpec;
-  /** Of the whole input; present where scaling is static. */
+  /** Of the whole input; present where scaling is not dynamic. */
   readonly params?: unknown;
 }
 

@@ -1,9 +1,9 @@
 import {
   type ActivationRounding,
-  type FloatParams,
   type FloatSpec,
   type IntParams,
   type IntSpec,
+  type NvParams,
   type SmallFloat,
   smallFloats,
 } from '@fewbit/formats';
@@ -20,6 +20,8 @@ export const roundingKinds = {
   float: 3,
   /** Small floats under a power of two, whose exponent is that of absmax less `steps`. */
   power: 4,
+  /** Small floats under an E4M3 number ÷ divisor, that number being the nearest to divisor·(absmax ÷ steps), 0.125 for 0. */
+  nested: 5,
 } as const;
 
 /** An `ActivationRounding` as numbers, for kernels; the formats of `@fewbit/formats` say what is computed with them, in float32. */
@@ -36,6 +38,8 @@ export interface RoundingShape {
   readonly emptyScale: number;
   /** Stored; 0 where every run has its own. */
   readonly scale: number;
+  /** The tensor's, where `kind` is nested; 0 otherwise. */
+  readonly divisor: number;
   /** Small floats only; zeros otherwise. */
   readonly element: SmallFloat;
   /** Features with an |x| that reaches it stay as they are; 0: none does. */
@@ -49,13 +53,15 @@ export function roundingShape({ spec, params }: ActivationRounding, cols: number
   const group = groupOf(format, scaling, cols);
   const grid = format.kind === 'int' ? integers(format) : floats(format);
   if (!grid || group === undefined) return undefined;
-  const { scale = 0, zero = grid.zero } = (params ?? {}) as Partial<IntParams & FloatParams>;
+  const { scale = 0, zero = grid.zero, divisor = 0 } = (params ?? {}) as Partial<IntParams & NvParams>;
+  if (scaling === 'local') return { ...grid, group, scale: 0, zero: 0, divisor, outlierThreshold };
+  if (grid.kind === roundingKinds.nested) return undefined;
   // absmaxes are more than a scale, and a power of two may be stored as one
   if (params !== undefined && grid.kind === roundingKinds.halves) return undefined;
-  return { ...grid, group, scale, zero, outlierThreshold };
+  return { ...grid, group, scale, zero, divisor: 0, outlierThreshold };
 }
 
-type Grid = Omit<RoundingShape, 'group' | 'scale' | 'outlierThreshold'>;
+type Grid = Omit<RoundingShape, 'group' | 'scale' | 'divisor' | 'outlierThreshold'>;
 
 function groupOf({ granularity }: IntSpec | FloatSpec, scaling: string, cols: number): number | undefined {
   if (scaling === 'static') return granularity.kind === 'tensor' ? cols : undefined;
@@ -83,6 +89,7 @@ function floats({ element: name, scaleType }: FloatSpec): Grid | undefined {
   const element = smallFloats[name];
   const grid = { top: 0, zero: 0, element };
   if (scaleType === 'F32') return { ...grid, kind: roundingKinds.float, steps: element.largest, emptyScale: 2 ** -23 };
+  if (scaleType === 'E4M3') return { ...grid, kind: roundingKinds.nested, steps: element.largest, emptyScale: 0 };
   if (scaleType === 'E8M0') return { ...grid, kind: roundingKinds.power, steps: Math.floor(Math.log2(element.largest)), emptyScale: 0 };
   return undefined;
 }

@@ -76,8 +76,8 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       const site = stage.site;
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       const gathering = site && gather(calibrates ? [...solver.needs, plainGram] : [], site.linears[0]!.cols, backend.algebra);
-      const isStatic = options.activation?.scaling === 'static';
-      let rounding = options.activation && !isStatic ? { spec: options.activation } : undefined;
+      const isStored = options.activation !== undefined && options.activation.scaling !== 'dynamic';
+      let rounding = options.activation && !isStored ? { spec: options.activation } : undefined;
       for (const sequence of site ? sequences : options.outputsOf) {
         await course.step('calibrate', at, stageWork(block) * rowsOf(sequence.quantized), async () => {
           sequence.quantized = await advance(stage, sequence.quantized, {
@@ -86,13 +86,13 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
           });
           if (sequence.float) sequence.float = await advance(stage, sequence.float, { backend, weights: original });
           // at once, while the inputs are in the processor's caches
-          if (gathering && sequence.calibrates && !isStatic) await measure(gathering, sequence, rounding, at, backend);
+          if (gathering && sequence.calibrates && !isStored) await measure(gathering, sequence, rounding, at, backend);
         });
       }
       if (!site || !gathering) continue;
       const calibrating = sequences.filter((sequence) => sequence.calibrates);
-      if (isStatic) {
-        rounding = await staticRounding(options.activation!, site, calibrating, at, options);
+      if (isStored) {
+        rounding = await storedRounding(options.activation!, site, calibrating, at, options);
         for (const sequence of calibrating)
           await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at, backend));
       }
@@ -131,8 +131,8 @@ export function solveWork({ rows, cols }: LinearPlan): number {
   return rows * cols * cols + 10 * cols ** 3;
 }
 
-/** A static scale covers what the calibrating sequences bring to the site. */
-async function staticRounding(
+/** A stored scale covers what the calibrating sequences bring to the site. */
+async function storedRounding(
   spec: ActivationSpec,
   site: Site,
   calibrating: readonly Sequence[],

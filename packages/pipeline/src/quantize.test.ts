@@ -103,12 +103,19 @@ describe('quantize', () => {
   const int8: IntSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
   const fp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'channel' }, scaleType: 'F32' };
   const perTensor = { kind: 'tensor' } as const;
+  const micro = (element: 'e2m1' | 'e4m3', size: number, scaleType: 'E8M0' | 'E4M3'): FormatSpec => ({
+    ...{ kind: 'float', element, scaleType },
+    granularity: { kind: 'group', size },
+  });
   it.each<[string, FormatSpec, ActivationSpec]>([
     ['W8A8', int8, { format: int8, scaling: 'dynamic' }],
     ['W8A8 static', int8, { format: { ...int8, granularity: perTensor }, scaling: 'static' }],
     ['W4A8', format, { format: int8, scaling: 'dynamic' }],
     ['FP8 W8A8', fp8, { format: fp8, scaling: 'dynamic' }],
     ['FP8 W8A8 static', fp8, { format: { ...fp8, granularity: perTensor }, scaling: 'static' }],
+    ['NVFP4 W4A4', micro('e2m1', 16, 'E4M3'), { format: micro('e2m1', 16, 'E4M3'), scaling: 'local' }],
+    ['MXFP4 W4A4', micro('e2m1', 32, 'E8M0'), { format: micro('e2m1', 32, 'E8M0'), scaling: 'dynamic' }],
+    ['MXFP8 W8A8', micro('e4m3', 32, 'E8M0'), { format: micro('e4m3', 32, 'E8M0'), scaling: 'dynamic' }],
   ])('%s runs, calibrates and is read back with rounded inputs', async (_, weights, activation) => {
     for (const method of [rtn(), gptq()]) {
       const report = await run({ method, format: weights, activation, calibration, observer: 'mse' });

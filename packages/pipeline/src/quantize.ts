@@ -109,7 +109,7 @@ function refuseActivation(activation: ActivationSpec, layout: Layout, format: Fo
     ? layout.rejectsActivation(activation, format)
     : 'its files say nothing of inputs; use compressed-tensors.';
   if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round inputs as ${activationName(activation)}: ${why}`);
-  if (activation.scaling === 'static') refuseUncalibrated('activations', calibrated);
+  if (activation.scaling !== 'dynamic') refuseUncalibrated('activations', calibrated);
 }
 
 function refuseUncalibrated(what: string, calibrated: boolean): void {

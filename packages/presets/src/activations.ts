@@ -10,13 +10,21 @@ const int8 = (granularity: Granularity): FormatSpec => ({
 });
 const fp8 = (granularity: Granularity): FormatSpec => ({ kind: 'float', element: 'e4m3', granularity, scaleType: 'F32' });
 
-/** Dynamic scales are per token, static ones per tensor: what engines have kernels for. */
+const micro = (element: 'e2m1' | 'e4m3', size: number, scaleType: 'E8M0' | 'E4M3'): FormatSpec => ({
+  ...{ kind: 'float', element, scaleType },
+  granularity: { kind: 'group', size },
+});
+
+/** Dynamic scales are per token, static ones per tensor, microscaling ones per group: what engines have kernels for. */
 const activations: Readonly<Record<string, ActivationSpec | undefined>> = {
   none: undefined,
   int8: { format: int8({ kind: 'channel' }), scaling: 'dynamic' },
   fp8: { format: fp8({ kind: 'channel' }), scaling: 'dynamic' },
   'int8-static': { format: int8({ kind: 'tensor' }), scaling: 'static' },
   'fp8-static': { format: fp8({ kind: 'tensor' }), scaling: 'static' },
+  mxfp8: { format: micro('e4m3', 32, 'E8M0'), scaling: 'dynamic' },
+  mxfp4: { format: micro('e2m1', 32, 'E8M0'), scaling: 'dynamic' },
+  nvfp4: { format: micro('e2m1', 16, 'E4M3'), scaling: 'local' },
 };
 
 export const activationNames: readonly string[] = Object.keys(activations);

@@ -37,6 +37,10 @@ const roundings: Readonly<Record<string, ActivationRounding>> = {
   'fp8 per group': { spec: { format: { ...fp8, granularity: group(24) }, scaling: 'dynamic' } },
   mxfp8: { spec: { format: { ...fp8, granularity: group(32), scaleType: 'E8M0' }, scaling: 'dynamic' } },
   mxfp4: { spec: { format: { ...fp8, element: 'e2m1', granularity: group(32), scaleType: 'E8M0' }, scaling: 'dynamic' } },
+  nvfp4: {
+    spec: { format: { ...fp8, element: 'e2m1', granularity: group(16), scaleType: 'E4M3' }, scaling: 'local' },
+    params: { divisor: 777.5 },
+  },
 };
 
 /** `agrees` runs an op on the reference and on the backend: the result has the same bits, whatever the values. */

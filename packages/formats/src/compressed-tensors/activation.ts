@@ -3,17 +3,23 @@
  *
  *   input_scale       float [1]
  *   input_zero_point  I8 [1]  code of 0 less 2^(bits − 1); asymmetric only
+ *
+ * and NVFP4, whose groups have scales of their own,
+ *
+ *   input_global_scale  F32 [1]  the divisor, as of weights
  */
 import { FewbitError, fromFloat32, fromIntegers, type Tensor, toFloat32 } from '@fewbit/core';
 import { activationName } from '../activation-name.js';
 import { expectTensor } from '../expect-tensor.js';
 import type { FloatParams } from '../float/elements.js';
+import type { NvParams } from '../float/nv-format.js';
 import { requireScale } from '../float-matrix.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
-import type { ActivationRounding, ActivationSpec, FormatSpec } from '../types.js';
+import type { ActivationRounding, ActivationSpec, FloatSpec, FormatSpec } from '../types.js';
+import { unpackDivisor } from './fp4-quantized.js';
 import { isHeld } from './held-spec.js';
 
-/** Integers and floats of 8 bits; integers are `symmetric-full` or `asymmetric`, as compressed-tensors computes them. */
+/** Integers, FP8, and the microscaling formats as their presets have them; integers are `symmetric-full` or `asymmetric`, as compressed-tensors computes them. */
 export function rejectsActivation(activation: ActivationSpec): string | undefined {
   const { format, outlierThreshold } = activation;
   const refuse = (why: string) => `compressed-tensors cannot say that inputs are ${activationName(activation)}: ${why}.`;
@@ -25,8 +31,24 @@ export function rejectsActivation(activation: ActivationSpec): string | undefine
   if (format.kind === 'int' && (format.scheme === 'symmetric-restricted' || format.scheme === 'symmetric-signed')) {
     return refuse('its scale is absmax/127.5');
   }
-  if (format.kind === 'float' && (format.element !== 'e4m3' || format.scaleType === 'E4M3')) return refuse('its floats are E4M3');
-  return undefined;
+  if (format.kind === 'float') return rejectsFloats(format, activation.scaling, refuse);
+  return activation.scaling === 'local' ? refuse('integers have no tensor scale') : undefined;
+}
+
+function rejectsFloats(
+  { element, scaleType, granularity }: FloatSpec,
+  scaling: ActivationSpec['scaling'],
+  refuse: (why: string) => string,
+): string | undefined {
+  const size = granularity.kind === 'group' ? granularity.size : undefined;
+  if (scaleType === 'E4M3') {
+    return element === 'e2m1' && size === 16 && scaling === 'local'
+      ? undefined
+      : refuse('NVFP4 has groups of 16 under a calibrated tensor scale');
+  }
+  if (scaling === 'local') return refuse('NVFP4 alone has a tensor scale');
+  if (scaleType === 'E8M0') return size === 32 && element !== 'e5m2' ? undefined : refuse('MXFP4 and MXFP8 have groups of 32');
+  return element === 'e4m3' ? undefined : refuse('its floats are E4M3');
 }
 
 /** Readers round keys and values by stored scales alone, as the rest of the model does inputs; their cache knows no zero point. */
@@ -39,10 +61,14 @@ export function rejectsKeyValues(spec: ActivationSpec): string | undefined {
 
 export function packActivation(activation: ActivationRounding | undefined, of = 'input'): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
-  if (activation?.spec.scaling !== 'static') return tensors;
-  const { format } = activation.spec;
+  if (!activation || activation.spec.scaling === 'dynamic') return tensors;
+  const { format, scaling } = activation.spec;
   const params = activation.params as IntParams | FloatParams | undefined;
   if (!params) throw new FewbitError('usage', `An activation of ${activationName(activation.spec)} needs its params.`);
+  if (scaling === 'local') {
+    const { divisor } = params as NvParams;
+    return tensors.set(`${of}_global_scale`, fromFloat32(Float32Array.of(divisor), 'F32', [1]));
+  }
   tensors.set(`${of}_scale`, fromFloat32(Float32Array.of(params.scale), 'F32', [1]));
   if (isAsymmetric(format)) {
     const zero = (params as IntParams).zero - 2 ** (format.bits - 1);
@@ -53,6 +79,7 @@ export function packActivation(activation: ActivationRounding | undefined, of = 
 
 export function unpackActivation(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec, of = 'input'): ActivationRounding {
   if (spec.scaling === 'dynamic') return { spec };
+  if (spec.scaling === 'local') return { spec, params: { divisor: unpackDivisor(tensors, `${of}_global_scale`) } };
   const [stored] = toFloat32(expectTensor(tensors, `${of}_scale`, ['F32', 'F16', 'BF16'], [1])) as unknown as [number];
   const scale = requireScale(stored, `${of}_scale`, 0);
   if (spec.format.kind !== 'int') return { spec, params: { scale } };

@@ -76,7 +76,7 @@ function activationArguments({ format, scaling }: ActivationSpec): Record<string
   return {
     ...rest,
     strategy: strategy === 'channel' ? 'token' : strategy,
-    dynamic: scaling === 'dynamic',
+    dynamic: scaling === 'local' ? 'local' : scaling === 'dynamic',
     actorder: null,
     observer: scaling === 'dynamic' ? null : 'minmax',
     observer_kwargs: {},

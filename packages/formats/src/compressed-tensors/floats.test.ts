@@ -113,6 +113,9 @@ const roundings: Record<string, ActivationRounding> = {
   },
   'fp8 per token': { spec: { format: float('e4m3', { kind: 'channel' }, 'F32'), scaling: 'dynamic' } },
   'fp8 static': { spec: { format: float('e4m3', { kind: 'tensor' }, 'F32'), scaling: 'static' }, params: { scale: 0.5 } },
+  mxfp4: { spec: { format: float('e2m1', { kind: 'group', size: 32 }, 'E8M0'), scaling: 'dynamic' } },
+  mxfp8: { spec: { format: float('e4m3', { kind: 'group', size: 32 }, 'E8M0'), scaling: 'dynamic' } },
+  nvfp4: { spec: { format: float('e2m1', { kind: 'group', size: 16 }, 'E4M3'), scaling: 'local' }, params: { divisor: 300.5 } },
 };
 
 describe('rounded inputs of compressed-tensors', () => {
@@ -129,6 +132,7 @@ describe('rounded inputs of compressed-tensors', () => {
     expect(compressedTensors.unpackActivation!(tensors, reading.activation!('a')!)).toEqual(rounding);
     expect(compressedTensors.unpack(tensors, reading.format('a')!, 3, 8)).toEqual(matrix);
     expect(tensors.has('input_scale')).toBe(rounding.spec.scaling === 'static');
+    expect(tensors.has('input_global_scale')).toBe(rounding.spec.scaling === 'local');
   });
 
   it('are refused where it cannot say them', () => {
@@ -142,6 +146,14 @@ describe('rounded inputs of compressed-tensors', () => {
     expect(why({ format: int8({ kind: 'channel' }, 'symmetric-restricted') })).toMatch(/absmax\/127.5/);
     expect(why({ format: int8({ kind: 'block', rows: 2, cols: 2 }) })).toMatch(/per token, tensor or group/);
     expect(why({ format: float('e5m2', { kind: 'channel' }, 'F32') })).toMatch(/E4M3/);
+    expect(why({ scaling: 'local' })).toMatch(/integers have no tensor scale/);
+    const nvfp4 = float('e2m1', { kind: 'group', size: 16 }, 'E4M3');
+    expect(why({ format: nvfp4 })).toMatch(/under a calibrated tensor scale/);
+    expect(why({ format: float('e4m3', { kind: 'channel' }, 'F32'), scaling: 'local' })).toMatch(/NVFP4 alone/);
+    expect(why({ format: float('e2m1', { kind: 'group', size: 16 }, 'E8M0') })).toMatch(/groups of 32/);
+    const local: ActivationSpec = { format: nvfp4, scaling: 'local' };
+    const zero = new Map([['input_global_scale', { dtype: 'F32', shape: [1], data: new Uint8Array(4) } as const]]);
+    expect(() => compressedTensors.unpackActivation!(zero, local)).toThrow(/input_global_scale holds 0: expected a positive number/);
     const spec: ActivationSpec = { format: int8({ kind: 'tensor' }), scaling: 'static' };
     expect(() => compressedTensors.pack(encoded(int8({ kind: 'channel' }), 1, 2, 1), { spec })).toThrow(/needs its params/);
     expect(() => compressedTensors.unpackActivation!(new Map(), spec)).toThrow(/Tensor input_scale is missing/);

@@ -38,12 +38,16 @@ export function packNvfp4({ rows, cols, spec, codes, params }: FloatMatrix<NvPar
 export function unpackNvfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix<NvParams> {
   const codes = unpackedWeight(tensors, rows, cols);
   const blocks = expectTensor(tensors, 'weight_scale', ['F8_E4M3'], [rows, groupsOf(spec, rows, cols)]).data;
-  const [divisor] = toFloat32(expectTensor(tensors, 'weight_global_scale', ['F32'], [1])) as unknown as [number];
-  if (!Number.isFinite(divisor) || divisor <= 0) {
-    throw new FewbitError('checkpoint', `Tensor weight_global_scale holds ${divisor}: expected a positive number.`);
-  }
+  const divisor = unpackDivisor(tensors, 'weight_global_scale');
   const params = Array.from(blocks, (byte, i) => nvParams(requireScale(fromE4m3(byte), 'weight_scale', i), divisor));
   return { rows, cols, spec, codes, params };
+}
+
+/** A tensor scale, which divides. */
+export function unpackDivisor(tensors: ReadonlyMap<string, Tensor>, name: string): number {
+  const [divisor] = toFloat32(expectTensor(tensors, name, ['F32'], [1])) as unknown as [number];
+  if (Number.isFinite(divisor) && divisor > 0) return divisor;
+  throw new FewbitError('checkpoint', `Tensor ${name} holds ${divisor}: expected a positive number.`);
 }
 
 function packedWeight(codes: Uint8Array, rows: number, cols: number): [string, Tensor] {

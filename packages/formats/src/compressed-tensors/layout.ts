@@ -12,7 +12,7 @@ import { readConfig } from './recognise.js';
 /** Every symmetric scheme is exact: readers multiply code − 2^(bits − 1) by the scale, whatever its convention or sign. */
 export const compressedTensors: Layout = {
   id: 'compressed-tensors',
-  sharedTensors: ['weight_global_scale'],
+  sharedTensors: ['weight_global_scale', 'input_global_scale'],
   rejects,
   caution(spec, _rows, cols) {
     if (spec.kind !== 'int' || spec.granularity.kind !== 'group' || cols % spec.granularity.size === 0) return undefined;

@@ -28,13 +28,17 @@ export function readWeights(path: string, value: unknown, container: ContainerId
 export function readActivation(path: string, value: unknown): ActivationSpec {
   if (!isRecord(value)) throw new FewbitError('config', `${path} must be an object.`);
   const { dynamic = false, strategy } = value;
-  if (dynamic !== true && dynamic !== false) {
-    throw new FewbitError('unsupported', `${path}.dynamic is ${JSON.stringify(dynamic)}; true and false are read.`);
+  if (dynamic !== true && dynamic !== false && dynamic !== 'local') {
+    throw new FewbitError('unsupported', `${path}.dynamic is ${JSON.stringify(dynamic)}; true, false and "local" are read.`);
   }
-  const scaling = dynamic ? 'dynamic' : 'static';
+  const scaling = dynamic === 'local' ? 'local' : dynamic ? 'dynamic' : 'static';
   const format = readFormat(path, { ...value, strategy: strategy === 'token' ? 'channel' : strategy }, 'F32');
   if (scaling === 'static' && format.granularity.kind !== 'tensor') {
     throw new FewbitError('unsupported', `${path}: static scales are read per tensor, not per ${format.granularity.kind}.`);
+  }
+  const hasTensorScale = format.scaleType === 'E4M3';
+  if (hasTensorScale !== (scaling === 'local')) {
+    throw new FewbitError('unsupported', `${path}: ${formatName(format)} with dynamic ${JSON.stringify(dynamic)} is not read.`);
   }
   return { format, scaling };
 }

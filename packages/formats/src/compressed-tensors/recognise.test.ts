@@ -133,7 +133,18 @@ describe('recognise', () => {
       'unsupported',
       /output_activations/,
     ],
-    ['local inputs', withInputs({ dynamic: 'local', strategy: 'tensor_group', group_size: 16 }), 'unsupported', /dynamic is "local"/],
+    [
+      'local inputs that are no NVFP4',
+      withInputs({ dynamic: 'local', strategy: 'token' }),
+      'unsupported',
+      /int8 channel .*with dynamic "local"/,
+    ],
+    [
+      'NVFP4 inputs without a tensor scale',
+      withInputs({ num_bits: 4, type: 'float', dynamic: true, strategy: 'tensor_group', group_size: 16 }),
+      'unsupported',
+      /nvfp4-e2m1 g16 with dynamic true/,
+    ],
     ['static inputs per token', withInputs({ dynamic: false, strategy: 'token' }), 'unsupported', /static scales are read per tensor/],
     [
       'inputs that are no object',

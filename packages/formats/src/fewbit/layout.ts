@@ -60,6 +60,7 @@ export const fewbit: Layout = {
 };
 
 function rejectsActivation({ scaling, format }: ActivationSpec): string | undefined {
+  if (scaling === 'local') return 'it stores no tensor scale of inputs.';
   const perTensor = 'granularity' in format && format.granularity.kind === 'tensor';
   return scaling === 'static' && !perTensor ? 'a stored scale is one per tensor.' : undefined;
 }

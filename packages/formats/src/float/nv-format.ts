@@ -28,7 +28,10 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
       spec,
       levels: 2 ** bits,
       tile: (rows, cols) => tileSize(spec.granularity, rows, cols),
-      ...(given === undefined && { bind: (...weights) => boundTo(tensorDivisor(Math.max(...weights.map(absMax)), largest)) }),
+      ...(given === undefined && {
+        bind: (...weights) => boundTo(tensorDivisor(Math.max(...weights.map(absMax)), largest)),
+        bindLike: ({ divisor }) => boundTo(divisor),
+      }),
       fit(tile, shrink = 1) {
         const divisor = divisorOf(tile);
         const step = Math.fround(Math.fround(absMax(tile) * Math.fround(shrink)) / largest);

@@ -18,7 +18,7 @@ export function quantizeCard(
   const { method, layout, layers, bytes, bitsPerWeight, readBack, notes } = report;
   const formats = countedFormats(layers);
   const rounded = (how: string | undefined, spec: QuantizeOptions['activation']) =>
-    how === undefined ? 'in float' : how + (spec?.scaling === 'static' ? `, scales by ${observer ?? 'minmax'}` : '');
+    how === undefined ? 'in float' : how + (spec && spec.scaling !== 'dynamic' ? `, scales by ${observer ?? 'minmax'}` : '');
   const recipeRows: [string, string][] = [
     ['method', method],
     ['format', formats.map(([format, count]) => `${format} (${count} matrices)`).join(', ')],
