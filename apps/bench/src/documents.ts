@@ -89,6 +89,8 @@ const accuracyRow = z.object({
   method: z.string(),
   format: z.string(),
   group: z.int().nullable(),
+  /** What tells it from another row of the same format: `asymmetric`, `inputs int8`, `gguf`. */
+  variant: z.string().optional(),
   /** Of the quantized layers, scales and zero points counted; of the float model's weights. */
   bitsPerWeight: z.number().positive(),
   /** Of the whole checkpoint. */

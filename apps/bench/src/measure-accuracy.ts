@@ -5,17 +5,18 @@ import { readDocuments } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import { type PerplexityResult, type Protocol, perplexity } from '@fewbit/eval';
 import type { Backend } from '@fewbit/kernels';
-import { inspectModel, openPretrained, type Pretrained, parseFormat, quantizePretrained, type RecipeInput } from '@fewbit/presets';
+import { inspectModel, openPretrained, type Pretrained, parseFormat, quantizePretrained } from '@fewbit/presets';
 import { generate } from '@fewbit/runtime';
 import type { AccuracyDocument, AccuracyRow } from './documents.js';
 import { groupOf } from './format-label.js';
 import { median } from './take-turns.js';
+import type { BenchRecipe } from './usual-recipes.js';
 
 export interface AccuracyBenchmark {
   readonly model: string;
   readonly text: string;
   /** What to quantize and measure, beside the float model. */
-  readonly recipes: readonly (RecipeInput & { readonly method: string; readonly format: string })[];
+  readonly recipes: readonly BenchRecipe[];
   /** KL and top-1 are measured over the windows of the first. */
   readonly protocols: readonly Protocol[];
   readonly context?: number | undefined;
@@ -39,8 +40,8 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
     const { context, ...measured } = await measure(float, undefined, documents, benchmark);
     const { formats, bitsPerWeight } = await inspectModel(model);
     const rows: AccuracyRow[] = [{ method: 'float', format: formats[0]!.format, group: null, bitsPerWeight, ...measured, seconds: 0 }];
-    for (const [index, recipe] of recipes.entries()) {
-      const name = `${recipe.method} ${recipe.format}${recipe.group === undefined ? '' : ` group ${recipe.group}`}`;
+    for (const [index, { variant, ...recipe }] of recipes.entries()) {
+      const name = nameOf({ variant, ...recipe });
       const output = join(folder, String(index));
       onProgress(`${name}: quantizing`);
       try {
@@ -50,8 +51,8 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
         try {
           const { context: _, ...measured } = await measure(pretrained, float, documents, benchmark);
           const { method, format } = recipe;
-          const group = groupOf(parseFormat({ format, group: recipe.group }, 'F32'));
-          rows.push({ method, format, group, bitsPerWeight, ...measured, seconds });
+          const group = recipe.layout === 'gguf' ? null : groupOf(parseFormat({ format, group: recipe.group }, 'F32'));
+          rows.push({ method, format, group, ...(variant && { variant }), bitsPerWeight, ...measured, seconds });
         } finally {
           await pretrained.close();
         }
@@ -62,14 +63,44 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
       await rm(output, { recursive: true, force: true });
     }
     const calibration = recipes[0]?.calibration?.path;
-    return { model, text, ...(calibration && { calibration }), context, ...(windows && { windows }), backend: backend.id, rows, notes };
+    return {
+      model,
+      text,
+      ...(calibration && { calibration }),
+      context,
+      ...(windows && { windows }),
+      backend: backend.id,
+      rows,
+      notes: [...notes, ...worseThanRtn(rows, benchmark.protocols[0]!)],
+    };
   } finally {
     await float.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-type Measured = Omit<AccuracyRow, 'method' | 'format' | 'group' | 'bitsPerWeight' | 'seconds'> & { readonly context: number };
+function nameOf({
+  method,
+  format,
+  group,
+  variant,
+}: Pick<BenchRecipe, 'method' | 'format' | 'variant'> & { readonly group?: number | null | undefined }): string {
+  return [method, format, ...(group === undefined || group === null ? [] : [`group ${group}`]), ...(variant ? [variant] : [])].join(' ');
+}
+
+/** Notes on rows that do worse than RTN of the same format: a method that measures the model's inputs should not. */
+export function worseThanRtn(rows: readonly AccuracyRow[], protocol: Protocol): string[] {
+  const key = ({ format, group, variant }: AccuracyRow) => JSON.stringify([format, group, variant]);
+  const nearest = new Map(rows.filter(({ method }) => method === 'rtn').map((row) => [key(row), row.perplexity[protocol]!]));
+  return rows.flatMap((row) => {
+    const [found, rtn] = [row.perplexity[protocol]!, nearest.get(key(row))];
+    if (rtn === undefined || found <= rtn) return [];
+    const name = nameOf(row);
+    return [`${name} is worse than rtn: ${found.toFixed(4)} against ${rtn.toFixed(4)} (${protocol})`];
+  });
+}
+
+type Measured = Omit<AccuracyRow, 'method' | 'format' | 'group' | 'variant' | 'bitsPerWeight' | 'seconds'> & { readonly context: number };
 
 async function measure(
   { path, model, tokenizer }: Pretrained,

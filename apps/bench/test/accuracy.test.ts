@@ -1,9 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { formatNames } from '@fewbit/presets';
 import { embeddedModel } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { accuracyDocument } from '../src/documents.js';
+import { worseThanRtn } from '../src/measure-accuracy.js';
+import { usualRecipes } from '../src/usual-recipes.js';
 import { fewbitBench, fewbitBenchJson } from './capture.js';
 
 describe('fewbit-bench accuracy', () => {
@@ -52,13 +55,50 @@ describe('fewbit-bench accuracy', () => {
     expect(named['rtn int8']!.bitsPerWeight).toBeGreaterThan(named['rtn int3']!.bitsPerWeight);
   });
 
+  it('says where a method does worse than rounding to nearest', () => {
+    const row = {
+      method: 'rtn',
+      format: 'int4',
+      group: 32,
+      bitsPerWeight: 4.5,
+      bytes: 1,
+      standardError: {},
+      decodeTokensPerSecond: 1,
+      seconds: 1,
+    };
+    const rows = [
+      { ...row, perplexity: { document: 5 } },
+      { ...row, method: 'gptq', perplexity: { document: 4.5 } },
+      { ...row, variant: 'asymmetric', perplexity: { document: 4 } },
+      { ...row, variant: 'asymmetric', method: 'gptq', perplexity: { document: 4.2 } },
+    ];
+    expect(worseThanRtn(rows, 'document')).toEqual(['gptq int4 group 32 asymmetric is worse than rtn: 4.2000 against 4.0000 (document)']);
+  });
+
+  it('knows every format at its usual granularity', () => {
+    const families = new Set(usualRecipes.map(({ format }) => format));
+    for (const format of formatNames.filter((name) => name !== 'int7')) expect(families).toContain(format);
+    const labels = usualRecipes.map(({ format, group, variant }) => [format, group, variant].join());
+    expect(new Set(labels).size).toBe(labels.length);
+  });
+
   it.each([
     [['--methods', 'magic'], 'Unknown method "magic"'],
     [['--formats', 'int4,int1'], 'Unknown format "int1"'],
     [['--protocols', 'mine'], '--protocols mine is unknown'],
+    [['--usual', '--groups', '32'], '--usual has formats and groups of its own'],
+    [['--sampling', 'last'], 'sampling'],
     [['--groups', '0'], '0 is not a positive whole number'],
   ])('refuses %j before any work', async (flags, message) => {
-    const { code, stdout, stderr } = await fewbitBench('accuracy', embeddedModel, '--text', 'missing.txt', ...flags);
+    const { code, stdout, stderr } = await fewbitBench(
+      'accuracy',
+      embeddedModel,
+      '--text',
+      'missing.txt',
+      '--calibration',
+      'missing.txt',
+      ...flags,
+    );
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain(message);
   });

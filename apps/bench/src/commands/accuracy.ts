@@ -1,5 +1,6 @@
+import { FewbitError } from '@fewbit/core';
 import { type Protocol, protocols } from '@fewbit/eval';
-import { createMethod, openBackend, parseFormat } from '@fewbit/presets';
+import { createMethod, openBackend, parseFormat, parseRecipe } from '@fewbit/presets';
 import type { Command } from 'commander';
 import type { AccuracyDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
@@ -8,18 +9,21 @@ import { choose, groupSizes, list, positiveInteger } from '../parse-option.js';
 import { plotAccuracy } from '../plot.js';
 import { print } from '../print.js';
 import { figure, orDash, table } from '../table.js';
+import { type BenchRecipe, type Usual, usualRecipes } from '../usual-recipes.js';
 
 interface Options extends GlobalOptions {
   readonly text: string;
   readonly calibration?: string;
   readonly methods?: readonly string[];
-  readonly formats: readonly string[];
+  readonly formats?: readonly string[];
+  readonly usual?: boolean;
   readonly groups?: readonly number[];
   readonly protocols: readonly string[];
   readonly context?: number;
   readonly windows?: number;
   readonly samples?: number;
   readonly length?: number;
+  readonly sampling?: string;
   readonly generate: number;
 }
 
@@ -31,13 +35,15 @@ export function addAccuracy(program: Command, io: Io): void {
     .requiredOption('--text <file>', 'to evaluate on: .txt or .raw as it is, .jsonl with a "text" field per line')
     .option('--calibration <file>', 'to calibrate on')
     .option('--methods <a,b>', 'methods (default: rtn, with --calibration also gptq)', list)
-    .option('--formats <a,b>', 'formats', list, ['int8', 'int4', 'int3'])
+    .option('--formats <a,b>', 'formats (default: int8, int4, int3)', list)
+    .option('--usual', 'every format at its usual granularity, in a layout that holds it')
     .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel (default: each format’s own)', groupSizes)
     .option('--protocols <a,b>', `${protocols.join(', ')}; KL and top-1 are measured by the first`, list, ['gptq'])
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
     .option('--windows <n>', 'only the first n windows', positiveInteger)
     .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
     .option('--length <n>', 'tokens of a calibration window (default: 2048, at most what the model takes)', positiveInteger)
+    .option('--sampling <how>', 'spread, first, random (default: spread)')
     .option('--generate <n>', 'tokens to generate for the speed', positiveInteger, 64)
     .action(async (model: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
@@ -58,18 +64,26 @@ export function addAccuracy(program: Command, io: Io): void {
     });
 }
 
-/** Every method with every format and group; wrong names are said before a model is looked for. */
-function recipesOf({ calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn'], formats, groups, samples, length }: Options) {
-  const calibration = path && { path, ...(samples && { samples }), ...(length && { length }) };
-  return methods.flatMap((method) =>
-    formats.flatMap((format) =>
-      (groups ?? [undefined]).map((group) => {
-        createMethod(method);
-        parseFormat({ format, group }, 'F32');
-        return { method, format, ...(group !== undefined && { group }), ...(calibration && { calibration }) };
-      }),
-    ),
+/** Every format and group with every method; wrong names are said before a model is looked for. */
+function recipesOf(options: Options): BenchRecipe[] {
+  const { calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn'], samples, length, sampling, usual } = options;
+  if (usual && (options.formats || options.groups))
+    throw new FewbitError('usage', '--usual has formats and groups of its own: leave --formats and --groups out.');
+  const chosen = { ...(samples && { samples }), ...(length && { length }), ...(sampling && { sampling: sampling as 'spread' }) };
+  const calibration = path ? { calibration: { path, ...chosen } } : {};
+  return (usual ? usualRecipes : formatsOf(options)).flatMap((recipe) =>
+    methods.map((method) => {
+      createMethod(method);
+      const { variant: _, ...asRecipe } = recipe;
+      parseRecipe({ ...asRecipe, method, ...calibration });
+      if (recipe.layout !== 'gguf') parseFormat(recipe, 'F32');
+      return { ...recipe, method, ...calibration };
+    }),
   );
+}
+
+function formatsOf({ formats = ['int8', 'int4', 'int3'], groups }: Options): Usual[] {
+  return formats.flatMap((format) => (groups ?? [undefined]).map((group) => ({ format, ...(group !== undefined && { group }) })));
 }
 
 function describe({ model, text, context, windows, backend, rows, notes }: AccuracyDocument): string {
@@ -90,7 +104,7 @@ function describe({ model, text, context, windows, backend, rows, notes }: Accur
       ],
       rows.map((row) => [
         row.method,
-        row.group === null ? row.format : `${row.format} g${row.group}`,
+        [row.format, ...(row.group === null ? [] : [`g${row.group}`]), ...(row.variant ? [row.variant] : [])].join(' '),
         row.bitsPerWeight.toFixed(3),
         figure(row.bytes / 1e6),
         ...measured.map((protocol) => `${row.perplexity[protocol]!.toFixed(4)} ± ${row.standardError[protocol]!.toFixed(4)}`),
