@@ -44,6 +44,9 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
   let scope: Scope | undefined;
   let bytes = 0;
 
+  /** Tensors outside of any step. Nobody else may know them any more, while ops that use them are still to run. */
+  const kept = new Set<DeviceTensor>();
+
   /** A tensor of this memory, and the step that frees it. */
   class Held implements HostTensor<A> {
     alive = true;
@@ -54,7 +57,12 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
       public owner: Scope | undefined,
     ) {
       bytes += data.byteLength;
-      owner?.push(this);
+      this.give(owner);
+    }
+    give(owner: Scope | undefined): void {
+      this.owner = owner;
+      if (owner) owner.push(this);
+      else kept.add(this);
     }
   }
   type Scope = Held[];
@@ -81,6 +89,7 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
   const free = (tensor: DeviceTensor) => {
     const found = findWeight(tensor);
     found.alive = false;
+    kept.delete(found);
     bytes -= found.data.byteLength;
     heap.release(found.data);
   };
@@ -119,8 +128,7 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
         for (const tensor of tensorsIn(result)) {
           // Only what this step made changes hands; an older tensor keeps its owner.
           if (!(tensor instanceof Held) || tensor.owner !== inner) continue;
-          tensor.owner = outer;
-          outer?.push(tensor);
+          tensor.give(outer);
         }
         return result;
       } finally {
