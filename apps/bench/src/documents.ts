@@ -44,9 +44,23 @@ const modelRow = z.object({
 });
 export type ModelRow = z.infer<typeof modelRow>;
 
+/** Bytes, before limits and peers are measured. */
+const memory = z.object({
+  /** Held by the backend once the model is loaded. */
+  weights: z.int().positive(),
+  /** Keys and values of the prompt and one token. */
+  cache: z.int().positive(),
+  /** Most that the process had in memory while it loaded the model, ran the prompt and a token. */
+  peakResident: z.int().positive(),
+  /** peakResident ÷ weights − 1. */
+  overWeights: z.number(),
+});
+export type MemoryFigures = z.infer<typeof memory>;
+
 /** The `--json` document of `fewbit-bench model`. */
 export const modelDocument = z.object({
   machine,
+  memory,
   rounds: z.int().positive(),
   rows: z.array(modelRow),
   /** What could not be measured, and why. */

@@ -6,6 +6,7 @@ import { createCache, type Model, openModel, sampler, type WeightSource } from '
 import type { ModelDocument, ModelRow } from './documents.js';
 import { groupOf } from './format-label.js';
 import { openLimits } from './measure-limits.js';
+import { measureMemory } from './measure-memory.js';
 import type { Peer, PeerProbe, Task } from './peers/types.js';
 import { type Run, seconds, takeTurns } from './take-turns.js';
 
@@ -41,6 +42,8 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
   const before = backend.bytes;
   const model = await openModel(source, backend, { activations });
   const held = backend.bytes - before;
+  onProgress('running the prompt once');
+  const memory = await measureMemory(model, held, task);
   const limits = await openLimits({ threads: backend.threads, ...(streamBytes && { streamBytes }) });
   let peer: Peer | undefined;
   try {
@@ -73,7 +76,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
         ...(peer && rival && { peer: { name: peer.name, type: peer.type, tokensPerSecond: rival }, ratio: tokensPerSecond / rival }),
       };
     });
-    return { machine, rounds, rows, notes };
+    return { machine, memory, rounds, rows, notes };
   } finally {
     await peer?.close();
     await limits.close();

@@ -18,6 +18,7 @@ export function figure(value: number): string {
 }
 
 export const percent = (fraction: number) => `${figure(100 * fraction)} %`;
+export const gigabytes = (bytes: number) => `${figure(bytes / 1e9)} GB`;
 /** A dash where nothing was measured. */
 export const orDash = <T>(value: T | undefined, show: (value: T) => string) => (value === undefined ? '–' : show(value));
 

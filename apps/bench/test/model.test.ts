@@ -17,6 +17,11 @@ describe('fewbit-bench model', () => {
       ['decode', 2],
       ['prefill', 8],
     ]);
+    const { memory } = document;
+    // of 2048 positions a page of 240, two blocks, keys and values of 32 floats
+    expect(memory.cache).toBe(240 * 2 * 2 * 32 * 4);
+    expect(memory.peakResident).toBeGreaterThan(memory.weights);
+    expect(memory.overWeights).toBeCloseTo(memory.peakResident / memory.weights - 1, 10);
     for (const row of document.rows) {
       expect(row).toMatchObject({ shape: 'tiny', format: 'int4', group: 32, activations: 'f32', backend: 'reference' });
       const { readBandwidth, gemmPeak } = document.machine;

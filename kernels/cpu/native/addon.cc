@@ -260,7 +260,8 @@ Napi::Value instructionSets(const Napi::CallbackInfo &info) {
 Napi::Value allocate(const Napi::CallbackInfo &info) {
   const size_t bytes = info[0].As<Napi::Number>().Int64Value();
   char *memory = allocateLines(bytes);
-  return Napi::ArrayBuffer::New(info.Env(), memory, bytes, [](Napi::Env, void *at) { freeLines(static_cast<char *>(at)); });
+  const auto release = [](Napi::Env, void *at, void *size) { freeLines(static_cast<char *>(at), reinterpret_cast<size_t>(size)); };
+  return Napi::ArrayBuffer::New(info.Env(), memory, bytes, release, reinterpret_cast<void *>(bytes));
 }
 
 /** Of an ArrayBuffer from `allocate`, which does not move. */

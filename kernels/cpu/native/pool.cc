@@ -1,13 +1,16 @@
 #include "pool.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 #if defined(_WIN32)
+#define NOMINMAX
 #include <malloc.h>
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace fewbit {
@@ -20,6 +23,40 @@ constexpr size_t large = size_t(64) << 20;
 /** About 0.2 ms: longer than what lies between two products of a forward pass, since waking a thread costs more than a small product. */
 constexpr int spins = 10000;
 
+#if defined(_WIN32)
+void *allocateSmall(size_t bytes) { return _aligned_malloc(bytes, line); }
+void freeSmall(void *memory) { _aligned_free(memory); }
+void *map(size_t bytes) { return VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
+void unmap(void *memory, size_t) { VirtualFree(memory, 0, MEM_RELEASE); }
+#else
+void *allocateSmall(size_t bytes) {
+  void *memory = nullptr;
+  return posix_memalign(&memory, line, bytes) == 0 ? memory : nullptr;
+}
+void freeSmall(void *memory) { free(memory); }
+
+size_t wholePages(size_t bytes) {
+  static const size_t page = size_t(sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+/** Begins at a huge page, of which the last one may be small pages: only what is used takes memory. */
+void *map(size_t bytes) {
+  const size_t size = wholePages(bytes);
+  void *reserved = mmap(nullptr, size + hugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) return nullptr;
+  char *begin = static_cast<char *>(reserved);
+  const size_t before = (hugePage - reinterpret_cast<uintptr_t>(begin) % hugePage) % hugePage;
+  if (before > 0) munmap(begin, before);
+  if (before < hugePage) munmap(begin + before + size, hugePage - before);
+#if defined(__linux__)
+  madvise(begin + before, size, MADV_HUGEPAGE);
+#endif
+  return begin + before;
+}
+void unmap(void *memory, size_t bytes) { munmap(memory, wholePages(bytes)); }
+#endif
+
 inline void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
   __builtin_ia32_pause();
@@ -31,32 +68,20 @@ inline void relax() {
 }  // namespace
 
 char *allocateLines(size_t bytes) {
-  const size_t alignment = bytes >= hugePage ? hugePage : line;
-  const size_t size = (bytes + alignment - 1) / alignment * alignment;
-#if defined(_WIN32)
-  void *memory = _aligned_malloc(size > 0 ? size : line, alignment);
-#else
-  void *memory = nullptr;
-  if (posix_memalign(&memory, alignment, size > 0 ? size : line) != 0) memory = nullptr;
-#endif
+  void *memory = bytes >= hugePage ? map(bytes) : allocateSmall(bytes > 0 ? bytes : line);
   if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  if (alignment == hugePage) madvise(memory, size, MADV_HUGEPAGE);
-#endif
   return static_cast<char *>(memory);
 }
 
-void freeLines(char *memory) {
-#if defined(_WIN32)
-  _aligned_free(memory);
-#else
-  free(memory);
-#endif
+void freeLines(char *memory, size_t bytes) {
+  if (memory == nullptr) return;
+  if (bytes >= hugePage) unmap(memory, bytes);
+  else freeSmall(memory);
 }
 
 char *Scratch::reserve(size_t bytes) {
   if (bytes > size || (size > large && bytes < size / 4)) {
-    freeLines(memory);
+    freeLines(memory, size);
     memory = nullptr;
     size = 0;
     memory = allocateLines(bytes);

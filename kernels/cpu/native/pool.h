@@ -13,16 +13,20 @@ namespace fewbit {
 
 using Index = int64_t;
 
-/** Memory in whole cache lines; large blocks ask the system for huge pages. Throws std::bad_alloc. */
+/**
+ * Memory that begins at a cache line. Large blocks are mappings of their own, of huge pages where the system has them: what is freed goes back to the
+ * system. Throws std::bad_alloc.
+ */
 char *allocateLines(size_t bytes);
-void freeLines(char *memory);
+/** `bytes` as they were asked for. */
+void freeLines(char *memory, size_t bytes);
 
 /** A block that grows as needed; a large one is given back when little is asked for. */
 class Scratch {
  public:
   Scratch() = default;
-  Scratch(Scratch &&other) noexcept : memory(other.memory), size(other.size) { other.memory = nullptr; }
-  ~Scratch() { freeLines(memory); }
+  Scratch(Scratch &&other) noexcept : memory(other.memory), size(other.size) { other.memory = nullptr, other.size = 0; }
+  ~Scratch() { freeLines(memory, size); }
   char *reserve(size_t bytes);
   char *at() const { return memory; }
 

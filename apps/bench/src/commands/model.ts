@@ -18,7 +18,7 @@ import { plotModel } from '../plot.js';
 import { print } from '../print.js';
 import { planShape, shapeNames } from '../shapes.js';
 import { roundedWeights, syntheticWeights } from '../synthetic-weights.js';
-import { describeMachine, figure, orDash, percent, table } from '../table.js';
+import { describeMachine, figure, gigabytes, orDash, percent, table } from '../table.js';
 
 interface Options extends GlobalOptions {
   readonly shape?: string;
@@ -113,7 +113,7 @@ async function openSource(path: string | undefined, options: Options): Promise<S
   }
 }
 
-function describe({ machine, rounds, rows, notes }: ModelDocument): string {
+function describe({ machine, memory, rounds, rows, notes }: ModelDocument): string {
   return [
     describeMachine(machine, rounds),
     table(
@@ -131,6 +131,7 @@ function describe({ machine, rounds, rows, notes }: ModelDocument): string {
         orDash(row.ratio, (ratio) => `${figure(ratio)}×`),
       ]),
     ),
+    `memory: weights ${gigabytes(memory.weights)}, keys and values ${gigabytes(memory.cache)}; the process at most ${gigabytes(memory.peakResident)}, ${percent(memory.overWeights)} above the weights\n`,
     ...notes.map((note) => `note: ${note}\n`),
   ].join('');
 }
