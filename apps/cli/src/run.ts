@@ -5,6 +5,7 @@ import { addConvert } from './commands/convert.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addGenerate } from './commands/generate.js';
+import { addImatrix } from './commands/imatrix.js';
 import { addInspect } from './commands/inspect.js';
 import { addQuantize } from './commands/quantize.js';
 import type { Io } from './io.js';
@@ -35,7 +36,7 @@ function createProgram(io: Io): Command {
     .showHelpAfterError('(fewbit --help, or fewbit <command> --help, shows what there is)')
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
     .exitOverride();
-  for (const add of [addQuantize, addConvert, addEval, addGenerate, addChat, addInspect, addDoctor]) add(program, io);
+  for (const add of [addQuantize, addConvert, addImatrix, addEval, addGenerate, addChat, addInspect, addDoctor]) add(program, io);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -245,6 +245,22 @@ describe('fewbit generate', () => {
   });
 });
 
+describe('fewbit imatrix', () => {
+  it('the document; the file serves quantize, which can do without it', async () => {
+    const output = join(root, 'importance.gguf');
+    const document = await fewbitJson('imatrix', oneBlock, '-o', output, ...windows);
+    expect(document).toMatchObject({ output, entries: 7, calibration: { source: calibration, sequences: 4, length: 64, tokens: 256 } });
+    const plan = (...flags: string[]) =>
+      fewbitJson('quantize', oneBlock, '-o', join(root, 'none'), '--layout', 'gguf', '--format', 'q4_0', '--dry-run', ...flags);
+    expect(await plan('--imatrix', output)).toMatchObject({ method: 'rtn' });
+    expect(await plan('--imatrix', ...windows)).toMatchObject({ method: 'rtn', calibrationTokens: 256 });
+    expect(await fewbit('imatrix', oneBlock, '-o', output, ...windows)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/exists already/),
+    });
+  });
+});
+
 describe('fewbit inspect', () => {
   it('--verify: compares the files with the hashes of the model card', async () => {
     const copy = join(root, 'copy');

@@ -145,7 +145,7 @@ async function storedRounding(
 }
 
 /** Statistics see what the layers will see: rounded inputs, where they are rounded. */
-async function measure(
+export async function measure(
   gathering: Gathering,
   { quantized, float }: Sequence,
   rounding: ActivationRounding | undefined,

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { createGgufFile, ggufWeightName, type ModelDirectory, readImatrix } from '@fewbit/checkpoint';
+import { createGgufFile, type GgufValue, type ModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import { gguf, type IntSpec, type Layout } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
@@ -33,10 +33,7 @@ export async function chooseFormat(
   plan: ModelPlan,
 ): Promise<Pick<QuantizeOptions, 'format' | 'createWriter'>> {
   if (layout !== gguf) return { format: parseFormat(recipe, scaleType(directory, plan, layout)) };
-  const metadata = new Map([
-    ...(await ggufDescription(directory)),
-    ...(recipe.imatrix === undefined ? [] : [['quantize.imatrix.file', { type: 'string', value: basename(recipe.imatrix) }] as const]),
-  ]);
+  const metadata = new Map([...(await ggufDescription(directory)), ...imatrixMetadata(recipe)]);
   return {
     format: ggufMix(recipe.format, plan, recipe.imatrix !== undefined),
     createWriter: (path) => createGgufFile(path, { metadata }),
@@ -50,20 +47,9 @@ function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes
   return !scaleTypes || scaleTypes.includes(own) ? own : scaleTypes[0]!;
 }
 
-/** The importance of each module's inputs in an imatrix file. Throws `calibration` where it has none of this model's layers, and what `readImatrix` throws. */
-export async function readImportance(
-  path: string,
-  { config }: ModelDirectory,
-  plan: ModelPlan,
-): Promise<NonNullable<QuantizeOptions['importance']>> {
-  const { entries } = await readImatrix(path);
-  const find = (module: string) => entries.get(ggufWeightName(String(config.model_type), module) ?? '');
-  const missing = linears(plan).filter(({ module }) => !find(module));
-  if (missing.length > 0) {
-    throw new FewbitError(
-      'calibration',
-      `${path} has no entry for ${missing[0]!.module} (and ${missing.length - 1} more layers): it was measured on another model.`,
-    );
-  }
-  return find;
+/** llama.cpp's own keys. */
+function imatrixMetadata({ imatrix, calibration }: Recipe): [string, GgufValue][] {
+  const text = (value: string): GgufValue => ({ type: 'string', value: basename(value) });
+  if (typeof imatrix === 'string') return [['quantize.imatrix.file', text(imatrix)]];
+  return imatrix && calibration ? [['quantize.imatrix.dataset', text(calibration.path)]] : [];
 }

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openGguf, openModelDirectory, writeImatrix } from '@fewbit/checkpoint';
+import { openGguf, openModelDirectory, readImatrix, writeImatrix } from '@fewbit/checkpoint';
 import type { GgmlTypeName } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
 import { embeddedModel, fewbitError, temporaryFolder } from '@fewbit/testkit';
@@ -12,9 +13,11 @@ import {
   inspectModel,
   openBackend,
   openPretrained,
+  parseRecipe,
   planQuantize,
   type QuantizeJob,
   quantizePretrained,
+  writeImportance,
 } from './index.js';
 
 const folder = temporaryFolder();
@@ -125,6 +128,38 @@ describe('layout gguf', () => {
     await expect(quantized('none', { imatrix: join(folder, 'none.gguf') })).rejects.toEqual(
       fewbitError('calibration', /no entry for model.layers.0.self_attn.q_proj \(and 34 more layers\)/),
     );
+  });
+
+  it('measures importance on a text: into a file of either form, or for itself, with the same result', async () => {
+    const calibration = { path: join(embeddedModel, 'calibration.jsonl'), samples: 4, length: 64 };
+    const hashes: string[] = [];
+    const errors: number[] = [];
+    const add = async (name: string, job: Omit<QuantizeJob, 'model' | 'output'>) => {
+      const { output, report } = await quantized(name, { format: 'q4_k_s', calibration, ...job });
+      const { checkpoint, close } = await openModelDirectory(output);
+      const hash = createHash('sha256');
+      for (const tensor of [...checkpoint.tensors.keys()].sort()) hash.update((await checkpoint.read(tensor)).data);
+      await close();
+      hashes.push(hash.digest('hex'));
+      errors.push(report.layers.reduce((sum, layer) => sum + (layer.outputError ?? 0), 0));
+    };
+    await add('imatrix-none', { method: 'rtn', methodOptions: { clip: 'plain' } });
+    await add('imatrix-measured', { imatrix: true });
+    for (const name of ['measured.gguf', 'measured.dat']) {
+      const output = join(folder, name);
+      const report = await writeImportance({ model: embeddedModel, output, calibration }, { backend });
+      expect(report).toMatchObject({ entries: 35, calibration: { sequences: 4, length: 64, tokens: 256 } });
+      expect(await readImatrix(output)).toMatchObject({ datasets: ['calibration.jsonl'], chunks: 4 });
+      await expect(writeImportance({ model: embeddedModel, output, calibration }, { backend })).rejects.toEqual(
+        fewbitError('output', /exists already/),
+      );
+      await add(`imatrix-${name.replace('.', '-')}`, { imatrix: output });
+    }
+    const [none, ...measured] = hashes;
+    expect(new Set(measured).size).toBe(1);
+    expect(none).not.toBe(measured[0]);
+    expect(errors[1]).toBeLessThan(errors[0]!);
+    expect(() => parseRecipe({ imatrix: true })).toThrow(fewbitError('usage', /say on which text with --calibration/));
   });
 
   it('says early what it cannot do', async () => {

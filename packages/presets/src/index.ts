@@ -2,6 +2,7 @@ export { activationNames, keyValueNames, parseActivation, parseKeyValues } from 
 export { type ConvertJob, convertPretrained } from './convert-pretrained.js';
 export { formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';
+export { type ImatrixJob, type ImatrixReport, writeImportance } from './imatrix.js';
 export type { InspectedFile } from './inspect-files.js';
 export { type InspectedTensor, type InspectOptions, inspectModel, type ModelInspection } from './inspect-model.js';
 export { findLayout, layoutNames, layouts } from './layouts.js';

@@ -1,12 +1,11 @@
 import { basename } from 'node:path';
-import { type CalibrationSet, calibrationWindows, readDocuments } from '@fewbit/calibration';
-import { type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
-import { FewbitError } from '@fewbit/core';
+import { openModelDirectory } from '@fewbit/checkpoint';
 import { activationName } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
-import { type ModelPlan, planModel } from '@fewbit/models';
+import { planModel } from '@fewbit/models';
 import {
   checkQuantize,
+  measureImportance,
   type Progress,
   type QuantizeOptions,
   type QuantizeReport,
@@ -16,11 +15,12 @@ import {
   weightFormats,
   weightSites,
 } from '@fewbit/pipeline';
-import { openTokenizer } from '@fewbit/tokenizer';
 import { parseActivation, parseKeyValues } from './activations.js';
-import { checkFormatName, chooseFormat, readImportance } from './choose-format.js';
+import { checkFormatName, chooseFormat } from './choose-format.js';
+import { readImportance } from './imatrix.js';
 import { findLayout } from './layouts.js';
 import { createMethod } from './methods.js';
+import { readCalibration } from './read-calibration.js';
 import { parseRecipe, type Recipe, type RecipeInput } from './recipe.js';
 import { requireTarget } from './targets.js';
 import type { QuantizePlan } from './types.js';
@@ -33,7 +33,14 @@ export async function quantizePretrained(
   job: QuantizeJob,
   run: { backend: Backend; signal?: AbortSignal; onProgress?: (progress: Progress) => void },
 ): Promise<QuantizeReport> {
-  return quantize({ ...(await prepare(job)), ...run });
+  const { measures, ...options } = await prepare(job);
+  if (!measures) return quantize({ ...options, ...run });
+  await checkQuantize(options);
+  // the first half of the progress is the measurement
+  const half = (from: number) =>
+    run.onProgress && { onProgress: (at: Progress) => run.onProgress!({ ...at, fraction: from + at.fraction / 2 }) };
+  const importance = await measureImportance({ model: options.model, calibration: options.calibration!, ...run, ...half(0) });
+  return quantize({ ...options, importance: (module) => importance.get(module), ...run, ...half(0.5) });
 }
 
 /** Checks a job (model, recipe, calibration text, output) as a run would before any work, and says what it would do; leaves nothing. */
@@ -69,7 +76,10 @@ export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
   }
 }
 
-type Prepared = Omit<QuantizeOptions, 'backend' | 'signal' | 'onProgress'>;
+type Prepared = Omit<QuantizeOptions, 'backend' | 'signal' | 'onProgress'> & {
+  /** The importance of the inputs is to be measured on the calibration text first. */
+  readonly measures: boolean;
+};
 
 async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepared> {
   const recipe = parseRecipe(rest);
@@ -90,7 +100,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
       };
       requireTarget(recipe.target, { layout: layout.id, plan, format, ...(keyValues && { keyValues }) });
     }
-    const importance = recipe.imatrix === undefined ? undefined : await readImportance(recipe.imatrix, directory, plan);
+    const importance = typeof recipe.imatrix === 'string' ? await readImportance(recipe.imatrix, directory, plan) : undefined;
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
     const activation = asked ?? (typeof chosen.format === 'function' ? undefined : layout.impliedActivation?.(chosen.format));
     return {
@@ -100,6 +110,7 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
       ...chosen,
       layout,
       seed: recipe.seed,
+      measures: recipe.imatrix === true,
       recipe: portable(recipe),
       ...(importance && { importance }),
       ...(activation && { activation }),
@@ -117,32 +128,6 @@ function portable({ calibration, imatrix, ...rest }: Recipe): Record<string, unk
   return {
     ...rest,
     ...(calibration && { calibration: { ...calibration, path: basename(calibration.path) } }),
-    ...(imatrix !== undefined && { imatrix: basename(imatrix) }),
+    ...(imatrix !== undefined && { imatrix: imatrix === true || basename(imatrix) }),
   };
-}
-
-async function readCalibration(
-  {
-    path,
-    samples,
-    length,
-    sampling,
-  }: { path: string; samples?: number | undefined; length?: number | undefined; sampling?: 'spread' | 'first' | 'random' | undefined },
-  seed: number,
-  directory: ModelDirectory,
-  { maxPositions }: ModelPlan,
-): Promise<CalibrationSet> {
-  if (length !== undefined && length > maxPositions) {
-    throw new FewbitError('usage', `Calibration windows of ${length} tokens are longer than the ${maxPositions} positions of this model.`);
-  }
-  const tokenizer = await openTokenizer(directory);
-  return calibrationWindows({
-    documents: await readDocuments(path),
-    tokenizer: { encode: (text) => tokenizer.encode(text, { addSpecialTokens: true }) },
-    length: length ?? Math.min(2048, maxPositions),
-    seed,
-    source: path,
-    ...(samples !== undefined && { samples }),
-    ...(sampling !== undefined && { sampling }),
-  });
 }

@@ -25,7 +25,8 @@ const recipeSchema = z.strictObject({
       sampling: z.enum(['spread', 'first', 'random']).optional(),
     })
     .optional(),
-  imatrix: z.string().optional(),
+  /** A file, or true: measured on the calibration text. */
+  imatrix: z.union([z.string(), z.literal(true)]).optional(),
   seed: z.int().nonnegative().default(0),
 });
 
@@ -49,5 +50,10 @@ export function parseRecipe(input: unknown): Recipe {
   };
   if (imatrix !== undefined && recipe.method !== 'rtn')
     throw new FewbitError('usage', `Method ${recipe.method} measures the layers' inputs itself: leave --imatrix out, or take method rtn.`);
+  if (imatrix === true && !recipe.calibration)
+    throw new FewbitError(
+      'usage',
+      '--imatrix without a file measures the importance of inputs: say on which text with --calibration FILE.',
+    );
   return recipe;
 }

@@ -57,7 +57,7 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--samples <n>', 'calibration windows (default: 128)', positiveInteger)
     .option('--length <n>', 'tokens of a window (default: 2048, at most what the model takes)', positiveInteger)
     .option('--sampling <how>', 'spread, first, random (default: spread)')
-    .option('--imatrix <file>', "importance of each layer's inputs, as llama.cpp measures it")
+    .option('--imatrix [file]', "importance of each layer's inputs, as llama.cpp measures it: a file, or measured on --calibration")
     .option('--recipe <file>', 'a JSON file with all of the above; flags win over it')
     .option('--seed <n>', 'for random sampling (default: 0)', wholeNumber)
     .option('--dry-run', 'check everything, print the plan, write nothing')
