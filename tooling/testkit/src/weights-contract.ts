@@ -1,21 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matrix } from '../../../packages/core/src/index.js';
-import {
-  createFormat,
-  decodeMatrix,
-  encodeMatrix,
-  type FormatSpec,
-  type Granularity,
-  ggmlType,
-  ggmlTypeNames,
-  type IntParams,
-  type IntScheme,
-  type QuantizedMatrix,
-  tileGrid,
-} from '../../../packages/formats/src/index.js';
+import { createFormat, decodeMatrix, encodeMatrix, ggmlType, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
 import { type ActivationPrecision, type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
+import { integerSpecs, otherSpecs } from './format-specs.js';
+import { plainProduct, roundedToBytes } from './rounded-product.js';
 import { values } from './values.js';
 
 /**
@@ -52,52 +42,18 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     return data;
   };
 
-  const granularity = fc.oneof<fc.Arbitrary<Granularity>[]>(
-    fc.constantFrom<Granularity>({ kind: 'channel' }, { kind: 'tensor' }, { kind: 'block', rows: 3, cols: 40 }),
-    fc.constantFrom(16, 32, 64, 128, 36, 200).map((group): Granularity => ({ kind: 'group', size: group })),
-  );
-  const spec: fc.Arbitrary<FormatSpec> = fc.record({
-    kind: fc.constant('int' as const),
-    bits: fc.constantFrom(2, 3, 4, 5, 6, 7, 8),
-    scheme: fc.constantFrom<IntScheme>('symmetric-full', 'symmetric-restricted', 'symmetric-signed', 'asymmetric', 'asymmetric-free'),
-    granularity,
-    scaleType: fc.constantFrom('F32', 'F16', 'BF16'),
-  });
-
-  const otherLevels: fc.Arbitrary<FormatSpec> = fc.oneof(
-    fc.record({
-      kind: fc.constant('float' as const),
-      element: fc.constantFrom('e4m3', 'e5m2', 'e2m1'),
-      granularity,
-      scaleType: fc.constantFrom('F32', 'BF16'),
-    }),
-    fc.constantFrom<FormatSpec>(
-      { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
-      { kind: 'float', element: 'e4m3', granularity: { kind: 'group', size: 32 }, scaleType: 'E8M0' },
-      { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' },
-    ),
-    fc.record({
-      kind: fc.constant('codebook' as const),
-      levels: fc.constantFrom('nf4', 'bnb-fp4'),
-      bits: fc.constant(4 as const),
-      granularity,
-      scaleType: fc.constant('F32' as const),
-    }),
-    fc.record({
-      kind: fc.constant('codebook' as const),
-      levels: fc.constant('fitted' as const),
-      bits: fc.constantFrom(2, 3, 4, 5),
-      granularity,
-      scaleType: fc.constant('F16' as const),
-    }),
-    fc.constantFrom(...ggmlTypeNames).map((type): FormatSpec => ({ kind: 'ggml', type })),
-  );
-
   it.for(precisions)('matmul by codes with %s activations, over formats and ragged shapes', (activations, { skip }) => {
     needForms(skip, activations);
     return fc.assert(
       fc.asyncProperty(
-        fc.record({ m: fc.oneof(size(5), size(60)), cols: size(600), rows: size(70), spec, bias: fc.boolean(), seed: fc.nat(1000) }),
+        fc.record({
+          m: fc.oneof(size(5), size(60)),
+          cols: size(600),
+          rows: size(70),
+          spec: integerSpecs,
+          bias: fc.boolean(),
+          seed: fc.nat(1000),
+        }),
         async ({ m, cols, rows, spec, bias, seed }) => {
           const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
           const x = values(m * cols, seed + 1, 2);
@@ -124,7 +80,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     needForms(skip);
     return fc.assert(
       fc.asyncProperty(
-        fc.record({ m: size(20), cols: size(400), rows: size(40), spec, seed: fc.nat(1000) }),
+        fc.record({ m: size(20), cols: size(400), rows: size(40), spec: integerSpecs, seed: fc.nat(1000) }),
         async ({ m, cols, rows, spec, seed }) => {
           const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
           const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
@@ -153,7 +109,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           cols: size(300),
           blocks: size(2),
           rows: size(40),
-          spec: otherLevels,
+          spec: otherSpecs,
           bias: fc.boolean(),
           seed: fc.nat(1000),
         }),
@@ -221,7 +177,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     needForms(skip, 'int8');
     return fc.assert(
       fc.asyncProperty(
-        fc.record({ m: fc.oneof(size(5), size(30)), cols: size(600), rows: size(70), spec, seed: fc.nat(1000) }),
+        fc.record({ m: fc.oneof(size(5), size(30)), cols: size(600), rows: size(70), spec: integerSpecs, seed: fc.nat(1000) }),
         async ({ m, cols, rows, spec, seed }) => {
           const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
           const { tileCols } = tileGrid(createFormat(spec), rows, cols);
@@ -313,49 +269,5 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
       expect(() => backend.ops.add(w, w)).toThrow(/only matmul and embed/);
       backend.free(w);
     }
-  });
-}
-
-/** x [·, cols] rounded to 8 bits. */
-interface RoundedRows {
-  readonly x: Float32Array;
-  readonly integers: Int8Array;
-  /** Where chunks of inputs start, and each row's scales for them. */
-  readonly starts: readonly number[];
-  readonly scales: readonly Float32Array[];
-}
-
-/** Rounds to absmax / 127 per group, or per 128 inputs of a longer one. Values halfway between two integers, which a machine may round either way, are made 0 first. */
-function roundedToBytes(x: Float32Array, cols: number, group: number): RoundedRows {
-  const starts: number[] = [];
-  for (let first = 0; first < cols; first += group) for (let at = first; at < Math.min(first + group, cols); at += 128) starts.push(at);
-  const integers = new Int8Array(x.length);
-  const scales = Array.from({ length: x.length / cols }, (_, row) =>
-    Float32Array.from(starts, (start, chunk) => {
-      const first = row * cols + start;
-      const values = x.subarray(first, row * cols + (starts[chunk + 1] ?? cols));
-      const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-      for (const [i, value] of values.entries()) {
-        const exact = (value * 127) / most;
-        if (Math.abs(exact - Math.floor(exact) - 0.5) < 1e-4) values[i] = 0;
-        else integers[first + i] = Math.round(exact);
-      }
-      return most / 127;
-    }),
-  );
-  return { x, integers, starts, scales };
-}
-
-/** x·wᵀ from the integers, in double: Σ over chunks of scale·scale·Σ (code − zero)·integer. */
-function plainProduct({ integers, starts, scales }: RoundedRows, { rows, cols, codes, spec, params }: QuantizedMatrix): Float64Array {
-  const { tileRows, tileCols, across } = tileGrid(createFormat(spec), rows, cols);
-  return Float64Array.from({ length: scales.length * rows }, (_, i) => {
-    const [token, row] = [Math.floor(i / rows), i % rows];
-    return starts.reduce((total, start, chunk) => {
-      const { scale, zero } = params[Math.floor(row / tileRows) * across + Math.floor(start / tileCols)] as IntParams;
-      let sum = 0;
-      for (let j = start; j < (starts[chunk + 1] ?? cols); j++) sum += (codes[row * cols + j]! - zero) * integers[token * cols + j]!;
-      return total + scale * scales[token]![chunk]! * sum;
-    }, 0);
   });
 }
