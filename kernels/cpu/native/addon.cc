@@ -8,6 +8,7 @@
 
 #include "choose-kernels.h"
 #include "commands.h"
+#include "read-shapes.h"
 
 namespace fewbit {
 
@@ -28,25 +29,6 @@ class Arguments {
   Index index() { return info[next++].As<Napi::Number>().Int64Value(); }
   double number() { return info[next++].As<Napi::Number>().DoubleValue(); }
   bool flag() { return info[next++].As<Napi::Boolean>().Value(); }
-  QuantizedShape quantized() {
-    QuantizedShape shape{};
-    for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = index();
-    shape.slot = int(index());
-    shape.scaleType = static_cast<ScaleType>(index());
-    shape.ownZeros = flag();
-    shape.zero = int(index());
-    shape.activationBits = int(index());
-    return shape;
-  }
-  LevelsShape levels() {
-    LevelsShape shape{};
-    for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = index();
-    shape.bits = int(index());
-    shape.coding = static_cast<Coding>(index());
-    shape.ownTables = flag();
-    shape.bases = flag();
-    return shape;
-  }
 
  private:
   void *data(const Napi::Value &value) {
@@ -166,7 +148,8 @@ class Engine : public Napi::ObjectWrap<Engine> {
   }
 
   Napi::Value packedBytes(const Napi::CallbackInfo &info) {
-    return Napi::Number::New(info.Env(), double(worker->kernels.packedBytes(Arguments(info).quantized())));
+    Arguments of(info);
+    return Napi::Number::New(info.Env(), double(worker->kernels.packedBytes(quantizedShape(of))));
   }
 
   void packCodes(const Napi::CallbackInfo &info) {
@@ -176,12 +159,13 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *zeros = of.array<uint8_t>();
     const Index tileRows = of.index();
     auto *packed = of.array<char>();
-    const QuantizedShape shape = of.quantized();
+    const QuantizedShape shape = quantizedShape(of);
     worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
   }
 
   Napi::Value levelsBytes(const Napi::CallbackInfo &info) {
-    return Napi::Number::New(info.Env(), double(worker->kernels.levelsBytes(Arguments(info).levels())));
+    Arguments of(info);
+    return Napi::Number::New(info.Env(), double(worker->kernels.levelsBytes(levelsShape(of))));
   }
 
   void packLevels(const Napi::CallbackInfo &info) {
@@ -189,7 +173,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *codes = of.array<uint8_t>();
     const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
     auto *packed = of.array<char>();
-    const LevelsShape shape = of.levels();
+    const LevelsShape shape = levelsShape(of);
     worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
   }
 

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "read-shapes.h"
+
 namespace fewbit {
 
 namespace {
@@ -30,16 +32,6 @@ class Operands {
     at += count;
     return list;
   }
-  QuantizedShape quantized() {
-    QuantizedShape shape{};
-    for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = index();
-    shape.slot = int(index());
-    shape.scaleType = static_cast<ScaleType>(index());
-    shape.ownZeros = flag();
-    shape.zero = int(index());
-    shape.activationBits = int(index());
-    return shape;
-  }
   RoundingShape rounding() {
     RoundingShape shape{};
     shape.group = index();
@@ -47,15 +39,6 @@ class Operands {
     for (float *value : {&shape.steps, &shape.top, &shape.zero, &shape.emptyScale, &shape.scale}) *value = float(number());
     shape.mantissa = int(index());
     for (float *value : {&shape.largest, &shape.smallestNormal, &shape.divisor, &shape.outlierThreshold}) *value = float(number());
-    return shape;
-  }
-  LevelsShape levels() {
-    LevelsShape shape{};
-    for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = index();
-    shape.bits = int(index());
-    shape.coding = static_cast<Coding>(index());
-    shape.ownTables = flag();
-    shape.bases = flag();
     return shape;
   }
   const double *position() const { return at; }
@@ -89,7 +72,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       const auto *bias = of.array();
       auto *out = of.array();
       const Index m = of.index();
-      kernels.matmulQuantized(pool, x, packed, of.quantized(), bias, out, m);
+      kernels.matmulQuantized(pool, x, packed, quantizedShape(of), bias, out, m);
       break;
     }
     case Command::matmulLevels: {
@@ -98,7 +81,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       const auto *bias = of.array();
       auto *out = of.array();
       const Index m = of.index();
-      kernels.matmulLevels(pool, x, packed, of.levels(), bias, out, m);
+      kernels.matmulLevels(pool, x, packed, levelsShape(of), bias, out, m);
       break;
     }
     case Command::widenRows: {
@@ -112,7 +95,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
     case Command::unpackRows: {
       const auto *packed = of.array<char>();
       auto *out = of.array();
-      const QuantizedShape shape = of.quantized();
+      const QuantizedShape shape = quantizedShape(of);
       const auto indices = of.indices();
       kernels.unpackRows(pool, packed, shape, indices.data(), Index(indices.size()), out);
       break;
@@ -120,7 +103,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
     case Command::unpackLevels: {
       const auto *packed = of.array<char>();
       auto *out = of.array();
-      const LevelsShape shape = of.levels();
+      const LevelsShape shape = levelsShape(of);
       const auto indices = of.indices();
       kernels.unpackLevels(pool, packed, shape, indices.data(), Index(indices.size()), out);
       break;

@@ -22,6 +22,13 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     known.set(data, copy);
     return copy.address;
   };
+  /** A function of each value of x by itself. */
+  const mapped = (command: 'scale' | 'activate' | 'softcap', x: DeviceTensor, operand: number) => {
+    const from = addressOf(x);
+    const out = allocate(x.shape);
+    queue.push(command, [from, out.data.address, out.data.length, operand]);
+    return out;
+  };
   /** `count` values from place `first` of each of `rows` rows of x. */
   const copied = (x: DeviceTensor, first: number, rows: number, count: number) => {
     const from = addressOf(x);
@@ -55,16 +62,11 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     add(a, b) {
       const [left, right, count, n] = [addressOf(a), addressOf(b), countOf(a), columnsOf(a)];
       const out = allocate(a.shape);
-      queue.push('add', [left, right, out.data.address, count / n, n, Number(countOf(b) !== count)]);
+      queue.push('add', [left, right, out.data.address, count / n, n, countOf(b) !== count]);
       return out;
     },
 
-    scale(x, by) {
-      const from = addressOf(x);
-      const out = allocate(x.shape);
-      queue.push('scale', [from, out.data.address, out.data.length, by]);
-      return out;
-    },
+    scale: (x, by) => mapped('scale', x, by),
 
     rmsNorm(x, gain, epsilon, gainOffset) {
       const [from, gains, n] = [addressOf(x), addressOf(gain), countOf(gain)];
@@ -103,19 +105,8 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       return out;
     },
 
-    activate(x, activation) {
-      const from = addressOf(x);
-      const out = allocate(x.shape);
-      queue.push('activate', [from, out.data.address, out.data.length, activationIds[activation]]);
-      return out;
-    },
-
-    softcap(x, cap) {
-      const from = addressOf(x);
-      const out = allocate(x.shape);
-      queue.push('softcap', [from, out.data.address, out.data.length, cap]);
-      return out;
-    },
+    activate: (x, activation) => mapped('activate', x, activationIds[activation]),
+    softcap: (x, cap) => mapped('softcap', x, cap),
 
     columns: (x, start, count) => copied(x, start, x.shape[0]!, count),
     rows: (x, start, count) => copied(x, start * columnsOf(x), count, columnsOf(x)),

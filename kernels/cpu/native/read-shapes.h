@@ -1,0 +1,31 @@
+// Shapes of weights from what JavaScript sends, as arguments of a call or as operands of a command: `Reader` has index() and flag().
+#pragma once
+
+#include "kernels.h"
+
+namespace fewbit {
+
+template <class Reader>
+QuantizedShape quantizedShape(Reader &of) {
+  QuantizedShape shape{};
+  for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = of.index();
+  shape.slot = int(of.index());
+  shape.scaleType = static_cast<ScaleType>(of.index());
+  shape.ownZeros = of.flag();
+  shape.zero = int(of.index());
+  shape.activationBits = int(of.index());
+  return shape;
+}
+
+template <class Reader>
+LevelsShape levelsShape(Reader &of) {
+  LevelsShape shape{};
+  for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = of.index();
+  shape.bits = int(of.index());
+  shape.coding = static_cast<Coding>(of.index());
+  shape.ownTables = of.flag();
+  shape.bases = of.flag();
+  return shape;
+}
+
+}  // namespace fewbit
