@@ -117,21 +117,22 @@ class Engine : public Napi::ObjectWrap<Engine> {
   }
 
  private:
-  Napi::Value description(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), worker->kernels.description); }
+  Napi::Value description(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), open().kernels.description); }
 
   void close(const Napi::CallbackInfo &) { worker.reset(); }
 
   void submit(const Napi::CallbackInfo &info) {
     Arguments of(info);
     const auto *commands = of.array<double>();
-    worker->submit(commands, size_t(of.index()));
+    open().submit(commands, size_t(of.index()));
   }
 
   void settle(const Napi::CallbackInfo &) {
-    worker->run([](Pool &, const Kernels &) {});
+    open().run([](Pool &, const Kernels &) {});
   }
 
   Napi::Value finish(const Napi::CallbackInfo &info) {
+    open();
     auto *task = new Finish(info.Env(), worker);
     task->Queue();
     return task->promise();
@@ -143,13 +144,13 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *x = of.array();
     auto *out = of.array<uint16_t>();
     const Index count = of.index();
-    const bool exact = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.shorten(pool, x, out, count); });
+    const bool exact = open().run([&](Pool &pool, const Kernels &kernels) { return kernels.shorten(pool, x, out, count); });
     return Napi::Boolean::New(info.Env(), exact);
   }
 
   Napi::Value packedBytes(const Napi::CallbackInfo &info) {
     Arguments of(info);
-    return Napi::Number::New(info.Env(), double(worker->kernels.packedBytes(quantizedShape(of))));
+    return Napi::Number::New(info.Env(), double(open().kernels.packedBytes(quantizedShape(of))));
   }
 
   void packCodes(const Napi::CallbackInfo &info) {
@@ -160,12 +161,12 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const Index tileRows = of.index();
     auto *packed = of.array<char>();
     const QuantizedShape shape = quantizedShape(of);
-    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
+    open().run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
   }
 
   Napi::Value levelsBytes(const Napi::CallbackInfo &info) {
     Arguments of(info);
-    return Napi::Number::New(info.Env(), double(worker->kernels.levelsBytes(levelsShape(of))));
+    return Napi::Number::New(info.Env(), double(open().kernels.levelsBytes(levelsShape(of))));
   }
 
   void packLevels(const Napi::CallbackInfo &info) {
@@ -174,7 +175,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
     auto *packed = of.array<char>();
     const LevelsShape shape = levelsShape(of);
-    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
+    open().run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
   }
 
   void gram(const Napi::CallbackInfo &info) {
@@ -182,7 +183,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *x = of.array(), *y = of.array();
     auto *into = of.array<double>();
     const Index rows = of.index(), a = of.index(), b = of.index();
-    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.gram(pool, x, y, into, rows, a, b); });
+    open().run([&](Pool &pool, const Kernels &kernels) { kernels.gram(pool, x, y, into, rows, a, b); });
   }
 
   Napi::Value inverseCholesky(const Napi::CallbackInfo &info) {
@@ -190,7 +191,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *h = of.array<double>();
     auto *upper = of.array<double>();
     const Index n = of.index();
-    const bool found = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.inverseCholesky(pool, h, upper, n); });
+    const bool found = open().run([&](Pool &pool, const Kernels &kernels) { return kernels.inverseCholesky(pool, h, upper, n); });
     return Napi::Boolean::New(info.Env(), found);
   }
 
@@ -201,7 +202,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *b = of.array<double>();
     auto *out = of.array<double>();
     const Index rows = of.index();
-    const bool found = worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.solve(pool, h, n, b, out, rows); });
+    const bool found = open().run([&](Pool &pool, const Kernels &kernels) { return kernels.solve(pool, h, n, b, out, rows); });
     return Napi::Boolean::New(info.Env(), found);
   }
 
@@ -211,7 +212,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *a = of.array<double>(), *b = of.array<double>();
     UpdateShape shape{};
     for (Index *size : {&shape.rows, &shape.k, &shape.n, &shape.bRow, &shape.cStart}) *size = of.index();
-    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.subtractProduct(pool, c, a, b, shape); });
+    open().run([&](Pool &pool, const Kernels &kernels) { kernels.subtractProduct(pool, c, a, b, shape); });
   }
 
   void product(const Napi::CallbackInfo &info) {
@@ -219,14 +220,19 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const auto *a = of.array<double>(), *b = of.array<double>();
     auto *c = of.array<double>();
     const Index rows = of.index(), k = of.index(), n = of.index();
-    worker->run([&](Pool &pool, const Kernels &kernels) { kernels.product(pool, a, b, c, rows, k, n); });
+    open().run([&](Pool &pool, const Kernels &kernels) { kernels.product(pool, a, b, c, rows, k, n); });
   }
 
   Napi::Value stream(const Napi::CallbackInfo &info) {
     Arguments of(info);
     const auto *x = of.array();
     const Index count = of.index();
-    return Napi::Number::New(info.Env(), worker->run([&](Pool &pool, const Kernels &kernels) { return kernels.stream(pool, x, count); }));
+    return Napi::Number::New(info.Env(), open().run([&](Pool &pool, const Kernels &kernels) { return kernels.stream(pool, x, count); }));
+  }
+
+  Worker &open() const {
+    if (worker == nullptr) throw Napi::Error::New(Env(), "the backend is closed");
+    return *worker;
   }
 
   std::shared_ptr<Worker> worker;

@@ -117,7 +117,7 @@ void Pool::run(Index count, size_t scratchBytes, Body function, void *argument) 
   tasks.store(count, std::memory_order_relaxed);
   unfinished.store(count, std::memory_order_relaxed);
   const uint32_t generation = static_cast<uint32_t>(ticket.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket.store(static_cast<uint64_t>(generation) << 32);
+  ticket.store(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(count));
   if (sleeping.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex);
     wake.notify_all();
@@ -133,12 +133,13 @@ void Pool::takeTasks(uint32_t generation, int thread) {
   for (;;) {
     uint64_t now = ticket.load(std::memory_order_acquire);
     if (static_cast<uint32_t>(now >> 32) != generation) return;
-    const Index task = static_cast<Index>(now & 0xffffffff);
-    if (task >= tasks.load(std::memory_order_relaxed)) return;
+    const Index left = static_cast<Index>(now & 0xffffffff);
+    if (left == 0) return;
+    const Index task = tasks.load(std::memory_order_relaxed) - left;
     const Body function = body.load(std::memory_order_relaxed);
     void *argument = context.load(std::memory_order_relaxed);
-    // What was read above belongs to this job if its ticket is still the same.
-    if (!ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+    // A job with tasks left is not replaced, so what was read above is this job's if its ticket is still the same.
+    if (!ticket.compare_exchange_weak(now, now - 1, std::memory_order_acq_rel)) continue;
     function(argument, task, scratches[thread].at());
     unfinished.fetch_sub(1, std::memory_order_acq_rel);
   }

@@ -61,7 +61,8 @@ class Pool {
   std::vector<Scratch> scratches;
   Scratch shared;
 
-  // The generation of the job in the high half, its next task in the low half: a late thread cannot take a task of a newer job by mistake.
+  // The generation of the job in the high half, how many tasks nobody took yet in the low half. A late thread must see from this word alone that its
+  // job is over: the others may be the next job's already.
   alignas(64) std::atomic<uint64_t> ticket{0};
   alignas(64) std::atomic<Index> unfinished{0};
   alignas(64) std::atomic<Index> tasks{0};

@@ -27,6 +27,9 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
     ],
     weights: (memory) => weightForms(engine, memory),
     stream: ({ data }) => engine.stream(data, data.length),
-    close: async () => engine.close(),
+    async close() {
+      await queue.finish(); // memory may go as soon as nobody knows the backend
+      engine.close();
+    },
   });
 }
