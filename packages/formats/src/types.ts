@@ -123,7 +123,7 @@ export interface NumericFormat<P = unknown> {
   tile(rows: number, cols: number): TileSize;
   /**
    * The format for matrices that share what all their tiles share (a tensor scale, say), taken from `weights`: one matrix, or those that
-   * engines run as one. Asked for before a tile is fitted; a bound format, or one without second-level parameters of this kind, has none.
+   * engines run as one. Asked for before a tile is fitted; a bound format, or one without parameters of this kind, has none.
    */
   bind?(...weights: readonly Tile[]): NumericFormat<P>;
   /** The format bound as that which `params` came from. Exists where `bind` does. */

@@ -175,24 +175,28 @@ describe('quantize', () => {
     await fails({ keyValues: dynamic, layout: bytes }, 'unsupported', /its files say nothing of them/);
   });
 
-  it('gives matrices that engines run as one a tensor scale that covers them all', async () => {
-    const nvfp4: FormatSpec = { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' };
+  const tensorFp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'tensor' }, scaleType: 'F32' };
+  const nvfp4: FormatSpec = { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 16 }, scaleType: 'E4M3' };
+  it.each<[string, FormatSpec, string, (bound: number) => number]>([
+    ['NVFP4', nvfp4, 'weight_global_scale', (bound) => Math.fround((448 * 6) / bound)],
+    ['FP8', tensorFp8, 'weight_scale', (bound) => Math.fround(bound / 448)],
+  ])('gives matrices that engines run as one a tensor scale of %s that covers them all', async (_, spec, name, scaleOf) => {
     const float = await openModelDirectory(llama);
-    const largest = async (name: string) =>
-      toFloat32(await float.checkpoint.read(`model.layers.0.${name}.weight`)).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const largest = async (member: string) =>
+      toFloat32(await float.checkpoint.read(`model.layers.0.${member}.weight`)).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     for (const method of [rtn(), gptq()]) {
-      const { output } = await run({ method, calibration, format: nvfp4 });
+      const { output } = await run({ method, calibration, format: spec });
       const { checkpoint, close } = await openModelDirectory(output);
-      const divisor = async (name: string) => toFloat32(await checkpoint.read(`model.layers.0.${name}.weight_global_scale`))[0];
+      const scale = async (member: string) => toFloat32(await checkpoint.read(`model.layers.0.${member}.${name}`))[0];
       for (const members of [
         ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
         ['mlp.gate_proj', 'mlp.up_proj'],
-        ['mlp.down_proj'],
       ]) {
         const bounds = await Promise.all(members.map(largest));
         expect(new Set(bounds).size).toBe(members.length);
-        for (const member of members) expect(await divisor(member)).toBe(Math.fround((448 * 6) / Math.max(...bounds)));
+        for (const member of members) expect(await scale(member)).toBe(scaleOf(Math.max(...bounds)));
       }
+      if (method.id === 'rtn') expect(await scale('mlp.down_proj')).toBe(scaleOf(await largest('mlp.down_proj')));
       await close();
     }
     await float.close();

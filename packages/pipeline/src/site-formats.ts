@@ -3,8 +3,8 @@ import { createFormat, type FormatSpec, formatName, type Layout, type NumericFor
 import type { Site } from '@fewbit/models';
 
 /**
- * The formats of a site's linears, by module. Engines run the linears of one input as one matrix (q, k, v; gate, up), whose second-level
- * scale is one: those that have the same format are bound to all their weights together. Parameters are such as `layout` holds.
+ * The formats of a site's linears, by module. Engines run the linears of one input as one matrix (q, k, v; gate, up), whose tensor
+ * scale is one (of FP8, of NVFP4): those that have the same format are bound to all their weights together. Parameters are such as `layout` holds.
  */
 export async function siteFormats(
   { linears }: Pick<Site, 'linears'>,
