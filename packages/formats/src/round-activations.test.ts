@@ -1,4 +1,5 @@
 import { fromE4m3, random, roundHalfEven, toE4m3 } from '@fewbit/core';
+import { fewbitError } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ActivationSpec, createFormat, type FormatSpec, roundActivations } from './index.js';
@@ -39,6 +40,21 @@ describe('roundActivations', () => {
     const format: FormatSpec = { ...int8, scheme: 'asymmetric', granularity: { kind: 'tensor' } };
     const rounded = roundActivations(x, { spec: { format, scaling: 'static' }, params: { scale: 0.25, zero: 100 } });
     expect([...rounded.data]).toEqual([-25, -0.25, 0, 0.25, 38.75]);
+  });
+
+  it('rounds each head by its own params, where it has them', () => {
+    const x = input(3, 8, 5);
+    const spec: ActivationSpec = { format: { ...int8, bits: 4, granularity: { kind: 'tensor' } }, scaling: 'static' };
+    const params = [0.1, 0.4].map((scale) => ({ scale, zero: 8 }));
+    const rounded = roundActivations(x, { spec: { ...spec, perHead: true }, params });
+    for (const [head, own] of params.entries()) {
+      const part = { ...x, cols: 4, data: x.data.filter((_, i) => Math.floor(i / 4) % 2 === head) };
+      const expected = roundActivations(part, { spec, params: own }).data;
+      expect(rounded.data.filter((_, i) => Math.floor(i / 4) % 2 === head)).toEqual(expected);
+    }
+    expect(() => roundActivations(input(1, 7, 5), { spec: { ...spec, perHead: true }, params })).toThrow(
+      fewbitError('usage', /7 features are not made of 2 heads/),
+    );
   });
 
   it('scales groups under a stored tensor scale', () => {

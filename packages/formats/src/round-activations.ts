@@ -1,9 +1,9 @@
-import { firstNonFinite, type Matrix, matrix } from '@fewbit/core';
+import { FewbitError, firstNonFinite, type Matrix, matrix } from '@fewbit/core';
 import { createFormat } from './create-format.js';
 import { decodeMatrix } from './decode-matrix.js';
 import { encodeMatrix } from './encode-matrix.js';
 import { tileGrid } from './tile-grid.js';
-import type { ActivationRounding, NumericFormat } from './types.js';
+import type { ActivationRounding, ActivationSpec, NumericFormat } from './types.js';
 
 /**
  * What a linear layer sees of its input x [tokens, inputs] when its activations are rounded so. Multiplying that by the decoded weight
@@ -12,6 +12,7 @@ import type { ActivationRounding, NumericFormat } from './types.js';
  * A token with NaN or Inf becomes NaN as a whole, which no code could say.
  */
 export function roundActivations(x: Matrix, { spec, params }: ActivationRounding): Matrix {
+  if (spec.perHead) return roundHeads(x, spec, params as readonly unknown[]);
   const { cols } = x;
   const damaged = damagedTokens(x);
   const inliers = damaged.length === 0 ? x : matrix(x.rows, cols, x.data.slice());
@@ -25,6 +26,20 @@ export function roundActivations(x: Matrix, { spec, params }: ActivationRounding
   }
   for (const token of damaged) rounded.data.fill(Number.NaN, token * cols, (token + 1) * cols);
   return rounded;
+}
+
+/** Each head of x [tokens, heads·size] by its own params. */
+function roundHeads({ rows, cols, data }: Matrix, { perHead: _, ...spec }: ActivationSpec, params: readonly unknown[]): Matrix {
+  const size = cols / params.length;
+  if (!Number.isInteger(size)) throw new FewbitError('usage', `${cols} features are not made of ${params.length} heads.`);
+  const out = matrix(rows, cols);
+  for (const [head, own] of params.entries()) {
+    const part = matrix(rows, size);
+    for (let row = 0; row < rows; row++) part.data.set(data.subarray(row * cols + head * size, row * cols + (head + 1) * size), row * size);
+    const rounded = roundActivations(part, { spec, params: own }).data;
+    for (let row = 0; row < rows; row++) out.data.set(rounded.subarray(row * size, (row + 1) * size), row * cols + head * size);
+  }
+  return out;
 }
 
 /** decode(encode(x)), with `params` for all of it or those of each tile. */

@@ -174,12 +174,14 @@ export interface ActivationSpec {
   readonly scaling: 'dynamic' | 'static' | 'local';
   /** LLM.int8(): features of which any |x| reaches it stay in float. Default: none does. */
   readonly outlierThreshold?: number;
+  /** Of keys and values whose scaling is static: each head has params of its own. Default: one set for all heads of a layer. */
+  readonly perHead?: boolean;
 }
 
 /** An `ActivationSpec` that can be applied. */
 export interface ActivationRounding {
   readonly spec: ActivationSpec;
-  /** Of the whole input; present where scaling is not dynamic. */
+  /** Of the whole input, or a list of those of each head; present where scaling is not dynamic. */
   readonly params?: unknown;
 }
 
@@ -195,8 +197,8 @@ export interface KeyValueLayout {
   rejects(spec: ActivationSpec): string | undefined;
   /** The tensors of an attention layer, beside those of its linears. */
   pack(rounding: KeyValueRounding): ReadonlyMap<string, Tensor>;
-  /** The inverse of pack. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
-  unpack(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec): KeyValueRounding;
+  /** The inverse of pack, for `heads` heads of keys; it takes other writers' names too. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
+  unpack(tensors: ReadonlyMap<string, Tensor>, spec: ActivationSpec, heads: number): KeyValueRounding;
 }
 
 /** What a model's `quantization_config` must tell beside the formats of its modules. */

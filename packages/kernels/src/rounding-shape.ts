@@ -48,8 +48,8 @@ export interface RoundingShape {
 
 /** The rounding of x [·, cols] as numbers, or undefined for one that is left to the reference. */
 export function roundingShape({ spec, params }: ActivationRounding, cols: number): RoundingShape | undefined {
-  const { format, scaling, outlierThreshold = 0 } = spec;
-  if (format.kind !== 'int' && format.kind !== 'float') return undefined;
+  const { format, scaling, outlierThreshold = 0, perHead } = spec;
+  if (perHead || (format.kind !== 'int' && format.kind !== 'float')) return undefined;
   const group = groupOf(format, scaling, cols);
   const grid = format.kind === 'int' ? integers(format) : floats(format);
   if (!grid || group === undefined) return undefined;

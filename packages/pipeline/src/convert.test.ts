@@ -218,6 +218,15 @@ describe('convert', () => {
     expect((await scales(model)).length).toBeGreaterThan(0);
     expect(await scales(back)).toEqual(await scales(model));
     expect(config(back)).toMatchObject({ quantization_config: { kv_cache_scheme: { type: 'float', num_bits: 8 } } });
+    const modelOpt = place();
+    const source = await openModelDirectory(model);
+    const writer = await createModelDirectory(modelOpt);
+    for (const name of source.checkpoint.tensors.keys())
+      await writer.write(name.replace(/\.([kv])_scale$/, '.$1_proj.$1_scale'), await source.checkpoint.read(name));
+    await writer.file('config.json', JSON.stringify(source.config));
+    await writer.commit();
+    await source.close();
+    expect(await scales((await converted(modelOpt, compressedTensors)).output)).toEqual(await scales(model));
     await expect(converted(model, gptq)).rejects.toThrow(
       fewbitError('unsupported', /gptq cannot round keys and values .* say nothing of them/),
     );

@@ -167,6 +167,16 @@ describe('quantize', () => {
     await model.close();
     await close();
 
+    const perHead = await run({ keyValues: { ...keyValues, perHead: true }, calibration });
+    expect(perHead.readBack).toBeLessThan(1e-6);
+    expect(perHead.keyValues).toBe('fp8-e4m3 per head, static');
+    const written = await openModelDirectory(perHead.output);
+    const ofLayer = await written.checkpoint.read('model.layers.0.self_attn.k_scale');
+    expect(ofLayer.shape).toEqual([2, 1, 1]);
+    const whole = await source.keyValues!('model.layers.0.self_attn');
+    expect(Math.max(...toFloat32(ofLayer))).toBe((whole!.keys.params as { scale: number }).scale);
+    await written.close();
+
     const dynamic: ActivationSpec = { format: int8, scaling: 'dynamic' };
     expect((await run({ keyValues: dynamic, layout: fewbit })).readBack).toBeLessThan(1e-6);
     await fails({ keyValues }, 'usage', /Static scales of keys and values are measured: give calibration text/);

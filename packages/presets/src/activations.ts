@@ -1,7 +1,7 @@
 import { FewbitError } from '@fewbit/core';
-import type { ActivationSpec, FormatSpec, Granularity } from '@fewbit/formats';
+import type { ActivationSpec, FormatSpec, Granularity, IntSpec } from '@fewbit/formats';
 
-const int8 = (granularity: Granularity): FormatSpec => ({
+const int8 = (granularity: Granularity): IntSpec => ({
   kind: 'int',
   bits: 8,
   scheme: 'symmetric-full',
@@ -35,14 +35,33 @@ export function parseActivation(name: string): ActivationSpec | undefined {
   throw new FewbitError('usage', `Unknown activations "${name}". Choose one of: ${activationNames.join(', ')}.`);
 }
 
-/** Static scales are one for the keys of a layer and one for its values, what engines read; dynamic ones per token, which Fewbit alone runs. */
+const perTensor = { kind: 'tensor' } as const;
+const perToken = { kind: 'channel' } as const;
+
+/**
+ * Static scales are one for the keys of a layer and one for its values, or one for each head: what engines read; dynamic ones per token,
+ * which Fewbit alone runs.
+ */
 const keyValues: Readonly<Record<string, ActivationSpec | undefined>> = {
   none: undefined,
-  int8: activations['int8-static'],
-  fp8: activations['fp8-static'],
-  'int8-dynamic': activations.int8,
-  'fp8-dynamic': activations.fp8,
+  ...scaledAlike('fp8', fp8),
+  ...scaledAlike('int8', int8),
+  ...scaledAlike('int8-asymmetric', asymmetric(8)),
+  ...scaledAlike('int4', (granularity) => ({ ...int8(granularity), bits: 4 })),
+  ...scaledAlike('int4-asymmetric', asymmetric(4)),
 };
+
+function asymmetric(bits: 4 | 8): (granularity: Granularity) => FormatSpec {
+  return (granularity) => ({ ...int8(granularity), bits, scheme: 'asymmetric' });
+}
+
+function scaledAlike(name: string, format: (granularity: Granularity) => FormatSpec): Record<string, ActivationSpec> {
+  return {
+    [name]: { format: format(perTensor), scaling: 'static' },
+    [`${name}-head`]: { format: format(perTensor), scaling: 'static', perHead: true },
+    [`${name}-dynamic`]: { format: format(perToken), scaling: 'dynamic' },
+  };
+}
 
 export const keyValueNames: readonly string[] = Object.keys(keyValues);
 

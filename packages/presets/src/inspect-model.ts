@@ -1,6 +1,6 @@
 import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { elementCount, toFloat32 } from '@fewbit/core';
-import { activationName, formatName, type LayoutReading } from '@fewbit/formats';
+import { activationName, formatName, isKeyValueTensor, type LayoutReading } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
 import { weightSites } from '@fewbit/pipeline';
 import { type InspectedFile, inspectFiles } from './inspect-files.js';
@@ -102,7 +102,9 @@ function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutR
   for (const { module, role, rows, cols } of weightSites(planModel(config, checkpoint.tensors))) {
     const spec = reading?.format(module);
     if (!spec || (role !== 'linear' && checkpoint.tensors.has(`${module}.weight`))) continue;
-    const parts = [...checkpoint.tensors].filter(([name]) => name.startsWith(`${module}.`) && name !== `${module}.bias`);
+    const parts = [...checkpoint.tensors].filter(
+      ([name]) => name.startsWith(`${module}.`) && name !== `${module}.bias` && !isKeyValueTensor(name),
+    );
     const bytes = parts.reduce((sum, [, info]) => sum + info.bytes, 0);
     const inputs = reading?.activation?.(module);
     const tensor: InspectedTensor = {

@@ -1,7 +1,14 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
-import { type ActivationRounding, decodeMatrix, type KeyValueRounding, type Layout, type LayoutReading } from '@fewbit/formats';
-import { checkTensors, planModel } from '@fewbit/models';
+import {
+  type ActivationRounding,
+  decodeMatrix,
+  isKeyValueTensor,
+  type KeyValueRounding,
+  type Layout,
+  type LayoutReading,
+} from '@fewbit/formats';
+import { attentionModule, checkTensors, planModel } from '@fewbit/models';
 import type { WeightSource } from './types.js';
 import { type CodedWeight, tablePlan, weightReader } from './weight-reader.js';
 
@@ -56,8 +63,9 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
   const keyValues = async (attention: string): Promise<KeyValueRounding | undefined> => {
     const spec = reading?.keyValues;
     if (!reading || !spec) return undefined;
-    const local = await localTensors(attention, (name) => !name.includes('.'));
-    return named(attention, () => reading.layout.keyValues!.unpack(local, spec));
+    const local = await localTensors(attention, (name) => isKeyValueTensor(`.${name}`));
+    const { keyValueHeads } = plan.blocks.find((block) => attentionModule(block) === attention)!.attention;
+    return named(attention, () => reading.layout.keyValues!.unpack(local, spec, keyValueHeads));
   };
 
   return { ...weightReader(plan, readFloat, readCodes), activation, keyValues };

@@ -21,9 +21,10 @@ import { isHeld } from './held-spec.js';
 
 /** Integers, FP8, and the microscaling formats as their presets have them; integers are `symmetric-full` or `asymmetric`, as compressed-tensors computes them. */
 export function rejectsActivation(activation: ActivationSpec): string | undefined {
-  const { format, outlierThreshold } = activation;
+  const { format, outlierThreshold, perHead } = activation;
   const refuse = (why: string) => `compressed-tensors cannot say that inputs are ${activationName(activation)}: ${why}.`;
   if (outlierThreshold !== undefined) return refuse('no outliers stay in float there');
+  if (perHead) return refuse('heads are those of keys and values');
   if (!isHeld(format)) return refuse('its codes are integers and floats');
   const { kind } = format.granularity;
   if (kind === 'block' || kind === 'flat') return refuse('inputs have scales per token, tensor or group');
@@ -51,11 +52,11 @@ function rejectsFloats(
   return element === 'e4m3' ? undefined : refuse('its floats are E4M3');
 }
 
-/** Readers round keys and values by stored scales alone, as the rest of the model does inputs; their cache knows no zero point. */
-export function rejectsKeyValues(spec: ActivationSpec): string | undefined {
+/** Readers round keys and values by stored scales alone, one per layer or per head, as the rest of the model does inputs. */
+export function rejectsKeyValues({ perHead, ...spec }: ActivationSpec): string | undefined {
   const refuse = (why: string) => `compressed-tensors cannot say that keys and values are ${activationName(spec)}: ${why}.`;
-  if (spec.scaling !== 'static') return refuse('its readers take one stored scale for the keys of a layer and one for its values');
-  if (isAsymmetric(spec.format)) return refuse('its readers take no zero point there');
+  if (spec.scaling !== 'static')
+    return refuse('its readers take one stored scale for the keys of a layer and one for its values, or one per head');
   return rejectsActivation(spec);
 }
 

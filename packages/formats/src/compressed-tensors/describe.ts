@@ -71,11 +71,11 @@ function groupModules(modules: ReadonlyMap<string, FormatSpec>, { columnGrouped,
   return [...groups.values()];
 }
 
-function activationArguments({ format, scaling }: ActivationSpec): Record<string, unknown> {
+function activationArguments({ format, scaling, perHead }: ActivationSpec): Record<string, unknown> {
   const { strategy, ...rest } = argumentsOf(format);
   return {
     ...rest,
-    strategy: strategy === 'channel' ? 'token' : strategy,
+    strategy: perHead ? 'attn_head' : strategy === 'channel' ? 'token' : strategy,
     dynamic: scaling === 'local' ? 'local' : scaling === 'dynamic',
     actorder: null,
     observer: scaling === 'dynamic' ? null : 'minmax',

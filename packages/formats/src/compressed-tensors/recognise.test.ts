@@ -165,12 +165,12 @@ describe('recognise', () => {
       /one stored scale/,
     ],
     [
-      'keys and values per head',
-      config({ kv_cache_scheme: { num_bits: 8, strategy: 'attn_head' } }),
+      'keys and values by a scale per head of each token',
+      config({ kv_cache_scheme: { num_bits: 8, strategy: 'attn_head', dynamic: true } }),
       'unsupported',
-      /kv_cache_scheme.strategy is "attn_head"/,
+      /one stored scale/,
     ],
-    ['asymmetric keys and values', config({ kv_cache_scheme: { num_bits: 8, symmetric: false } }), 'unsupported', /no zero point there/],
+    ['inputs per head', withInputs({ strategy: 'attn_head' }), 'unsupported', /input_activations.strategy is "attn_head"/],
     ['a KV cache without a scheme', config({ kv_cache_scheme: 'fp8' }), 'config', /kv_cache_scheme must be an object/],
     ['sparsity', config({ sparsity_config: { format: 'sparse-24-bitmask' } }), 'unsupported', /sparsity_config/],
   ];

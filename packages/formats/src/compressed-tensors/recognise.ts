@@ -51,7 +51,9 @@ function readGroups(config: Record<string, unknown>): ReadonlyMap<string, Group 
 
 function readKeyValues(scheme: unknown): ActivationSpec | undefined {
   if (scheme === null || scheme === undefined) return undefined;
-  const spec = readActivation('kv_cache_scheme', scheme);
+  const perHead = isRecord(scheme) && scheme.strategy === 'attn_head';
+  const read = readActivation('kv_cache_scheme', perHead ? { ...scheme, strategy: 'tensor' } : scheme);
+  const spec = perHead ? { ...read, perHead } : read;
   const why = rejectsKeyValues(spec);
   if (why) throw new FewbitError('unsupported', `quantization_config.kv_cache_scheme: ${why}`);
   return spec;

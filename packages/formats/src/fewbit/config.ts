@@ -70,15 +70,24 @@ export function readConfig(config: unknown, layout: Layout): LayoutReading | und
 }
 
 function readActivation(value: unknown, key = 'activations'): ActivationSpec {
-  const { format, scaling, outlierThreshold: threshold } = isRecord(value) ? value : {};
+  const { format, scaling, outlierThreshold: threshold, perHead } = isRecord(value) ? value : {};
   if (scaling !== 'dynamic' && scaling !== 'static') {
     throw new FewbitError('config', `quantization_config.${key}: scaling is ${JSON.stringify(scaling)}; use dynamic or static.`);
   }
   if (threshold !== undefined && (typeof threshold !== 'number' || !(threshold > 0))) {
     throw new FewbitError('config', `quantization_config.${key}: outlierThreshold is ${JSON.stringify(threshold)}; use a positive number.`);
   }
-  const spec = { format: checked(key, format as FormatSpec), scaling } as const;
-  return threshold === undefined ? spec : { ...spec, outlierThreshold: threshold };
+  if (perHead !== undefined && (perHead !== true || key !== 'keyValues' || scaling !== 'static')) {
+    throw new FewbitError(
+      'config',
+      `quantization_config.${key}: perHead is ${JSON.stringify(perHead)}; static keys and values may have true.`,
+    );
+  }
+  return {
+    ...{ format: checked(key, format as FormatSpec), scaling },
+    ...(threshold !== undefined && { outlierThreshold: threshold }),
+    ...(perHead && { perHead }),
+  };
 }
 
 /** A spec from JSON. A bad one is a bad config here, not a wrong argument. */

@@ -7,7 +7,8 @@
  *   weight_zero    U8 [T]             asymmetric integers
  *   weight_levels  float [T, 2^b]     fitted codebooks, rising
  *   weight_groups  I32 [K]            group of each column, where that is not column ÷ size
- *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers; k_…, v_… beside an attention layer's linears
+ *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers; k_…, v_… beside an attention layer's linears,
+ *                                     [heads, 1, 1] where each head has its own
  *
  * The config names each module's format by its FormatSpec:
  *
@@ -30,7 +31,7 @@ import { paramsOf } from './params.js';
 export const fewbit: Layout = {
   id: 'fewbit',
   rejects,
-  rejectsActivation,
+  rejectsActivation: (activation) => (activation.perHead ? 'inputs have no heads.' : rejectsActivation(activation)),
   keyValues: { rejects: rejectsActivation, ...keyValueTensors(packActivation, unpackActivation) },
   pack(matrix, activation) {
     const { rows, cols, spec, codes, columnGroup } = matrix;
