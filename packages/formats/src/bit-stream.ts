@@ -19,9 +19,13 @@ export function packRows(codes: Uint8Array, rows: number, cols: number, bits: nu
 
 /** The inverse of `packRows`. */
 export function unpackRows(words: Uint32Array, rows: number, cols: number, bits: number): Uint8Array {
-  const width = packedWords(cols, bits);
   const codes = new Uint8Array(rows * cols);
-  for (let i = 0; i < rows; i++) unpackBits(words, i * width, cols, bits, codes, i * cols);
+  const width = packedWords(cols, bits);
+  const isOneStream = width * 32 === cols * bits;
+  if (isOneStream && bits === 8) codes.set(new Uint8Array(words.buffer, words.byteOffset, codes.length));
+  else if (isOneStream && (bits === 2 || bits === 4)) unpackBytes(words, bits, codes);
+  else if (isOneStream) unpackBits(words, 0, codes.length, bits, codes, 0);
+  else for (let i = 0; i < rows; i++) unpackBits(words, i * width, cols, bits, codes, i * cols);
   return codes;
 }
 
@@ -44,11 +48,31 @@ function packBits(codes: Uint8Array, from: number, count: number, bits: number, 
 
 /** Reads `count` codes from `words[at]` on to `codes[from]` on. */
 function unpackBits(words: Uint32Array, at: number, count: number, bits: number, codes: Uint8Array, from: number): void {
-  const mask = 2 ** bits - 1;
-  for (let i = 0, position = 0; i < count; i++, position += bits) {
-    const word = at + (position >>> 5);
-    const shift = position & 31;
-    const low = words[word]! >>> shift;
-    codes[from + i] = (shift + bits > 32 ? low | (words[word + 1]! << (32 - shift)) : low) & mask;
+  const mask = (1 << bits) - 1;
+  let word = 0;
+  let left = 0; // bits of `word` that are still to be read
+  for (let i = from, next = at; i < from + count; i++) {
+    if (left >= bits) {
+      codes[i] = word & mask;
+      word >>>= bits;
+      left -= bits;
+    } else {
+      const following = words[next++]!;
+      codes[i] = (word | (following << left)) & mask;
+      word = following >>> (bits - left);
+      left += 32 - bits;
+    }
   }
+}
+
+/** Reads codes of 2 or 4 bits, all that a byte holds at once. */
+function unpackBytes({ buffer, byteOffset, byteLength }: Uint32Array, bits: number, codes: Uint8Array): void {
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  const perByte = 8 / bits;
+  const held = new Uint8Array(256 * perByte);
+  for (let i = 0; i < held.length; i++) held[i] = (Math.floor(i / perByte) >> (bits * (i % perByte))) & ((1 << bits) - 1);
+  const Unit = perByte === 2 ? Uint16Array : Uint32Array;
+  const from = new Unit(held.buffer);
+  const to = new Unit(codes.buffer as ArrayBuffer);
+  for (let i = 0; i < bytes.length; i++) to[i] = from[bytes[i]!]!;
 }
