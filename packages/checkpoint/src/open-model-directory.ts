@@ -57,7 +57,14 @@ function withNeighbours(model: ModelDirectory, path: string, names: readonly str
 
 /** The one .gguf file, or the first of a split one. */
 function onlyGguf(names: readonly string[], path: string): string | undefined {
-  const found = names.filter((name) => name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  const files = names.filter((name) => name.endsWith('.gguf'));
+  const found = files.filter((name) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  if (found.length === 0 && files.length > 0) {
+    throw new FewbitError(
+      'checkpoint',
+      `${path} holds later parts of a split model (${list(files)}) without the first: its download did not finish.`,
+    );
+  }
   if (found.length <= 1) return found[0];
   throw new FewbitError('usage', `${path} holds ${found.length} .gguf files (${list(found)}): name one of them.`);
 }

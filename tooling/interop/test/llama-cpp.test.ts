@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readDocuments } from '@fewbit/calibration';
-import { createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
+import { copyCompanions, createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
 import { openBackend, openPretrained, quantizePretrained } from '@fewbit/presets';
 import { openModel, openWeights } from '@fewbit/runtime';
 import { embeddedModel, goldenModels, shared } from '@fewbit/testkit';
@@ -82,6 +82,25 @@ describe.skipIf(!llamaCpp)('llama.cpp', () => {
       });
     });
   }
+
+  it('loads a split file by its first part, and computes what it does of the whole', async () => {
+    const from = await openModelDirectory(embeddedModel);
+    const rows: Float32Array[][] = [];
+    for (const maxShardBytes of [1e9, 3e5]) {
+      const output = join(folder, `shards-${maxShardBytes}`);
+      const writer = await createGgufFile(output, { maxShardBytes });
+      for (const tensor of from.checkpoint.tensors.keys()) await writer.write(tensor, await from.checkpoint.read(tensor));
+      await writer.file('config.json', JSON.stringify(from.config));
+      await copyCompanions(from, writer);
+      const { files } = await writer.commit();
+      expect(files.length > 1).toBe(maxShardBytes < 1e9);
+      const theirs = await llamaCpp!.open(join(output, files[0]!), 64);
+      rows.push(await theirs.logits(Uint32Array.from({ length: 12 }, (_, i) => 3 + i)));
+      await theirs.close();
+    }
+    await from.close();
+    expect(rows[1]).toEqual(rows[0]);
+  });
 
   // what each architecture's tensors and keys mean: random weights, token ids given
   const changes: Record<string, object> = {

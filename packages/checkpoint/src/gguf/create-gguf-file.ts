@@ -24,13 +24,16 @@ import { headsOf } from './open-gguf-model.js';
 import { type Change, namings, toGgufName } from './tensor-names.js';
 import { tokenizerToMetadata } from './tokenizer-to-metadata.js';
 import { type GgufValue, tensorTypes } from './types.js';
-import { type TensorToWrite, writeGguf } from './write-gguf.js';
+import type { TensorToWrite } from './write-gguf.js';
+import { writeSplit } from './write-split.js';
 
 export interface GgufFileOptions {
   /** Of weights that are stored in float: those with two dimensions. Default: as they come. Vectors, norms and learned positions are F32, as llama.cpp wants them. */
   readonly floatType?: 'F32' | 'F16' | 'BF16';
   /** More keys, such as `general.name` or `quantize.imatrix.file`. */
   readonly metadata?: ReadonlyMap<string, GgufValue>;
+  /** Where tensors take more, the file is split as llama.cpp does it (model-00001-of-00002.gguf); one tensor alone may take more. Default: never. */
+  readonly maxShardBytes?: number;
 }
 
 /** A writer that also says what a reader of the file must know. */
@@ -39,17 +42,19 @@ export type GgufWriter = CheckpointWriter & {
   readonly notes: readonly string[];
 };
 
-const fileName = 'model.gguf';
+const stem = 'model';
 /** Their content goes into the file; others (a licence, a model card) stand beside it. */
 const consumed =
   /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|vocab)\.json$|^merges\.txt$|^chat_template\.(jinja|json)$|^tokenizer\.model$/;
 
 /**
- * A directory that will hold one `model.gguf`. Takes what a model directory's writer takes (Hugging Face's names, config.json, tokenizer.json;
+ * A directory that will hold one `model.gguf`, or the parts of a split one. Takes what a model directory's writer takes (Hugging Face's names, config.json, tokenizer.json;
  * block-quantized weights as `${module}.weight.q4_k`) and makes the file at `commit`. Tensors wait on disk. Throws `output` when `path` exists
  * or cannot be written, and at `commit` `usage` without config.json, `unsupported` for what llama.cpp would not run the same.
  */
 export async function createGgufFile(path: string, options: GgufFileOptions = {}): Promise<GgufWriter> {
+  const { maxShardBytes = Number.POSITIVE_INFINITY } = options;
+  if (!(maxShardBytes > 0)) throw new FewbitError('usage', `maxShardBytes must be a number above 0, got ${maxShardBytes}.`);
   const output = await createPartial(path);
   const { partial, writing } = output;
   const dataPath = join(partial, '.data');
@@ -105,10 +110,9 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
         ...tokenizer.entries,
         ...(options.metadata ?? []),
       ]);
-      const bytes = await writing(() => writeGguf(join(partial, fileName), metadata, toWrite));
+      const report = await writing(() => writeSplit(partial, stem, metadata, toWrite, maxShardBytes));
       await close();
       await writing(() => rm(dataPath));
-      const report = { bytes, files: [fileName] };
       const last = await check?.(partial, report);
       for (const [name, content] of Object.entries(last ?? {})) await file(name, content);
       await output.place();

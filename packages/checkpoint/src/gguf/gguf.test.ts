@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FewbitError, toFloat32 } from '@fewbit/core';
 import { planModel } from '@fewbit/models';
@@ -157,23 +157,41 @@ describe('the container', () => {
   });
 
   it('joins the files of a split', async () => {
-    const split = (no: number, more: Map<string, GgufValue> = new Map()) =>
+    const split = (no: number, count = 2, tensors = 2) =>
       new Map<string, GgufValue>([
-        ...more,
+        ['general.architecture', text('llama')],
         ['split.no', { type: 'u16', value: no }],
-        ['split.count', { type: 'u16', value: 2 }],
-        ['split.tensors.count', { type: 'i32', value: 2 }],
+        ['split.count', { type: 'u16', value: count }],
+        ['split.tensors.count', { type: 'i32', value: tensors }],
       ]);
     const part = (name: string) => ({ name, type: 'F32', shape: [1], bytes: 4, content: async () => Uint8Array.of(name.length, 0, 0, 0) });
     const path = (no: number) => join(folder, `m-0000${no}-of-00002.gguf`);
-    await writeGguf(path(1), split(0, new Map([['general.architecture', text('llama')]])), [part('a')]);
-    await expect(openGguf(path(1))).rejects.toEqual(fewbitError('checkpoint', /00002-of-00002.gguf cannot be opened/));
+    await writeGguf(path(1), split(0), [part('a')]);
+    await expect(openGguf(path(1))).rejects.toEqual(
+      fewbitError('checkpoint', /lacks 1 of 2 parts of a split model \("m-00002-of-00002.gguf"\): its download did not finish/),
+    );
     await writeGguf(path(2), split(1), [part('bb')]);
     const file = await openGguf(path(1));
     expect((await file.read('bb'))[0]).toBe(2);
     expect([...file.tensors.keys()]).toEqual(['a', 'bb']);
     await file.close();
     await expect(openGguf(path(2))).rejects.toEqual(fewbitError('checkpoint', /later part of a split model: give the first/));
+
+    const wrong: [number, Map<string, GgufValue>, string, RegExp][] = [
+      [1, split(0), 'bb', /split.no is 0, expected 1: it is part of another model/],
+      [1, split(1, 3), 'bb', /split.count is 3, expected 2/],
+      [1, new Map(), 'bb', /split.no is undefined, expected 1/],
+      [1, split(1), 'a', /tensor "a" is in .*00001-of-00002.gguf too/],
+      [0, split(0, 2, 3), 'a', /split.tensors.count is 3, the parts hold 2/],
+      [0, split(0, 3), 'a', /it is a part of 3 \(split.count\), but its name does not say so/],
+    ];
+    for (const [no, keys, name, message] of wrong) {
+      for (const other of [0, 1]) {
+        await rm(path(other + 1));
+        await writeGguf(path(other + 1), other === no ? keys : split(other), [part(other === no ? name : ['a', 'bb'][other]!)]);
+      }
+      await expect(openGguf(path(1)), String(message)).rejects.toEqual(fewbitError('checkpoint', message));
+    }
   });
 });
 
@@ -184,10 +202,10 @@ const inGguf: Readonly<Record<string, object>> = {
 };
 
 /** Everything that a directory holds, written through `createGgufFile` and opened again. */
-async function throughGguf(model: string, name: string, changes: object = {}) {
+async function throughGguf(model: string, name: string, { changes = {}, maxShardBytes = 1e9 } = {}) {
   const from = await openModelDirectory(model);
   const path = join(folder, name);
-  const writer = await createGgufFile(path);
+  const writer = await createGgufFile(path, { maxShardBytes });
   for (const tensor of from.checkpoint.tensors.keys()) await writer.write(tensor, await from.checkpoint.read(tensor));
   await writer.file('config.json', JSON.stringify({ ...from.config, ...changes }));
   await copyCompanions(from, writer);
@@ -197,7 +215,7 @@ async function throughGguf(model: string, name: string, changes: object = {}) {
 
 describe.each(goldenModels.map(({ name, folder: model }) => ({ name, model })))('a $name model', ({ name, model }) => {
   it('comes back with the same plan and the same tensors', async () => {
-    const { from, to, notes } = await throughGguf(model, name, inGguf[name]);
+    const { from, to, notes } = await throughGguf(model, name, { changes: inGguf[name] });
     const window = name === 'mistral' ? [expect.stringMatching(/no sliding window: beyond \d+ tokens/)] : [];
     expect(notes).toEqual([...window, expect.stringMatching(/no tokenizer.json/)]);
     const plan = planModel(to.config, to.checkpoint.tensors);
@@ -233,6 +251,42 @@ function rounded(value: unknown): unknown {
     return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, rounded(entry)]));
   return value;
 }
+
+describe('a split model', () => {
+  it('has all metadata in the first part, and is read by its directory or that part as the whole is', async () => {
+    const { from, to: whole, path: wholePath } = await throughGguf(embeddedModel, 'whole');
+    const { from: again, to: split, path } = await throughGguf(embeddedModel, 'split', { maxShardBytes: 3e5 });
+    await from.close();
+    await again.close();
+    const parts = (await readdir(path)).sort();
+    expect(parts.length).toBeGreaterThan(2);
+    expect(parts[0]).toBe(`model-00001-of-${String(parts.length).padStart(5, '0')}.gguf`);
+    for (const [index, name] of parts.entries()) {
+      const { metadata: keys, tensors } = await readGguf(memorySource(new Uint8Array(await readFile(join(path, name)))));
+      expect(keys.get('split.no')).toEqual({ type: 'u16', value: index });
+      expect(keys.get('split.count')).toEqual({ type: 'u16', value: parts.length });
+      expect(keys.get('split.tensors.count')).toEqual({ type: 'i32', value: whole.checkpoint.tensors.size });
+      expect(keys.size > 3).toBe(index === 0);
+      const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+      expect(tensors.size === 1 || bytes <= 3e5).toBe(true);
+    }
+    expect(await readdir(wholePath)).toEqual(['model.gguf']);
+    const byPart = await openModelDirectory(join(path, parts[0]!));
+    for (const model of [split, byPart]) {
+      expect(model.config).toEqual(whole.config);
+      expect([...model.checkpoint.tensors.keys()]).toEqual([...whole.checkpoint.tensors.keys()]);
+      for (const name of whole.checkpoint.tensors.keys())
+        expect(await model.checkpoint.read(name)).toEqual(await whole.checkpoint.read(name));
+      await model.close();
+    }
+    await whole.close();
+    await rm(join(path, parts[0]!));
+    await expect(openModelDirectory(path)).rejects.toEqual(
+      fewbitError('checkpoint', /later parts of a split model \(.*00002.*\) without the first: its download did not finish/),
+    );
+    await expect(createGgufFile(join(folder, 'none'), { maxShardBytes: 0 })).rejects.toEqual(fewbitError('usage', /above 0, got 0/));
+  });
+});
 
 describe('tokenizers', () => {
   const models = [embeddedModel, shared('models/babyllama-1m'), shared('models/stories-260k')].filter((path) => path !== undefined);

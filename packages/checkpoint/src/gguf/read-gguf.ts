@@ -1,10 +1,13 @@
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { FewbitError } from '@fewbit/core';
 import { fileSource } from '../file-source.js';
 import { noSuchTensor } from '../no-such-tensor.js';
-import { quote } from '../quote.js';
+import { list, quote } from '../quote.js';
 import type { ByteSource } from '../types.js';
 import { ggufError, ggufLimits, parseGguf } from './parse-gguf.js';
 import type { GgufHeader, GgufMetadata, GgufTensor } from './types.js';
+import { splitFile } from './write-split.js';
 
 /** A GGUF file, or all files of a split one: its header is checked, tensors are read when asked for. */
 export interface GgufFile {
@@ -17,14 +20,19 @@ export interface GgufFile {
   close(): Promise<void>;
 }
 
-/** Opens a .gguf file, and its sisters where it is the first of a split. Throws `checkpoint` for files that break any rule of the format. */
+/**
+ * Opens a .gguf file, and its sisters where it is the first of a split. Throws `checkpoint` for files that break any rule of the format, and for
+ * parts that are missing or of another model.
+ */
 export async function openGguf(path: string): Promise<GgufFile> {
   const first = await readGguf(await fileSource(path));
   const count = first.metadata.get('split.count')?.value ?? 1;
   if (count === 1) return first;
   const others: GgufFile[] = [];
   try {
-    for (const sister of sisters(path, count)) others.push(await readGguf(await fileSource(sister)));
+    const parts = sisters(path, count);
+    await refuseMissing(parts);
+    for (const part of parts) others.push(await readGguf(await fileSource(part)));
     return joined([first, ...others]);
   } catch (error) {
     for (const file of [first, ...others]) await file.close();
@@ -73,8 +81,18 @@ function sisters(path: string, count: unknown): string[] {
   if (!match || Number(match[3]) !== count)
     throw ggufError(path, `it is a part of ${quote(count)} (split.count), but its name does not say so`);
   if (match[2] !== '00001') throw ggufError(path, 'it is a later part of a split model: give the first one (…-00001-of-…)');
-  const number = (value: number) => String(value).padStart(5, '0');
-  return Array.from({ length: Number(count) - 1 }, (_, i) => join(dirname(path), `${match[1]}-${number(i + 2)}-of-${match[3]}.gguf`));
+  return Array.from({ length: Number(count) - 1 }, (_, i) => join(dirname(path), splitFile(match[1]!, i + 1, Number(count))));
+}
+
+/** Before any is opened, so that one message names all that a broken download lacks. */
+async function refuseMissing(parts: readonly string[]): Promise<void> {
+  const found = await Promise.all(parts.map((part) => stat(part).then(Boolean, () => false)));
+  const missing = parts.filter((_, i) => !found[i]).map((part) => basename(part));
+  if (missing.length === 0) return;
+  throw new FewbitError(
+    'checkpoint',
+    `${dirname(parts[0]!)} lacks ${missing.length} of ${parts.length + 1} parts of a split model (${list(missing)}): its download did not finish.`,
+  );
 }
 
 function joined(files: readonly [GgufFile, ...GgufFile[]]): GgufFile {
