@@ -63,7 +63,7 @@ export function randomCodes(rows: number, cols: number, spec: FormatSpec, seed: 
   const { count } = tileGrid(format, rows, cols);
   const codes = new Uint8Array(rows * cols);
   for (let at = 0; at < codes.length; at += base.codes.length) codes.set(base.codes.subarray(0, codes.length - at), at);
-  return { rows, cols, spec, codes, params: Array.from({ length: count }, (_, i) => base.params[i % base.params.length]) };
+  return { rows, cols, spec, codes, params: Array.from({ length: count }, (_, i) => base.params.at(i % base.params.length)) };
 }
 
 function repeated({ rows, cols, data }: Matrix, height: number): Matrix {

@@ -34,7 +34,7 @@ export function uploadLevels(engine: Engine, memory: HostMemory<NativeArray>, ma
   for (let row = 0, at = 0; row < rows; row++) {
     const firstTile = Math.floor(row / tileRows) * across;
     for (let place = 0; place < spans; place++, at++) {
-      const tile = params[firstTile + Math.floor((place * span) / tileCols)]!;
+      const tile = params.at(firstTile + Math.floor((place * span) / tileCols))!;
       if (!scales) {
         tables.set((tile as FittedParams).levels, at * size);
         continue;

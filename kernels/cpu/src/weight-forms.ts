@@ -1,5 +1,5 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import { type IntParams, type IntSpec, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
 import { rejectsLevels, uploadLevels } from './levels-form.js';
@@ -47,7 +47,7 @@ function uploadIntegers(
 ): FormedTensor {
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
-  const params = matrix.params as readonly IntParams[];
+  const params = matrix.params as ParamList<IntParams>;
   const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
   const slot = spec.bits <= 2 ? 2 : spec.bits <= 4 ? 4 : 8;
   const { scales, zeros, sharedZero } = columnsOf(params);
@@ -61,13 +61,13 @@ function uploadIntegers(
 }
 
 /** In one pass: there are tens of millions of them. */
-function columnsOf(params: readonly IntParams[]): { scales: Float32Array; zeros: Uint8Array; sharedZero: number | undefined } {
+function columnsOf(params: ParamList<IntParams>): { scales: Float32Array; zeros: Uint8Array; sharedZero: number | undefined } {
   const scales = new Float32Array(params.length);
   const zeros = new Uint8Array(params.length);
-  const first = params[0]?.zero ?? 0;
+  const first = params.at(0)?.zero ?? 0;
   let differing = 0;
   for (let i = 0; i < params.length; i++) {
-    const { scale, zero } = params[i]!;
+    const { scale, zero } = params.at(i)!;
     scales[i] = scale;
     zeros[i] = zero;
     differing |= zero ^ first;

@@ -1,5 +1,5 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { formatName, type IntParams, type IntSpec, intFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import { formatName, type IntParams, type IntSpec, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -43,7 +43,7 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
-  const params = matrix.params as readonly IntParams[];
+  const params = matrix.params as ParamList<IntParams>;
   const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
   const header = packedHeader(matrix, tileCols, activations);
   const { chunks, length, chunkBytes } = header;
@@ -63,8 +63,9 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
     new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
     const [scaleView, zeroView] = [new Float32Array(buffer, scales, params.length), new Uint8Array(buffer, zeros, params.length)];
     for (let i = 0; i < params.length; i++) {
-      scaleView[i] = params[i]!.scale;
-      zeroView[i] = params[i]!.zero;
+      const { scale, zero } = params.at(i)!;
+      scaleView[i] = scale;
+      zeroView[i] = zero;
     }
     for (let block = 0; block < blocks; block += share) {
       const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
@@ -84,8 +85,8 @@ function packedHeader({ rows, cols, spec, params }: QuantizedMatrix, tileCols: n
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
   const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
-  const zero = (params as readonly IntParams[])[0]?.zero ?? 0;
-  const ownZeros = (params as readonly IntParams[]).some((each) => each.zero !== zero) ? 1 : 0;
+  const zero = (params as ParamList<IntParams>).at(0)?.zero ?? 0;
+  const ownZeros = hasOtherZero(params as ParamList<IntParams>, zero) ? 1 : 0;
   return {
     rows,
     cols,
@@ -100,6 +101,11 @@ function packedHeader({ rows, cols, spec, params }: QuantizedMatrix, tileCols: n
     chunkBytes: length * slot + id.blockRows * (scaleType === 'F32' ? 4 : 2) + ownZeros * id.blockRows,
     activationBits: activations === 'int8' ? 8 : 16,
   };
+}
+
+function hasOtherZero(params: ParamList<IntParams>, zero: number): boolean {
+  for (let i = 0; i < params.length; i++) if (params.at(i)!.zero !== zero) return true;
+  return false;
 }
 
 function uploadFloats(memory: HostMemory, { rows, cols, data }: Matrix) {

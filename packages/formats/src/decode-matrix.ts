@@ -14,11 +14,12 @@ export function decodeMatrix(quantized: QuantizedMatrix): Matrix {
     const rowOfTile = i % grid.tileRows;
     const firstTile = ((i - rowOfTile) / grid.tileRows) * grid.across;
     if (columnGroup) {
-      for (let j = 0; j < cols; j++, at++) out.data[at] = format.decode(codes[at]!, params[firstTile + columnGroup[j]!], 0);
+      const ofRow = Array.from({ length: grid.across }, (_, t) => params.at(firstTile + t)!);
+      for (let j = 0; j < cols; j++, at++) out.data[at] = format.decode(codes[at]!, ofRow[columnGroup[j]!], 0);
       continue;
     }
     for (let t = 0; t < grid.across; t++) {
-      const tileParams = params[firstTile + t]!;
+      const tileParams = params.at(firstTile + t)!;
       const width = Math.min(grid.tileCols, cols - t * grid.tileCols);
       const offset = rowOfTile * width;
       for (let j = 0; j < width; j++, at++) out.data[at] = format.decode(codes[at]!, tileParams, offset + j);

@@ -13,7 +13,11 @@ export interface EncodeMatrixOptions<P> {
  * Every element of `weight` [rows, cols] to its nearest level; without `options` as the format's own program rounds.
  * Throws `usage` where the number of params is not that of the tiles.
  */
-export function encodeMatrix<P>(weight: Matrix, format: NumericFormat<P>, options: EncodeMatrixOptions<P> = {}): QuantizedMatrix<P> {
+export function encodeMatrix<P>(
+  weight: Matrix,
+  format: NumericFormat<P>,
+  options: EncodeMatrixOptions<P> = {},
+): QuantizedMatrix<P> & { readonly params: readonly P[] } {
   const grid = tileGrid(format, weight.rows, weight.cols);
   const fitted = options.params ?? fitUnsettled(weight, format, grid, options.fit);
   if (fitted.length !== grid.count)

@@ -3,6 +3,8 @@ import { createFormat } from './create-format.js';
 import { expectTensor } from './expect-tensor.js';
 import type { FloatParams } from './float/elements.js';
 import { fromE8m0, toE8m0 } from './float/mx-format.js';
+import { scalesOf } from './int-matrix.js';
+import { type ParamList, paramList } from './param-list.js';
 import { tileGrid } from './tile-grid.js';
 import type { FloatSpec, QuantizedMatrix } from './types.js';
 
@@ -13,7 +15,7 @@ export function checkFloatMatrix<P extends FloatParams>(matrix: QuantizedMatrix<
   const { rows, cols, spec, codes, columnGroup } = matrix;
   const { levels } = createFormat(spec);
   const { count } = tileGrid(createFormat(spec), rows, cols);
-  const params = matrix.params as readonly P[];
+  const params = matrix.params as ParamList<P>;
   const expect = (held: boolean, message: string) => {
     if (!held) throw new FewbitError('usage', `A quantized ${rows} × ${cols} matrix ${message}.`);
   };
@@ -27,13 +29,13 @@ export function checkFloatMatrix<P extends FloatParams>(matrix: QuantizedMatrix<
 }
 
 /** Scales as the tensor that they are stored in: floats, or E8M0 bytes (U8). */
-export function packFloatScales(params: readonly FloatParams[], { scaleType }: FloatSpec, shape: readonly number[]): Tensor {
-  if (scaleType === 'E8M0') return { dtype: 'U8', shape, data: Uint8Array.from(params, ({ scale }) => toE8m0(scale)) };
+export function packFloatScales(params: ParamList<FloatParams>, { scaleType }: FloatSpec, shape: readonly number[]): Tensor {
+  if (scaleType === 'E8M0') return { dtype: 'U8', shape, data: Uint8Array.from(scalesOf(params), toE8m0) };
   if (scaleType === 'E4M3') throw new FewbitError('usage', 'E4M3 scales stand under a tensor scale: they are no scales by themselves.');
   for (const { scale } of params) {
     if (roundTo(scaleType, scale) !== scale) throw new FewbitError('usage', `Scale ${scale} is no ${scaleType}.`);
   }
-  const scales = Float32Array.from(params, ({ scale }) => scale);
+  const scales = scalesOf(params);
   return fromFloat32(scales, scaleType, shape);
 }
 
@@ -43,14 +45,18 @@ export function unpackFloatScales(
   name: string,
   spec: FloatSpec,
   shape: readonly number[],
-): { params: FloatParams[]; stored: FloatSpec } {
+): { params: ParamList<FloatParams>; stored: FloatSpec } {
   if (spec.scaleType === 'E8M0') {
     const { data } = expectTensor(tensors, name, ['U8', 'F8_E8M0'], shape);
-    return { params: Array.from(data, (byte, i) => ({ scale: requireScale(fromE8m0(byte), name, i) })), stored: spec };
+    return { params: floatParams(Float32Array.from(data, fromE8m0), name), stored: spec };
   }
   const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
-  const params = Array.from(toFloat32(tensor), (scale, i) => ({ scale: requireScale(scale, name, i) }));
-  return { params, stored: { ...spec, scaleType: tensor.dtype } };
+  return { params: floatParams(toFloat32(tensor), name), stored: { ...spec, scaleType: tensor.dtype } };
+}
+
+function floatParams(scales: Float32Array, name: string): ParamList<FloatParams> {
+  for (let i = 0; i < scales.length; i++) requireScale(scales[i]!, name, i);
+  return paramList(scales.length, (i) => ({ scale: scales[i]! }));
 }
 
 export function requireScale(scale: number, name: string, at: number): number {

@@ -4,6 +4,7 @@ import { FewbitError, random, type Tensor } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { listed } from '../test/listed.js';
 import { wordsOf } from './expect-tensor.js';
 import { awq, decodeMatrix, gptq, gptqV2, type IntParams, type IntSpec, type Layout, type QuantizedMatrix, tileGrid } from './index.js';
 import { intFormat } from './int/int-format.js';
@@ -37,7 +38,7 @@ for (const { layout, bits, columnGroups, leastZero, rowUnit } of layouts) {
     it('unpacks what it packed, whatever the shape', () => {
       fc.assert(
         fc.property(matrices, (matrix) => {
-          expect(layout.unpack(layout.pack(matrix), matrix.spec, matrix.rows, matrix.cols)).toEqual(matrix);
+          expect(listed(layout.unpack(layout.pack(matrix), matrix.spec, matrix.rows, matrix.cols))).toEqual(matrix);
         }),
       );
     });

@@ -29,6 +29,7 @@ export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type AbsmaxIntParams, absmaxIntParams, type IntParams, intFormat } from './int/index.js';
 export { isKeyValueTensor } from './key-value-tensors.js';
+export type { ParamList } from './param-list.js';
 export { restateFor } from './restate.js';
 export { roundActivations } from './round-activations.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';

@@ -2,6 +2,7 @@ import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewb
 import { expectTensor, wordsOf } from './expect-tensor.js';
 import { formatName } from './format-name.js';
 import { type IntParams, intFormat, isSymmetric } from './int/int-format.js';
+import { type ParamList, paramList } from './param-list.js';
 import { type TileGrid, tileGrid } from './tile-grid.js';
 import type { FormatSpec, IntSpec, QuantizedMatrix } from './types.js';
 
@@ -26,7 +27,7 @@ export type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
 export function checkMatrix(matrix: QuantizedMatrix<unknown, IntSpec>): IntMatrix {
   const { rows, cols, spec, codes, columnGroup } = matrix;
   const grid = gridOf(spec, rows, cols);
-  const params = matrix.params as readonly IntParams[];
+  const params = matrix.params as ParamList<IntParams>;
   const expect = (held: boolean, message: string) => {
     if (!held) throw new FewbitError('usage', `A quantized ${rows} × ${cols} matrix ${message}.`);
   };
@@ -55,15 +56,24 @@ export function gridOf(spec: IntSpec, rows: number, cols: number): TileGrid {
   return tileGrid(intFormat(spec), rows, cols);
 }
 
-export function scalesOf(params: readonly IntParams[]): Float32Array {
-  return Float32Array.from(params, ({ scale }) => scale);
+/** One entry per scale; `zeros` are one per scale, or one for all. */
+export function intParams(scales: Float32Array, zeros: Uint8Array | number): ParamList<IntParams> {
+  return paramList(scales.length, (i) => ({ scale: scales[i]!, zero: typeof zeros === 'number' ? zeros : zeros[i]! }));
 }
 
-export function zerosOf(params: readonly IntParams[]): Uint8Array {
-  return Uint8Array.from(params, ({ zero }) => zero);
+export function scalesOf(params: ParamList<{ readonly scale: number }>): Float32Array {
+  const scales = new Float32Array(params.length);
+  for (let i = 0; i < scales.length; i++) scales[i] = params.at(i)!.scale;
+  return scales;
 }
 
-export function packScales(params: readonly IntParams[], type: IntSpec['scaleType'], shape: readonly number[]): Tensor {
+export function zerosOf(params: ParamList<IntParams>): Uint8Array {
+  const zeros = new Uint8Array(params.length);
+  for (let i = 0; i < zeros.length; i++) zeros[i] = params.at(i)!.zero;
+  return zeros;
+}
+
+export function packScales(params: ParamList<IntParams>, type: IntSpec['scaleType'], shape: readonly number[]): Tensor {
   return fromFloat32(scalesOf(params), type, shape);
 }
 

@@ -4,6 +4,7 @@ import { random, type Tensor, toFloat32 } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { listed } from '../test/listed.js';
 import {
   type ActivationRounding,
   bitsandbytes,
@@ -59,7 +60,7 @@ describe.each(cases.map(([layout, spec]) => [`${layout.id} ${JSON.stringify(spec
     fc.assert(
       fc.property(shapes, ({ rows, cols, seed }) => {
         const matrix = encoded(spec, rows, cols, seed);
-        expect(layout.unpack(layout.pack(matrix), spec, rows, cols)).toEqual(matrix);
+        expect(listed(layout.unpack(layout.pack(matrix), spec, rows, cols))).toEqual(matrix);
       }),
     );
   });
@@ -131,7 +132,7 @@ describe('bitsandbytes', () => {
 
   it('takes the block size from the file, and refuses a state that does not fit', () => {
     const wide = encoded(bnb('nf4', 128, true), 4, 64, 1);
-    expect(bitsandbytes.unpack(bitsandbytes.pack(wide), spec, 4, 64)).toEqual(wide);
+    expect(listed(bitsandbytes.unpack(bitsandbytes.pack(wide), spec, 4, 64))).toEqual(wide);
     const refused = (damaged: ReadonlyMap<string, Tensor>, message: RegExp) =>
       expect(() => bitsandbytes.unpack(damaged, spec, 4, 64)).toThrow(message);
     refused(stated('not JSON'), /quant_state.bitsandbytes__nf4 is no JSON object/);
@@ -189,7 +190,7 @@ describe('fewbit', () => {
   it('keeps column groups and static activations', () => {
     const spec: FormatSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 4 }, scaleType: 'F32' };
     const matrix = { ...encoded(spec, 2, 8, 1), columnGroup: Uint32Array.of(1, 0, 0, 1, 0, 1, 0, 1) };
-    expect(fewbit.unpack(fewbit.pack(matrix), spec, 2, 8)).toEqual(matrix);
+    expect(listed(fewbit.unpack(fewbit.pack(matrix), spec, 2, 8))).toEqual(matrix);
     for (const rounding of [
       { spec: { format: int(8, 'asymmetric', { kind: 'tensor' }), scaling: 'static' }, params: { scale: 0.5, zero: 7 } },
       {

@@ -2,6 +2,8 @@ import { roundTo } from '@fewbit/core';
 import { createFormat } from './create-format.js';
 import { type BlockParams, storedBlock } from './ggml/simple-format.js';
 import { type IntParams, isSymmetric } from './int/int-format.js';
+import { scalesOf, zerosOf } from './int-matrix.js';
+import type { ParamList } from './param-list.js';
 import { tileGrid } from './tile-grid.js';
 import type { GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
 
@@ -29,7 +31,7 @@ function* restatements(matrix: QuantizedMatrix, preferred: IntSpec['scaleType'] 
   yield* withScaleTypes(restated, types);
   const middle = 2 ** (restated.spec.bits - 1);
   if (!isSymmetric(restated.spec.scheme)) {
-    if (restated.params.every(({ zero }) => zero === middle)) {
+    if (zerosOf(restated.params).every((zero) => zero === middle)) {
       yield* withScaleTypes({ ...restated, spec: { ...restated.spec, scheme: 'symmetric-full' } }, types);
     }
     return;
@@ -45,7 +47,8 @@ const scaleTypes = ['F16', 'BF16', 'F32'] as const;
 /** Those types of scales that hold all of them exactly. */
 function* withScaleTypes(matrix: IntMatrix, types: readonly IntSpec['scaleType'][]): Generator<IntMatrix> {
   for (const scaleType of types) {
-    if (matrix.params.every(({ scale }) => roundTo(scaleType, scale) === scale)) yield { ...matrix, spec: { ...matrix.spec, scaleType } };
+    if (scalesOf(matrix.params).every((scale) => roundTo(scaleType, scale) === scale))
+      yield { ...matrix, spec: { ...matrix.spec, scaleType } };
   }
 }
 
@@ -55,12 +58,12 @@ function toGgml({ rows, cols, spec, codes, params, columnGroup }: IntMatrix): Qu
   const { kind } = spec.granularity;
   const size = spec.granularity.kind === 'group' ? spec.granularity.size : cols;
   const whole = cols % block === 0 && size % block === 0 && (kind === 'group' || kind === 'channel');
-  if (!type || !whole || columnGroup || params.some(({ scale }) => roundTo('F16', scale) !== scale)) return undefined;
+  if (!type || !whole || columnGroup || scalesOf(params).some((scale) => roundTo('F16', scale) !== scale)) return undefined;
   const { across } = tileGrid(createFormat(spec), rows, cols);
   const blocksAcross = cols / block;
   const blocks = Array.from({ length: rows * blocksAcross }, (_, i) => {
     const [row, place] = [Math.floor(i / blocksAcross), i % blocksAcross];
-    return storedBlock(params[row * across + Math.floor((place * block) / size)]!.scale, 0);
+    return storedBlock(params.at(row * across + Math.floor((place * block) / size))!.scale, 0);
   });
   return { rows, cols, spec: { kind: 'ggml', type }, codes, params: blocks };
 }
@@ -74,7 +77,7 @@ function fromGgml({ rows, cols, spec, codes, params }: QuantizedMatrix<unknown, 
     cols,
     spec: { kind: 'int', bits, scheme: 'symmetric-signed', granularity: { kind: 'group', size: block }, scaleType: 'F16' },
     codes,
-    params: (params as readonly BlockParams[]).map(({ d }) => ({ scale: d, zero })),
+    params: Array.from(params as ParamList<BlockParams>, ({ d }) => ({ scale: d, zero })),
   };
 }
 

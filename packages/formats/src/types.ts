@@ -1,5 +1,6 @@
 import type { Tensor } from '@fewbit/core';
 import type { GgmlTypeName } from './ggml/ggml-types.js';
+import type { ParamList } from './param-list.js';
 import type { TileGrid } from './tile-grid.js';
 
 /**
@@ -159,7 +160,7 @@ export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec>
   readonly cols: number;
   readonly spec: S;
   readonly codes: Uint8Array;
-  readonly params: readonly P[];
+  readonly params: ParamList<P>;
   /** Group of each input column where it is not column ÷ size (act-order without static groups, `g_idx`). */
   readonly columnGroup?: Uint32Array;
 }

@@ -188,7 +188,7 @@ describe('convert', () => {
       const written = await openModelDirectory(output);
       const weights = await openWeights(written, [gptq]);
       const { params } = (await weights.quantized(module))!;
-      expect(new Set(params.map((tile) => (tile as { zero: number }).zero))).toEqual(new Set([1]));
+      expect(new Set(Array.from(params, (tile) => (tile as { zero: number }).zero))).toEqual(new Set([1]));
       expect(weightError(weight, await weights.linear(module))).toBeLessThan(0.005);
       await written.close();
     }

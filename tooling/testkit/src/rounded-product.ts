@@ -39,7 +39,7 @@ export function plainProduct(
   return Float64Array.from({ length: scales.length * rows }, (_, i) => {
     const [token, row] = [Math.floor(i / rows), i % rows];
     return starts.reduce((total, start, chunk) => {
-      const { scale, zero } = params[Math.floor(row / tileRows) * across + Math.floor(start / tileCols)] as IntParams;
+      const { scale, zero } = params.at(Math.floor(row / tileRows) * across + Math.floor(start / tileCols)) as IntParams;
       let sum = 0;
       for (let j = start; j < (starts[chunk + 1] ?? cols); j++) sum += (codes[row * cols + j]! - zero) * integers[token * cols + j]!;
       return total + scale * scales[token]![chunk]! * sum;

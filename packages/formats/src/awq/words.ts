@@ -9,8 +9,8 @@
  */
 import { fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
-import { type IntParams, isSymmetric } from '../int/int-format.js';
-import { gridOf, type IntMatrix, scalesOf, unpackScales, zerosOf } from '../int-matrix.js';
+import { isSymmetric } from '../int/int-format.js';
+import { gridOf, type IntMatrix, intParams, scalesOf, unpackScales, zerosOf } from '../int-matrix.js';
 import { transposed } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
@@ -32,7 +32,7 @@ export function unpackTensors(tensors: ReadonlyMap<string, Tensor>, spec: IntSpe
   const zeros = transposed(separate(wordsOf(expectTensor(tensors, 'qzeros', ['I32'], [groups, rows / 8]))), groups, rows);
   if (isSymmetric(spec.scheme)) expectMiddle('qzeros', zeros, spec.bits, groups);
   const { scales, stored } = unpackScales(tensors, 'scales', spec, [groups, rows]);
-  const params = Array.from(transposed(scales, groups, rows), (scale, i): IntParams => ({ scale, zero: zeros[i]! }));
+  const params = intParams(transposed(scales, groups, rows), zeros);
   return { rows, cols, spec: stored, codes, params };
 }
 

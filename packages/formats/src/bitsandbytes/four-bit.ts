@@ -16,7 +16,9 @@ import { dynamicMap } from '../codebook/dynamic-map.js';
 import { levelTables } from '../codebook/level-tables.js';
 import { type NestedParams, nestedBlock, nestedParams } from '../codebook/nested-format.js';
 import { expectTensor } from '../expect-tensor.js';
+import { scalesOf } from '../int-matrix.js';
 import { isRecord } from '../is-record.js';
+import { type ParamList, paramList } from '../param-list.js';
 import type { CodebookSpec, QuantizedMatrix } from '../types.js';
 
 /** Codebooks that bitsandbytes has. */
@@ -31,7 +33,7 @@ export function packFourBit(matrix: FourBitMatrix): Map<string, Tensor> {
     ['weight', { dtype: 'U8', shape: [Math.ceil(codes.length / 2), 1], data: packPairs(codes) }],
     ['weight.quant_map', fromFloat32(levelTables[spec.levels], 'F32', [16])],
   ]);
-  const nested = spec.nested ? (params as readonly NestedParams[]) : undefined;
+  const nested = spec.nested ? ([...params] as NestedParams[]) : undefined;
   if (nested) {
     const blocks = nested.filter((_, i) => i % nestedBlock === 0).map(({ blockAbsmax }) => blockAbsmax);
     tensors.set(
@@ -44,14 +46,7 @@ export function packFourBit(matrix: FourBitMatrix): Map<string, Tensor> {
     tensors.set('weight.nested_absmax', fromFloat32(Float32Array.from(blocks), 'F32', [blocks.length]));
     tensors.set('weight.nested_quant_map', fromFloat32(dynamicMap, 'F32', [256]));
   } else {
-    tensors.set(
-      'weight.absmax',
-      fromFloat32(
-        Float32Array.from(params, ({ scale }) => scale),
-        'F32',
-        [params.length],
-      ),
-    );
+    tensors.set('weight.absmax', fromFloat32(scalesOf(params), 'F32', [params.length]));
   }
   const state = new TextEncoder().encode(stateOf(spec, rows, cols, nested?.[0]?.offset));
   tensors.set(stateName[spec.levels], { dtype: 'U8', shape: [state.length], data: state });
@@ -79,23 +74,23 @@ export function unpackFourBit(tensors: ReadonlyMap<string, Tensor>, spec: FourBi
   return { rows, cols, spec: stored, codes: unpackPairs(data, count), params };
 }
 
-function readAbsmaxes(tensors: ReadonlyMap<string, Tensor>, blocks: number): AbsmaxParams[] {
-  return Array.from(toFloat32(expectTensor(tensors, 'weight.absmax', ['F32'], [blocks])), (scale, i) => {
-    if (!Number.isFinite(scale))
-      throw new FewbitError('checkpoint', `Tensor weight.absmax holds ${scale} at ${i}: expected finite numbers.`);
-    return { scale };
-  });
+function readAbsmaxes(tensors: ReadonlyMap<string, Tensor>, blocks: number): ParamList<AbsmaxParams> {
+  const absmaxes = readFinite(tensors, 'weight.absmax', blocks);
+  return paramList(blocks, (i) => ({ scale: absmaxes[i]! }));
 }
 
-function readNested(tensors: ReadonlyMap<string, Tensor>, blocks: number, offset: number): NestedParams[] {
+function readNested(tensors: ReadonlyMap<string, Tensor>, blocks: number, offset: number): ParamList<NestedParams> {
   const codes = expectTensor(tensors, 'weight.absmax', ['U8'], [blocks]).data;
-  const absmaxes = toFloat32(expectTensor(tensors, 'weight.nested_absmax', ['F32'], [Math.ceil(blocks / nestedBlock)]));
+  const absmaxes = readFinite(tensors, 'weight.nested_absmax', Math.ceil(blocks / nestedBlock));
   expectMap(tensors, 'weight.nested_quant_map', dynamicMap);
-  const bad = absmaxes.findIndex((absmax) => !Number.isFinite(absmax));
-  if (bad !== -1) {
-    throw new FewbitError('checkpoint', `Tensor weight.nested_absmax holds ${absmaxes[bad]} at ${bad}: expected finite numbers.`);
-  }
-  return Array.from(codes, (code, i) => nestedParams(code, absmaxes[Math.floor(i / nestedBlock)]!, offset));
+  return paramList(blocks, (i) => nestedParams(codes[i]!, absmaxes[Math.floor(i / nestedBlock)]!, offset));
+}
+
+function readFinite(tensors: ReadonlyMap<string, Tensor>, name: string, count: number): Float32Array {
+  const values = toFloat32(expectTensor(tensors, name, ['F32'], [count]));
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad === -1) return values;
+  throw new FewbitError('checkpoint', `Tensor ${name} holds ${values[bad]} at ${bad}: expected finite numbers.`);
 }
 
 function readState(tensors: ReadonlyMap<string, Tensor>, levels: FourBitSpec['levels'], rows: number, cols: number) {
@@ -146,5 +141,7 @@ function packPairs(codes: Uint8Array): Uint8Array {
 }
 
 function unpackPairs(bytes: Uint8Array, count: number): Uint8Array {
-  return Uint8Array.from({ length: count }, (_, i) => (i & 1 ? bytes[i >> 1]! & 15 : bytes[i >> 1]! >> 4));
+  const codes = new Uint8Array(count);
+  for (let i = 0; i < count; i++) codes[i] = i & 1 ? bytes[i >> 1]! & 15 : bytes[i >> 1]! >> 4;
+  return codes;
 }

@@ -5,6 +5,7 @@ import type { AbsmaxParams } from '../codebook/absmax-format.js';
 import { createFormat } from '../create-format.js';
 import { formatName } from '../format-name.js';
 import type { AbsmaxIntParams } from '../int/absmax-int-format.js';
+import type { ParamList } from '../param-list.js';
 import { tileGrid } from '../tile-grid.js';
 import type { FormatSpec, IntSpec, Layout, QuantizedMatrix } from '../types.js';
 import { describeConfig, eightBitInputs, readConfig } from './config.js';
@@ -24,8 +25,8 @@ export const bitsandbytes: Layout = {
   pack(matrix) {
     const { spec } = matrix;
     checkSizes(matrix);
-    if (isFourBit(spec)) return packFourBit({ ...matrix, spec, params: matrix.params as readonly AbsmaxParams[] });
-    if (isEightBit(spec)) return packEightBit({ ...matrix, spec, params: matrix.params as readonly AbsmaxIntParams[] });
+    if (isFourBit(spec)) return packFourBit({ ...matrix, spec, params: matrix.params as ParamList<AbsmaxParams> });
+    if (isEightBit(spec)) return packEightBit({ ...matrix, spec, params: matrix.params as ParamList<AbsmaxIntParams> });
     throw new FewbitError('unsupported', rejects(spec)!);
   },
   unpack(tensors, spec, rows, cols) {

@@ -11,6 +11,7 @@ import { expectTensor } from '../expect-tensor.js';
 import { type NvParams, nvParams } from '../float/nv-format.js';
 import { type FloatMatrix, packFloatScales, requireScale, unpackFloatScales } from '../float-matrix.js';
 import { packNibbles, unpackNibbles } from '../nibbles.js';
+import { paramList } from '../param-list.js';
 import { tileGrid } from '../tile-grid.js';
 import type { FloatSpec } from '../types.js';
 
@@ -25,9 +26,11 @@ export function unpackMxfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpe
 }
 
 export function packNvfp4({ rows, cols, spec, codes, params }: FloatMatrix<NvParams>): Map<string, Tensor> {
-  const { divisor } = params[0]!;
-  if (params.some((tile) => tile.divisor !== divisor)) throw new FewbitError('usage', 'The tiles of an NVFP4 matrix share one divisor.');
-  const blocks = Uint8Array.from(params, ({ block }) => toE4m3(block));
+  const { divisor } = params.at(0)!;
+  const blocks = Uint8Array.from(params, (tile) => {
+    if (tile.divisor !== divisor) throw new FewbitError('usage', 'The tiles of an NVFP4 matrix share one divisor.');
+    return toE4m3(tile.block);
+  });
   return new Map([
     packedWeight(codes, rows, cols),
     ['weight_scale', { dtype: 'F8_E4M3', shape: [rows, groupsOf(spec, rows, cols)], data: blocks }],
@@ -39,8 +42,8 @@ export function unpackNvfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpe
   const codes = unpackedWeight(tensors, rows, cols);
   const blocks = expectTensor(tensors, 'weight_scale', ['F8_E4M3'], [rows, groupsOf(spec, rows, cols)]).data;
   const divisor = unpackDivisor(tensors, 'weight_global_scale');
-  const params = Array.from(blocks, (byte, i) => nvParams(requireScale(fromE4m3(byte), 'weight_scale', i), divisor));
-  return { rows, cols, spec, codes, params };
+  for (let i = 0; i < blocks.length; i++) requireScale(fromE4m3(blocks[i]!), 'weight_scale', i);
+  return { rows, cols, spec, codes, params: paramList(blocks.length, (i) => nvParams(fromE4m3(blocks[i]!), divisor)) };
 }
 
 /** A tensor scale, which divides. */

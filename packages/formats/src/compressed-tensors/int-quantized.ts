@@ -7,8 +7,8 @@
 import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
 import { expectTensor } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
-import { type IntParams, isSymmetric } from '../int/int-format.js';
-import { gridOf, type IntMatrix, packScales, unpackScales } from '../int-matrix.js';
+import { isSymmetric } from '../int/int-format.js';
+import { gridOf, type IntMatrix, intParams, packScales, unpackScales } from '../int-matrix.js';
 import type { IntSpec } from '../types.js';
 
 export function packBytes({ rows, cols, spec, codes, params }: IntMatrix): Map<string, Tensor> {
@@ -32,7 +32,7 @@ export function unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec,
     throw new FewbitError('checkpoint', `Tensor weight holds ${(data[wide]! << 24) >> 24} at ${wide}: expected ${spec.bits} bits.`);
   }
   const { scales, stored } = unpackScales(tensors, 'weight_scale', spec, scaleShape(spec, rows, cols));
-  return { rows, cols, spec: stored, codes, params: Array.from(scales, (scale): IntParams => ({ scale, zero: middle })) };
+  return { rows, cols, spec: stored, codes, params: intParams(scales, middle) };
 }
 
 function scaleShape(spec: IntSpec, rows: number, cols: number): number[] {

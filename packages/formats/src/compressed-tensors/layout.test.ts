@@ -6,6 +6,7 @@ import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Digest, golden, tensorOf } from '../../golden/golden.js';
+import { listed } from '../../test/listed.js';
 import {
   compressedTensors,
   createFormat,
@@ -41,7 +42,7 @@ describe('golden vectors of the compressed-tensors package', () => {
       };
       const theirs = new Map(Object.entries(vector.tensors).map(([name, tensor]) => [name, tensorOf(tensor)]));
       expect(bytesByName(compressedTensors.pack(matrix))).toEqual(bytesByName(theirs));
-      expect(compressedTensors.unpack(theirs, spec, vector.rows, vector.cols)).toEqual(matrix);
+      expect(listed(compressedTensors.unpack(theirs, spec, vector.rows, vector.cols))).toEqual(matrix);
       expect(digest(decodeMatrix(matrix).data)).toEqual(vector.decoded);
     },
   );
@@ -67,7 +68,7 @@ describe('unpack', () => {
   it('gives back what was packed, whatever the shape', () => {
     fc.assert(
       fc.property(matrices, (matrix) => {
-        expect(roundTrip(matrix)).toEqual(matrix);
+        expect(listed(roundTrip(matrix))).toEqual(matrix);
       }),
       { numRuns: 300 },
     );
@@ -76,7 +77,7 @@ describe('unpack', () => {
   it('gives back one scale per tensor', () => {
     for (const scheme of schemes.slice(0, 3)) {
       const matrix = randomMatrix({ kind: 'int', bits: 8, scheme, granularity: { kind: 'tensor' }, scaleType: 'F32' }, 7, 13, 1, false);
-      expect(roundTrip(matrix)).toEqual(matrix);
+      expect(listed(roundTrip(matrix))).toEqual(matrix);
     }
   });
 
@@ -90,7 +91,7 @@ describe('unpack', () => {
       ['weight', weight],
       ['weight_scale', packed.get('weight_scale')!],
     ]);
-    expect(compressedTensors.unpack(tensors, spec, 5, 9)).toEqual(matrix);
+    expect(listed(compressedTensors.unpack(tensors, spec, 5, 9))).toEqual(matrix);
   });
 
   it('takes the scale type from the file', () => {
@@ -103,7 +104,7 @@ describe('unpack', () => {
     );
     const read = compressedTensors.unpack(compressedTensors.pack(matrix), { ...matrix.spec, scaleType: 'BF16' }, 3, 5);
     expect(read.spec.scaleType).toBe('F16');
-    expect(read).toEqual(matrix);
+    expect(listed(read)).toEqual(matrix);
   });
 
   it('reads tensors at odd places in memory', () => {
@@ -115,7 +116,7 @@ describe('unpack', () => {
       false,
     );
     const moved = new Map([...compressedTensors.pack(matrix)].map(([name, tensor]) => [name, { ...tensor, data: shifted(tensor.data) }]));
-    expect(compressedTensors.unpack(moved, matrix.spec, 3, 17)).toEqual(matrix);
+    expect(listed(compressedTensors.unpack(moved, matrix.spec, 3, 17))).toEqual(matrix);
   });
 
   it('names the tensor that is missing or has another dtype, shape, length', () => {

@@ -11,7 +11,8 @@ import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
 import { packedWords, packRows, unpackRows } from '../bit-stream.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
-import { gridOf, type IntMatrix, packScales, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
+import { gridOf, type IntMatrix, intParams, packScales, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
+import type { ParamList } from '../param-list.js';
 import { transposed } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 
@@ -34,9 +35,8 @@ export function unpackWords(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec,
   expectShape(tensors, rows, cols);
   const codes = unpackRows(words, rows, cols, spec.bits);
   const { scales, stored } = unpackScales(tensors, 'weight_scale', spec, [rows, groups]);
-  const zeros = isSymmetric(spec.scheme) ? undefined : unpackZeros(tensors, spec.bits, rows, groups);
-  const params = Array.from(scales, (scale, i): IntParams => ({ scale, zero: zeros ? zeros[i]! : 2 ** (spec.bits - 1) }));
-  const matrix = { rows, cols, spec: stored, codes, params };
+  const zeros = isSymmetric(spec.scheme) ? 2 ** (spec.bits - 1) : unpackZeros(tensors, spec.bits, rows, groups);
+  const matrix = { rows, cols, spec: stored, codes, params: intParams(scales, zeros) };
   if (!tensors.has('weight_g_idx')) return matrix;
   if (spec.granularity.kind !== 'group') {
     throw new FewbitError('checkpoint', `Tensor weight_g_idx stands beside ${spec.granularity.kind} granularity: expected none.`);
@@ -52,7 +52,7 @@ function expectShape(tensors: ReadonlyMap<string, Tensor>, rows: number, cols: n
   }
 }
 
-function packZeros(params: readonly IntParams[], bits: number, rows: number, groups: number): Tensor {
+function packZeros(params: ParamList<IntParams>, bits: number, rows: number, groups: number): Tensor {
   const height = packedWords(rows, bits);
   const words = packRows(transposed(zerosOf(params), rows, groups), groups, rows, bits);
   return fromIntegers(transposed(words, groups, height), [height, groups]);

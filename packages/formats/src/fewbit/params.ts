@@ -4,13 +4,15 @@ import { expectTensor } from '../expect-tensor.js';
 import type { FloatParams } from '../float/elements.js';
 import { packFloatScales, unpackFloatScales } from '../float-matrix.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
+import { intParams, scalesOf, zerosOf } from '../int-matrix.js';
+import type { ParamList } from '../param-list.js';
 import type { CodebookSpec, FloatSpec, FormatSpec, IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
 
 /** How a family's params are stored, one entry per tile. */
 export interface ParamTensors {
-  pack(params: readonly unknown[]): Map<string, Tensor>;
-  unpack(tensors: ReadonlyMap<string, Tensor>, count: number): unknown[];
+  pack(params: ParamList<unknown>): Map<string, Tensor>;
+  unpack(tensors: ReadonlyMap<string, Tensor>, count: number): ParamList<unknown>;
 }
 
 /** The way of storing a format's params, or undefined where an engine's layout has it already. */
@@ -25,19 +27,9 @@ function integers(spec: IntSpec): ParamTensors {
   const symmetric = isSymmetric(spec.scheme);
   return {
     pack(params) {
-      const list = params as readonly IntParams[];
-      const tensors = new Map([
-        [
-          'weight_scale',
-          pack(
-            'scale',
-            list.map(({ scale }) => scale),
-            spec.scaleType,
-            [list.length],
-          ),
-        ],
-      ]); // prettier-ignore
-      const zeros = Uint8Array.from(list, ({ zero }) => zero);
+      const list = params as ParamList<IntParams>;
+      const tensors = new Map([['weight_scale', pack('scale', scalesOf(list), spec.scaleType, [list.length])]]);
+      const zeros = zerosOf(list);
       if (symmetric) expectMiddle('weight_zero', zeros, spec.bits, 1);
       else tensors.set('weight_zero', fromIntegers(zeros, [list.length]));
       return tensors;
@@ -47,14 +39,14 @@ function integers(spec: IntSpec): ParamTensors {
       const zeros = symmetric ? undefined : expectTensor(tensors, 'weight_zero', ['U8'], [count]).data;
       const bad = zeros?.findIndex((zero) => zero >= 2 ** spec.bits) ?? -1;
       if (bad !== -1) throw new FewbitError('checkpoint', `Tensor weight_zero holds ${zeros![bad]} at ${bad}: expected ${spec.bits} bits.`);
-      return Array.from(scales, (scale, i): IntParams => ({ scale, zero: zeros ? zeros[i]! : 2 ** (spec.bits - 1) }));
+      return intParams(scales, zeros ?? 2 ** (spec.bits - 1));
     },
   };
 }
 
 function floats(spec: FloatSpec): ParamTensors {
   return {
-    pack: (params) => new Map([['weight_scale', packFloatScales(params as readonly FloatParams[], spec, [params.length])]]),
+    pack: (params) => new Map([['weight_scale', packFloatScales(params as ParamList<FloatParams>, spec, [params.length])]]),
     unpack(tensors, count) {
       const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, [count]);
       if (stored.scaleType === spec.scaleType) return params;
@@ -67,7 +59,7 @@ function fitted(spec: CodebookSpec): ParamTensors {
   const width = 2 ** spec.bits;
   return {
     pack(params) {
-      const levels = (params as readonly FittedParams[]).flatMap((tile) => [...tile.levels]);
+      const levels = ([...params] as FittedParams[]).flatMap((tile) => [...tile.levels]);
       return new Map([['weight_levels', pack('level', levels, spec.scaleType, [params.length, width])]]);
     },
     unpack(tensors, count) {
@@ -77,7 +69,7 @@ function fitted(spec: CodebookSpec): ParamTensors {
   };
 }
 
-function pack(what: string, values: readonly number[], type: FloatDType, shape: readonly number[]): Tensor {
+function pack(what: string, values: readonly number[] | Float32Array, type: FloatDType, shape: readonly number[]): Tensor {
   const bad = values.find((value) => !Number.isFinite(value) || roundTo(type, value) !== value);
   if (bad !== undefined) throw new FewbitError('usage', `A ${what} of ${bad} is no finite ${type}.`);
   return fromFloat32(Float32Array.from(values), type, shape);

@@ -30,7 +30,8 @@ export const gguf: Layout = {
       );
     }
     const data = new Uint8Array(blocks * type.bytes);
-    for (let b = 0; b < blocks; b++) packBlock(type, codes, b * type.block, params[b] as BlockParams | SuperParams, data, b * type.bytes);
+    for (let b = 0; b < blocks; b++)
+      packBlock(type, codes, b * type.block, params.at(b) as BlockParams | SuperParams, data, b * type.bytes);
     return new Map<string, Tensor>([[`weight.${name}`, { dtype: 'U8', shape: [rows, data.length / rows], data }]]);
   },
   unpack(tensors, spec, rows, cols): QuantizedMatrix {

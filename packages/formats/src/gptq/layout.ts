@@ -2,7 +2,8 @@
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
-import { checkMatrix, gridOf, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
+import { checkMatrix, gridOf, integersOnly, isScaledInt, notInteger, zerosOf } from '../int-matrix.js';
+import type { ParamList } from '../param-list.js';
 import { storableScale } from '../storable-scale.js';
 import type { FormatSpec, Layout, NumericFormat, QuantizedMatrix } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
@@ -47,7 +48,7 @@ function rejects(spec: FormatSpec): string | undefined {
 /** Readers of version 1 would carry the zero point 0 into its neighbour. */
 function rejectsZeroPoints({ rows, cols, spec, params }: QuantizedMatrix): string | undefined {
   if (spec.kind !== 'int') return undefined;
-  const at = (params as readonly IntParams[]).findIndex(({ zero }) => zero === 0);
+  const at = zerosOf(params as ParamList<IntParams>).indexOf(0);
   if (at === -1) return undefined;
   const { across } = gridOf(spec, rows, cols);
   return `Output ${Math.floor(at / across)}, group ${at % across} has the zero point 0, which readers of GPTQ version 1 mistake: use layout gptq-v2, or a symmetric format.`;

@@ -11,8 +11,8 @@
 import { fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
 import { packedWords, packRows, unpackRows } from '../bit-stream.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
-import { type IntParams, isSymmetric } from '../int/int-format.js';
-import { gridOf, type IntMatrix, scalesOf, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
+import { isSymmetric } from '../int/int-format.js';
+import { gridOf, type IntMatrix, intParams, scalesOf, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
 import { transposed } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
@@ -53,7 +53,7 @@ export function unpackTensors(
   const zeros = transposed(unpackRows(packedZeros, groups, rows, bits), groups, rows).map((zero) => (zero + lessBy[version]) & mask);
   if (isSymmetric(spec.scheme)) expectMiddle('qzeros', zeros, bits, groups);
   const { scales, stored } = unpackScales(tensors, 'scales', spec, [groups, rows]);
-  const params = Array.from(transposed(scales, groups, rows), (scale, i): IntParams => ({ scale, zero: zeros[i]! }));
+  const params = intParams(transposed(scales, groups, rows), zeros);
   const matrix = { rows, cols, spec: stored, codes, params };
   if (!tensors.has('g_idx')) return matrix;
   const columnGroup = unpackColumnGroup(tensors, 'g_idx', cols, groups);
