@@ -5,12 +5,17 @@
 #include <new>
 
 #if defined(_WIN32)
+#if !defined(NOMINMAX)
 #define NOMINMAX
+#endif
 #include <malloc.h>
 #include <windows.h>
 #else
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #endif
 
 namespace fewbit {
@@ -43,6 +48,9 @@ size_t wholePages(size_t bytes) {
 /** Begins at a huge page, of which the last one may be small pages: only what is used takes memory. */
 void *map(size_t bytes) {
   const size_t size = wholePages(bytes);
+#if defined(__GLIBC__)
+  malloc_trim(0);  // the arrays that JavaScript let go of, such as those of a weight that was read: glibc would keep tens of megabytes
+#endif
   void *reserved = mmap(nullptr, size + hugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (reserved == MAP_FAILED) return nullptr;
   char *begin = static_cast<char *>(reserved);
