@@ -2,13 +2,11 @@
 // before, in TypeScript.
 #include <napi.h>
 
-#include <deque>
 #include <memory>
-#include <mutex>
 
 #include "choose-kernels.h"
-#include "commands.h"
 #include "read-shapes.h"
+#include "worker.h"
 
 namespace fewbit {
 
@@ -38,60 +36,6 @@ class Arguments {
   }
   const Napi::CallbackInfo &info;
   size_t next = 0;
-};
-
-/** What runs on one pool of threads: commands that were written down, and operations at once. One at a time, in the order of their coming. */
-class Worker {
- public:
-  Worker(int threads, const Kernels &kernels) : kernels(kernels), pool(threads) {}
-
-  void submit(const double *commands, size_t count) {
-    std::lock_guard<std::mutex> lock(listed);
-    waiting.emplace_back(commands, commands + count);
-  }
-
-  /** body(pool, kernels), after all commands that were submitted before. */
-  template <class Body>
-  auto run(Body body) {
-    std::lock_guard<std::mutex> lock(running);
-    std::vector<double> commands;
-    while (next(commands)) runCommands(pool, kernels, commands.data(), commands.data() + commands.size());
-    return body(pool, kernels);
-  }
-
-  const Kernels &kernels;
-
- private:
-  bool next(std::vector<double> &commands) {
-    std::lock_guard<std::mutex> lock(listed);
-    if (waiting.empty()) return false;
-    commands = std::move(waiting.front());
-    waiting.pop_front();
-    return true;
-  }
-
-  Pool pool;
-  std::mutex running, listed;
-  std::deque<std::vector<double>> waiting;
-};
-
-/** Runs what was submitted on a thread of its own, and settles a promise then. */
-class Finish : public Napi::AsyncWorker {
- public:
-  Finish(Napi::Env env, std::shared_ptr<Worker> worker)
-      : AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), worker(std::move(worker)) {}
-  Napi::Promise promise() const { return deferred.Promise(); }
-
- protected:
-  void Execute() override {
-    worker->run([](Pool &, const Kernels &) {});
-  }
-  void OnOK() override { deferred.Resolve(Env().Undefined()); }
-  void OnError(const Napi::Error &error) override { deferred.Reject(error.Value()); }
-
- private:
-  Napi::Promise::Deferred deferred;
-  std::shared_ptr<Worker> worker;
 };
 
 class Engine : public Napi::ObjectWrap<Engine> {
@@ -132,10 +76,16 @@ class Engine : public Napi::ObjectWrap<Engine> {
   }
 
   Napi::Value finish(const Napi::CallbackInfo &info) {
-    open();
-    auto *task = new Finish(info.Env(), worker);
-    task->Queue();
-    return task->promise();
+    auto promise = Napi::Promise::Deferred::New(info.Env());
+    auto door = Napi::ThreadSafeFunction::New(info.Env(), Napi::Function(), "fewbit", 0, 1);
+    open().finish([promise, door](std::string wrong) mutable {
+      door.BlockingCall([promise, wrong](Napi::Env env, Napi::Function) mutable {
+        if (wrong.empty()) promise.Resolve(env.Undefined());
+        else promise.Reject(Napi::Error::New(env, wrong).Value());
+      });
+      door.Release();
+    });
+    return promise.Promise();
   }
 
   // Arguments are read into variables first: the order in which a call's own arguments are evaluated is not defined.

@@ -91,7 +91,8 @@ struct Check {
       same("matmulQuantized", m * shape.rows, bits == 16 ? 2e-5 : 2e-2, [&](const Kernels &on, float *out) {
         std::vector<char> packed(on.packedBytes(shape) + 64);
         on.packCodes(pool, codes.data(), scales.data(), zeros.data(), 1, shape, packed.data());
-        on.matmulQuantized(pool, x.data(), packed.data(), shape, nullptr, out, m);
+        const QuantizedProduct product{packed.data(), shape, nullptr, out};
+        on.matmulQuantized(pool, x.data(), &product, 1, m);
       });
     }
   }

@@ -1,5 +1,7 @@
 #include "commands.h"
 
+#include <algorithm>
+#include <tuple>
 #include <vector>
 
 #include "read-shapes.h"
@@ -47,8 +49,48 @@ class Operands {
   const double *at;
 };
 
+Command commandAt(const double *at) { return static_cast<Command>(static_cast<int>(*at)); }
+
+bool differInRowsAlone(const QuantizedShape &a, const QuantizedShape &b) {
+  const auto rest = [](const QuantizedShape &of) {
+    return std::make_tuple(of.cols, of.group, of.slot, of.scaleType, of.ownZeros, of.zero, of.activationBits);
+  };
+  return rest(a) == rest(b);
+}
+
+/** A product, and those behind it of the same x that can be run with it: x is rounded once, and the threads meet once. */
+const double *runProducts(Pool &pool, const Kernels &kernels, Operands of, const double *end) {
+  const double *behind;
+  const auto read = [&](const float *&x, Index &m) {
+    QuantizedProduct product{};
+    x = of.array();
+    product.packed = of.array<char>();
+    product.bias = of.array();
+    product.out = of.array();
+    m = of.index();
+    product.shape = quantizedShape(of);
+    behind = of.position();
+    return product;
+  };
+  const float *x, *nextX;
+  Index m, nextM;
+  std::vector<QuantizedProduct> products{read(x, m)};
+  for (const double *next = behind; next < end && commandAt(next) == Command::matmulQuantized; next = behind) {
+    of = Operands(next + 1);
+    const QuantizedProduct product = read(nextX, nextM);
+    const auto fits = [&](const QuantizedProduct &other) { return product.out != other.out && differInRowsAlone(product.shape, other.shape); };
+    if (nextX != x || nextM != m || !std::all_of(products.begin(), products.end(), fits)) {
+      behind = next;
+      break;
+    }
+    products.push_back(product);
+  }
+  kernels.matmulQuantized(pool, x, products.data(), Index(products.size()), m);
+  return behind;
+}
+
 // Operands are read into variables first: the order in which a call's own arguments are evaluated is not defined.
-const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Operands of) {
+const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Operands of, const double *end) {
   switch (command) {
     case Command::matmul: {
       const auto *x = of.array(), *w = of.array(), *bias = of.array();
@@ -66,15 +108,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       kernels.matmulShort(pool, x, w, bias, out, m, k, n);
       break;
     }
-    case Command::matmulQuantized: {
-      const auto *x = of.array();
-      const auto *packed = of.array<char>();
-      const auto *bias = of.array();
-      auto *out = of.array();
-      const Index m = of.index();
-      kernels.matmulQuantized(pool, x, packed, quantizedShape(of), bias, out, m);
-      break;
-    }
+    case Command::matmulQuantized: return runProducts(pool, kernels, of, end);
     case Command::matmulLevels: {
       const auto *x = of.array();
       const auto *packed = of.array<char>();
@@ -219,10 +253,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
 }  // namespace
 
 void runCommands(Pool &pool, const Kernels &kernels, const double *from, const double *end) {
-  while (from < end) {
-    const auto command = static_cast<Command>(static_cast<int>(*from));
-    from = runCommand(pool, kernels, command, Operands(from + 1));
-  }
+  while (from < end) from = runCommand(pool, kernels, commandAt(from), Operands(from + 1), end);
 }
 
 }  // namespace fewbit

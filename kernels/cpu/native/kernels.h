@@ -38,6 +38,14 @@ struct QuantizedShape {
   int activationBits;
 };
 
+/** One of several products of the same x: by weights whose shapes differ in rows alone, so that they all round x alike. */
+struct QuantizedProduct {
+  const char *packed;
+  QuantizedShape shape;
+  const float *bias;
+  float *out;
+};
+
 /** As roundingKinds of @fewbit/kernels. */
 enum class RoundingKind { symmetric, asymmetric, halves, floats, power, nested };
 
@@ -86,8 +94,8 @@ struct Kernels {
                     char *packed);
   /** Rows of a packed weight, decoded: out [count, cols]. */
   void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
-  /** The same as `matmul` with x rounded to shape.activationBits bits per chunk. */
-  void (*matmulQuantized)(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
+  /** The same as `matmul` with x rounded to shape.activationBits bits per chunk, for `count` weights. */
+  void (*matmulQuantized)(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
   Index (*levelsBytes)(const LevelsShape &);
   /** One code per byte, row-major; scales and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
   void (*packLevels)(Pool &, const uint8_t *codes, const float *scales, const float *bases, const float *tables, const LevelsShape &,
@@ -130,7 +138,7 @@ extern const Kernels portableKernels;
 extern const Kernels avx2Kernels;
 extern const Kernels avx512Kernels;
 /** `matmulQuantized` of avx512Kernels by VNNI; the form of weights is the same. */
-void matmulQuantizedVnni(Pool &, const float *x, const char *packed, const QuantizedShape &, const float *bias, float *out, Index m);
+void matmulQuantizedVnni(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
 #elif defined(__aarch64__) || defined(_M_ARM64)
 extern const Kernels neonKernels;
 #endif

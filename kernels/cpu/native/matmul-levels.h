@@ -49,10 +49,9 @@ void fewByLevels(Pool &pool, const float *x, const LevelsParts &parts, const Lev
       xSums[at] = sum(total);
     }
   }
-  const Index share = largerOf(1, 16384 / parts.rowBytes);
-  parallel(pool, quotientUp(shape.rows, share), 0, [&](Index task, char *) {
+  byRuns(pool, shape.rows, [&](Index first, Index last) {
     float sums[levelsTokens];
-    for (Index row = task * share; row < smallerOf((task + 1) * share, shape.rows); row++) {
+    for (Index row = first; row < last; row++) {
       switch (m) {
         case 1: rowOfLevels<coding, 1>(parts, shape, row, x, xSums, sums); break;
         case 2: rowOfLevels<coding, 2>(parts, shape, row, x, xSums, sums); break;

@@ -3,8 +3,8 @@
 
 namespace fewbit {
 
-void matmulQuantizedVnni(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
-  ::matmulQuantized(pool, x, packed, shape, bias, out, m);
+void matmulQuantizedVnni(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  ::matmulQuantized(pool, x, products, count, m);
 }
 
 }  // namespace fewbit

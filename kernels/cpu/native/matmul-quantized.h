@@ -3,6 +3,7 @@
 #pragma once
 
 #include "eight-bits.h"
+#include "rows.h"
 #include "sixteen-bits.h"
 
 namespace {
@@ -10,8 +11,6 @@ namespace {
 constexpr Index fewTokens = 4;
 /** Bytes of unpacked weights that stay in the first-level cache, and blocks of rows that they are of. */
 constexpr Index slabBytes = 16384, slabBlocks = 4;
-/** Bytes of weights per task. */
-constexpr Index packedTaskBytes = 65536;
 
 /** One block of rows for `tokens` tokens → sums [tokens][blockRows]. */
 template <class Precision, int slot, int tokens, ScaleType type>
@@ -66,9 +65,19 @@ inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunk
   Precision::template unpackChunk<slot>(at, chunks.length, zeros, to.weights);
 }
 
+/** Puts one token's sums of one block of rows in their place. */
+inline void finishBlock(const QuantizedProduct &product, Index block, Index token, Index m, const float *sums) {
+  if (token >= m) return;
+  const auto &[packed, shape, bias, out] = product;
+  const Index row = block * blockRows, count = smallerOf(blockRows, shape.rows - row);
+  float *to = out + token * shape.rows + row;
+  for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] : sums[i];
+}
+
 /** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
-template <class Precision, int slot, ScaleType type, class Finish>
-void manyRows(Pool &pool, const char *packed, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, Finish finish) {
+template <class Precision, int slot, ScaleType type>
+void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks, const Activations &x, Index m) {
+  const QuantizedShape &shape = product.shape;
   constexpr Index taskTiles = 264 / tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Index unpacked = Precision::template unpackedWords<slot>(chunks.length) * blockRows;
@@ -95,7 +104,7 @@ void manyRows(Pool &pool, const char *packed, const QuantizedShape &shape, const
       const Index count = smallerOf(slabChunks, chunks.count - first);
       for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<Precision, slot, type>(packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
+          unpackBlock<Precision, slot, type>(product.packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
                                              slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
         const Index at = x.at(first, tile);
@@ -108,68 +117,70 @@ void manyRows(Pool &pool, const char *packed, const QuantizedShape &shape, const
     for (Index tile = firstTile; tile < lastTile; tile++)
       for (Index t = 0; t < tileTokens; t++)
         for (Index block = firstBlock; block < lastBlock; block++)
-          finish(block, tile * tileTokens + t,
-                 reinterpret_cast<const float *>(sums + (tile - firstTile) * tileSums + ((block - firstBlock) * tileTokens + t) * 2));
+          finishBlock(product, block, tile * tileTokens + t, m,
+                      reinterpret_cast<const float *>(sums + (tile - firstTile) * tileSums + ((block - firstBlock) * tileTokens + t) * 2));
+  });
+}
+
+/** All blocks of all products in one job for a few tokens. */
+template <class Precision, int slot, ScaleType type>
+void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
+  const Index blockBytes = chunks.count * ChunkBytes(products[0].shape, chunks).all;
+  const auto blocksOf = [](const QuantizedProduct &product) { return quotientUp(product.shape.rows, blockRows); };
+  Index all = 0;
+  for (Index i = 0; i < count; i++) all += blocksOf(products[i]);
+  byRuns(pool, all, [&](Index first, Index last) {
+    float sums[fewTokens * blockRows];
+    const QuantizedProduct *product = products;
+    for (; first >= blocksOf(*product); product++) first -= blocksOf(*product), last -= blocksOf(*product);
+    for (Index block = first; block < last; block++) {
+      if (block == blocksOf(*product)) block = 0, last -= blocksOf(*product++);
+      const char *at = product->packed + block * blockBytes;
+      switch (m) {
+        case 1: blockFewRows<Precision, slot, 1, type>(at, product->shape, chunks, x, sums); break;
+        case 2: blockFewRows<Precision, slot, 2, type>(at, product->shape, chunks, x, sums); break;
+        case 3: blockFewRows<Precision, slot, 3, type>(at, product->shape, chunks, x, sums); break;
+        default: blockFewRows<Precision, slot, 4, type>(at, product->shape, chunks, x, sums);
+      }
+      for (Index token = 0; token < m; token++) finishBlock(*product, block, token, m, sums + token * blockRows);
+    }
   });
 }
 
 template <class Precision, int slot, ScaleType type>
-void matmulPacked(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
+void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  const QuantizedShape &shape = products[0].shape;
   const Chunks chunks(shape.cols, shape.group);
   const Index tokens = m <= fewTokens ? m : tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
   parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<typename Precision::Number, slot>(x, m, tile, chunks, zero, activations); });
-
-  /** Puts one token's sums of one block of rows in their place. */
-  const auto finish = [&](Index block, Index token, const float *sums) {
-    if (token >= m) return;
-    const Index row = block * blockRows, count = smallerOf(blockRows, shape.rows - row);
-    float *to = out + token * shape.rows + row;
-    for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] : sums[i];
-  };
-  if (m > fewTokens) return manyRows<Precision, slot, type>(pool, packed, shape, chunks, activations, finish);
-
-  const Index blockBytes = chunks.count * ChunkBytes(shape, chunks).all, blocks = quotientUp(shape.rows, blockRows);
-  // Every thread gets some tasks, so that one that comes late costs little; a block's result does not depend on its task.
-  const Index share = largerOf(1, smallerOf(packedTaskBytes / blockBytes, blocks / (4 * pool.threads())));
-  parallel(pool, quotientUp(blocks, share), 0, [&](Index task, char *) {
-    float sums[fewTokens * blockRows];
-    for (Index block = task * share; block < smallerOf((task + 1) * share, blocks); block++) {
-      const char *at = packed + block * blockBytes;
-      switch (m) {
-        case 1: blockFewRows<Precision, slot, 1, type>(at, shape, chunks, activations, sums); break;
-        case 2: blockFewRows<Precision, slot, 2, type>(at, shape, chunks, activations, sums); break;
-        case 3: blockFewRows<Precision, slot, 3, type>(at, shape, chunks, activations, sums); break;
-        default: blockFewRows<Precision, slot, 4, type>(at, shape, chunks, activations, sums);
-      }
-      for (Index token = 0; token < m; token++) finish(block, token, sums + token * blockRows);
-    }
-  });
+  if (m <= fewTokens) return productsOfFew<Precision, slot, type>(pool, products, count, chunks, activations, m);
+  for (Index i = 0; i < count; i++) manyRows<Precision, slot, type>(pool, products[i], chunks, activations, m);
 }
 
 template <class Precision, int slot>
-void matmulSlots(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
-  switch (shape.scaleType) {
-    case ScaleType::f32: return matmulPacked<Precision, slot, ScaleType::f32>(pool, x, packed, shape, bias, out, m);
-    case ScaleType::f16: return matmulPacked<Precision, slot, ScaleType::f16>(pool, x, packed, shape, bias, out, m);
-    case ScaleType::bf16: return matmulPacked<Precision, slot, ScaleType::bf16>(pool, x, packed, shape, bias, out, m);
+void matmulSlots(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  switch (products[0].shape.scaleType) {
+    case ScaleType::f32: return matmulPacked<Precision, slot, ScaleType::f32>(pool, x, products, count, m);
+    case ScaleType::f16: return matmulPacked<Precision, slot, ScaleType::f16>(pool, x, products, count, m);
+    case ScaleType::bf16: return matmulPacked<Precision, slot, ScaleType::bf16>(pool, x, products, count, m);
   }
 }
 
 template <class Precision>
-void matmulRounded(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
-  switch (shape.slot) {
-    case 2: return matmulSlots<Precision, 2>(pool, x, packed, shape, bias, out, m);
-    case 4: return matmulSlots<Precision, 4>(pool, x, packed, shape, bias, out, m);
-    default: return matmulSlots<Precision, 8>(pool, x, packed, shape, bias, out, m);
+void matmulRounded(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  switch (products[0].shape.slot) {
+    case 2: return matmulSlots<Precision, 2>(pool, x, products, count, m);
+    case 4: return matmulSlots<Precision, 4>(pool, x, products, count, m);
+    default: return matmulSlots<Precision, 8>(pool, x, products, count, m);
   }
 }
 
-void matmulQuantized(Pool &pool, const float *x, const char *packed, const QuantizedShape &shape, const float *bias, float *out, Index m) {
-  if (shape.activationBits == 8) return matmulRounded<EightBits>(pool, x, packed, shape, bias, out, m);
-  matmulRounded<SixteenBits>(pool, x, packed, shape, bias, out, m);
+void matmulQuantized(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  if (products[0].shape.activationBits == 8) return matmulRounded<EightBits>(pool, x, products, count, m);
+  matmulRounded<SixteenBits>(pool, x, products, count, m);
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "multiply.h"
+#include "rows.h"
 
 namespace {
 
 constexpr Index fewRows = 8;
-/** Bytes of w per task of a product with few rows. */
-constexpr Index taskBytes = 65536;
+/** Rows of w that are multiplied with 1, 2, 3 or 4 of x together: all counts divide it. */
+constexpr Index rowsTogether = 12;
 /** Floats that a row is read ahead of its use. */
 constexpr Index ahead = 1024;
 
@@ -51,7 +52,7 @@ inline void dots(const float *x, const Weight *w, Index k, float (*sums)[4]) {
 /** Columns [first, last) of out for `rows` rows of x. */
 template <int rows, class Weight>
 void fewColumns(const float *x, const Weight *w, const float *bias, float *out, Index k, Index n, Index first, Index last) {
-  constexpr int weights = rows == 1 ? 1 : 12 / rows;
+  constexpr int weights = rows == 1 ? 1 : rowsTogether / rows;
   float sums[weights][4];
   for (Index j = first; j < last; j += weights) {
     const Index count = smallerOf(weights, last - j);
@@ -65,10 +66,9 @@ void fewColumns(const float *x, const Weight *w, const float *bias, float *out, 
 
 template <class Weight>
 void matmulFewRows(Pool &pool, const float *x, const Weight *w, const float *bias, float *out, Index m, Index k, Index n) {
-  const Index share = quotientUp(taskBytes, k * Index(sizeof(Weight)) * 12) * 12;
   const Index rows = quotientUp(m, quotientUp(m, 4));
-  parallel(pool, quotientUp(n, share), 0, [&](Index task, char *) {
-    const Index first = task * share, last = smallerOf(first + share, n);
+  byRuns(pool, quotientUp(n, rowsTogether), [&](Index begin, Index end) {
+    const Index first = begin * rowsTogether, last = smallerOf(end * rowsTogether, n);
     for (Index i = 0; i < m; i += rows) {
       const float *from = x + i * k;
       float *to = out + i * n;

@@ -13,6 +13,7 @@
 
 namespace {
 
+using fewbit::QuantizedProduct;
 using fewbit::QuantizedShape;
 using fewbit::ScaleType;
 

@@ -20,6 +20,15 @@ inline Ints pairProducts(Ints a, Ints b) {
 #endif
 }
 
+/** sum += pairProducts(a, b). */
+inline void addPairs(Ints &sum, Ints a, Ints b) {
+#if defined(__AVX512VNNI__)
+  sum = (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#else
+  sum += pairProducts(a, b);
+#endif
+}
+
 inline Ints allInts(int32_t value) { return value - Ints{}; }
 
 inline Ints loadInts(const void *from) {

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -25,8 +26,8 @@ namespace {
 constexpr size_t line = 64;
 constexpr size_t hugePage = size_t(2) << 20;
 constexpr size_t large = size_t(64) << 20;
-/** About 0.2 ms: longer than what lies between two products of a forward pass, since waking a thread costs more than a small product. */
-constexpr int spins = 10000;
+/** How long threads stay awake: longer than what lies between two tokens, since waking a thread takes longer than a small op, and may put two on one core. */
+constexpr auto patience = std::chrono::milliseconds(2);
 
 #if defined(_WIN32)
 void *allocateSmall(size_t bytes) { return _aligned_malloc(bytes, line); }
@@ -71,6 +72,19 @@ inline void relax() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+/** Waits awake until ready(), or for as long as patience lasts. */
+template <class Ready>
+inline void waitAwake(Ready ready) {
+  constexpr int looks = 256;
+  const auto begin = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < looks; i++) {
+      if (ready()) return;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() - begin < patience);
 }
 
 }  // namespace
@@ -131,10 +145,10 @@ void Pool::run(Index count, size_t scratchBytes, Body function, void *argument) 
     wake.notify_all();
   }
   takeTasks(generation, 0);
-  for (int i = 0; unfinished.load(std::memory_order_acquire) > 0; i++) {
-    if (i < spins) relax();
-    else std::this_thread::yield();
-  }
+  const auto done = [this] { return unfinished.load(std::memory_order_acquire) <= 0; };
+  if (done()) return;
+  waitAwake(done);
+  while (!done()) std::this_thread::yield();
 }
 
 void Pool::takeTasks(uint32_t generation, int thread) {
@@ -157,7 +171,7 @@ void Pool::serve(int thread) {
   uint32_t seen = 0;
   const auto current = [this] { return static_cast<uint32_t>(ticket.load() >> 32); };
   for (;;) {
-    for (int i = 0; i < spins && current() == seen && !stopped.load(std::memory_order_relaxed); i++) relax();
+    waitAwake([&] { return current() != seen || stopped.load(std::memory_order_relaxed); });
     if (current() == seen) {
       std::unique_lock<std::mutex> lock(mutex);
       sleeping++;

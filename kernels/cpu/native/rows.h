@@ -25,6 +25,23 @@ inline void byStretches(Pool &pool, Index count, Of of) {
   });
 }
 
+/**
+ * of(first, last) for runs of `count` pieces that lie one behind the other in memory: each run takes a share of what is left, so that memory is read in
+ * long runs and all threads end together (Polychronopoulos and Kuck 1987, "Guided self-scheduling").
+ */
+template <class Of>
+inline void byRuns(Pool &pool, Index count, Of of) {
+  const Index shares = 2 * pool.threads();
+  const auto next = [&](Index first) { return first + quotientUp(count - first, shares); };
+  Index runs = 0;
+  for (Index first = 0; first < count; first = next(first)) runs++;
+  parallel(pool, runs, 0, [&](Index run, char *) {
+    Index first = 0;
+    for (; run > 0; run--) first = next(first);
+    of(first, next(first));
+  });
+}
+
 /** The sum of the vectors of(i, count) over a row of n values: in float32 over a short stretch, in double over the stretches. */
 template <class Of>
 inline double total(Index n, Of of) {

@@ -32,8 +32,8 @@ struct SixteenBits {
           const Ints a = low & (mask << kind * slot), b = high & (mask << kind * slot);
 #pragma GCC unroll 4
           for (int t = 0; t < tokens; t++) {
-            sums[kind][t][v] += pairProducts(a, allInts(x[kind * tokens + t]));
-            sums[kind][t][v] += pairProducts(b, allInts(x[(kinds + kind) * tokens + t]));
+            addPairs(sums[kind][t][v], a, allInts(x[kind * tokens + t]));
+            addPairs(sums[kind][t][v], b, allInts(x[(kinds + kind) * tokens + t]));
           }
         }
       }
@@ -78,8 +78,8 @@ struct SixteenBits {
         const Ints a = loadInts(weights), b = loadInts(weights + lanes);
 #pragma GCC unroll 12
         for (int t = 0; t < tileTokens; t++) {
-          dots[t][0] += pairProducts(a, allInts(value[t]));
-          dots[t][1] += pairProducts(b, allInts(value[t]));
+          addPairs(dots[t][0], a, allInts(value[t]));
+          addPairs(dots[t][1], b, allInts(value[t]));
         }
       }
       scaleInto(sums, dots, scales, tokenScales);
