@@ -57,10 +57,16 @@ const memory = z.object({
 });
 export type MemoryFigures = z.infer<typeof memory>;
 
+/** Milliseconds that other work of the process waits for its turn: the median turn, one in a hundred, the longest. */
+const lag = z.object({ p50: z.number().nonnegative(), p99: z.number().nonnegative(), max: z.number().nonnegative() });
+export type LagFigures = z.infer<typeof lag>;
+
 /** The `--json` document of `fewbit-bench model`. */
 export const modelDocument = z.object({
   machine,
   memory,
+  /** While the model runs, of each kind that is measured. */
+  eventLoopLag: z.partialRecord(z.enum(['decode', 'prefill']), lag),
   rounds: z.int().positive(),
   rows: z.array(modelRow),
   /** What could not be measured, and why. */

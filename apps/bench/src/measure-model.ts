@@ -5,6 +5,7 @@ import { linears, type ModelPlan } from '@fewbit/models';
 import { createCache, type Model, openModel, sampler, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
 import { groupOf } from './format-label.js';
+import { measureLag } from './measure-lag.js';
 import { openLimits } from './measure-limits.js';
 import { measureMemory } from './measure-memory.js';
 import type { Peer, PeerProbe, Task } from './peers/types.js';
@@ -44,13 +45,16 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
   const held = backend.bytes - before;
   onProgress('running the prompt once');
   const memory = await measureMemory(model, held, task);
+  const own = { prefill: () => prefill(model, task), decode: () => decode(model, task) };
+  const eventLoopLag: ModelDocument['eventLoopLag'] = {};
+  for (const kind of what) eventLoopLag[kind] = await measureLag(own[kind]);
   const limits = await openLimits({ threads: backend.threads, ...(streamBytes && { streamBytes }) });
   let peer: Peer | undefined;
   try {
     peer = await openPeer(benchmark, task, notes, onProgress);
     const runs: Record<string, Run> = { ...limits.runs };
     for (const kind of what) {
-      runs[kind] = kind === 'prefill' ? () => prefill(model, task) : () => decode(model, task);
+      runs[kind] = own[kind];
       if (peer) runs[`peer ${kind}`] = peer[kind];
     }
     onProgress(`measuring: ${rounds} rounds of ${Object.keys(runs).join(', ')}`);
@@ -76,7 +80,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
         ...(peer && rival && { peer: { name: peer.name, type: peer.type, tokensPerSecond: rival }, ratio: tokensPerSecond / rival }),
       };
     });
-    return { machine, memory, rounds, rows, notes };
+    return { machine, memory, eventLoopLag, rounds, rows, notes };
   } finally {
     await peer?.close();
     await limits.close();

@@ -22,6 +22,7 @@ describe('fewbit-bench model', () => {
     expect(memory.cache).toBe(240 * 2 * 2 * 32 * 4);
     expect(memory.peakResident).toBeGreaterThan(memory.weights);
     expect(memory.overWeights).toBeCloseTo(memory.peakResident / memory.weights - 1, 10);
+    expect(Object.keys(document.eventLoopLag).sort()).toEqual(['decode', 'prefill']);
     for (const row of document.rows) {
       expect(row).toMatchObject({ shape: 'tiny', format: 'int4', group: 32, activations: 'f32', backend: 'reference' });
       const { readBandwidth, gemmPeak } = document.machine;

@@ -54,11 +54,13 @@ export function createCache(plan: ModelPlan, backend: Backend, { pageTokens = 24
       if (needed > plan.maxPositions) {
         throw new FewbitError('usage', `${needed} tokens are more than this model's context of ${plan.maxPositions}: give a shorter text.`);
       }
+      if (pages * pageRows >= needed) return;
       const before = pages;
-      const blank = new Float32Array(pages * pageRows < needed ? pageRows * Math.max(...widths) : 0);
       try {
+        const blank = new Float32Array(pageRows * Math.max(...widths));
         for (; pages * pageRows < needed; pages++) {
-          for (const [i, list] of lists.entries()) list.push(backend.upload(blank.subarray(0, pageRows * widths[i]!), [pageRows, widths[i]!]));
+          for (const [i, list] of lists.entries())
+            list.push(backend.upload(blank.subarray(0, pageRows * widths[i]!), [pageRows, widths[i]!]));
         }
       } catch (error) {
         shrink(before);

@@ -113,7 +113,7 @@ async function openSource(path: string | undefined, options: Options): Promise<S
   }
 }
 
-function describe({ machine, memory, rounds, rows, notes }: ModelDocument): string {
+function describe({ machine, memory, eventLoopLag, rounds, rows, notes }: ModelDocument): string {
   return [
     describeMachine(machine, rounds),
     table(
@@ -132,6 +132,10 @@ function describe({ machine, memory, rounds, rows, notes }: ModelDocument): stri
       ]),
     ),
     `memory: weights ${gigabytes(memory.weights)}, keys and values ${gigabytes(memory.cache)}; the process at most ${gigabytes(memory.peakResident)}, ${percent(memory.overWeights)} above the weights\n`,
+    ...Object.entries(eventLoopLag).map(
+      ([what, { p50, p99, max }]) =>
+        `event loop during ${what}: held up for ${figure(p50)} ms (median), ${figure(p99)} (one in 100), ${figure(max)} at most\n`,
+    ),
     ...notes.map((note) => `note: ${note}\n`),
   ].join('');
 }
