@@ -38,7 +38,7 @@ export function fitAffine(fitter: LevelFitter, span: Span, top: number, highestB
   for (const ends of lowEnds) {
     const base = Math.min(highestBase, min + (ends * (max - min)) / top);
     let found: LevelFit | undefined;
-    for (let k = -10; k <= 8; k += 2) {
+    for (let k = -10; k <= 20; k += 3) {
       const fit = refit((max - base) / (top + 0.1 * k), base);
       if (fit.step >= 0 && !(fit.error >= (found?.error ?? Number.POSITIVE_INFINITY))) found = fit;
     }

@@ -18,8 +18,8 @@ export interface Span {
 }
 
 export interface LevelFitter {
-  /** Σ w·(x − x̂)² with every x at its nearest level. */
-  error(span: Span, step: number, base: number): number;
+  /** Σ w·(x − x̂)² with every x at its nearest level, or some number ≥ `limit` as soon as it is that. */
+  error(span: Span, step: number, base: number, limit?: number): number;
   /** The best step for the levels that the values take at `step`, `base` kept; the error is of those levels. */
   refitStep(span: Span, step: number, base: number): LevelFit;
   /** The best step and base for those levels; base is kept ≤ `highest`. */
@@ -43,13 +43,14 @@ export function levelFitter({ levels }: Pick<SimpleType | SuperType, 'levels'>):
   }
 
   return {
-    error({ x, w, from, count }, step, base) {
+    error({ x, w, from, count }, step, base, limit = Number.POSITIVE_INFINITY) {
       const inverse = step === 0 ? 0 : 1 / step;
       let error = 0;
       for (let i = from; i < from + count; i++) {
         const value = x[i]! - base;
         const miss = value - step * level(value * inverse);
         error += w[i]! * miss * miss;
+        if (error >= limit) break;
       }
       return error;
     },

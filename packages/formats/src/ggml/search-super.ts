@@ -1,9 +1,11 @@
 /**
- * The best block of a K-quant or IQ4_XS. Each sub-block is fitted by weighted least squares over many ranges; the scales (and minima) become
- * integers under d (and dmin); then, in turns, every sub-block tries the neighbours of its integers, and d and dmin are solved again for all.
- * Each turn only ever lowers Σ importance·(x − x̂)². The anchors are ggml's `make_qkx3_quants`, which rounds the scales and is done.
+ * The best block of a K-quant or IQ4_XS. Each sub-block is fitted by weighted least squares over many ranges; d (and dmin), under which the
+ * scales (and minima) become integers, are chosen among many by a model of the error; then, in turns, every sub-block tries the neighbours of its
+ * integers, and d and dmin are solved again for all. Each turn only ever lowers Σ importance·(x − x̂)². The anchors are ggml's
+ * `make_qkx3_quants`, which rounds the scales and is done.
  */
 import type { Importance, Tile } from '../types.js';
+import { type BlockIntegers, likelySteps, spanModel } from './block-steps.js';
 import { fitAffine, fitStep } from './fit-span.js';
 import type { SuperType } from './ggml-types.js';
 import { toHalf } from './half.js';
@@ -14,26 +16,26 @@ import type { SuperParams } from './super-format.js';
 
 /** Turns of integers and block steps; most blocks stop earlier. */
 const turns = 4;
+/** A turn that gains less than this part of the error is the last. */
+const worthwhile = 1e-3;
+/** Pairs of d and dmin that take them. */
+const starts = 2;
 
 export function searchSuper(type: SuperType): (tile: Tile, importance?: Importance) => SuperParams {
   const fitter = levelFitter(type);
   const levels = levelTable(type);
   const extremes = [Math.min(...levels), Math.max(...levels)] as const;
-  const count = type.block / type.sub;
   const affine = type.dmin !== undefined;
 
   return (tile, importance) => {
     const spans = subSpans(spanOf(tile, importance), type.sub);
-    const steps = new Float64Array(count);
-    const mins = new Float64Array(count);
-    for (const [j, span] of spans.entries()) {
+    const models = spans.map((span) => {
       const found = affine ? fitAffine(fitter, span, levels.length - 1, 0) : fitStep(fitter, span, extremes, levels.length);
-      steps[j] = found.step;
-      mins[j] = -found.base;
-    }
+      return spanModel(fitter, span, found);
+    });
     let best: Candidate | undefined;
-    for (const start of starts(type, steps, mins)) {
-      const found = refine(fitter, type, spans, steps, mins, start);
+    for (const start of likelySteps(type, models, starts)) {
+      const found = refine(fitter, type, spans, start);
       if (!best || found.error < best.error) best = found;
     }
     return best!.params;
@@ -45,11 +47,6 @@ interface Candidate {
   readonly error: number;
 }
 
-interface BlockSteps {
-  readonly d: number;
-  readonly dmin: number;
-}
-
 function subSpans(whole: Span, sub: number): Span[] {
   return Array.from({ length: Math.ceil(whole.count / sub) }, (_, j) => ({
     ...whole,
@@ -58,29 +55,8 @@ function subSpans(whole: Span, sub: number): Span[] {
   }));
 }
 
-/** Block steps that put the largest sub-block on the last integer, or near it where integers are few. */
-function starts({ scale: { low, high }, dmin }: SuperType, steps: Float64Array, mins: Float64Array): BlockSteps[] {
-  const largest = steps.reduce((most, step) => (Math.abs(step) > Math.abs(most) ? step : most), 0);
-  const deepest = mins.reduce((most, min) => Math.max(most, min), 0);
-  if (dmin === undefined) return [low, low - 0.2, low + 0.5, high].map((end) => ({ d: largest / end, dmin: 0 }));
-  const ends = high < 32 ? [0, 1, 2] : [0, 3];
-  return ends.map((less) => ({ d: largest / (high - less), dmin: deepest / (high - less) }));
-}
-
-function refine(
-  fitter: LevelFitter,
-  type: SuperType,
-  spans: readonly Span[],
-  steps: Float64Array,
-  mins: Float64Array,
-  start: BlockSteps,
-): Candidate {
-  let d = toHalf(start.d);
-  let dmin = toHalf(start.dmin);
-  const { low, high } = type.scale;
-  const clamp = (value: number) => Math.min(high, Math.max(low, value));
-  const scales = Int8Array.from(steps, (step) => (d === 0 ? 0 : clamp(Math.round(step / d))));
-  const depths = Uint8Array.from(mins, (min) => (dmin === 0 ? 0 : clamp(Math.round(min / dmin))));
+function refine(fitter: LevelFitter, type: SuperType, spans: readonly Span[], { scales, depths, ...start }: BlockIntegers): Candidate {
+  let { d, dmin } = start;
   const errors = Float64Array.from(spans, (span, j) => fitter.error(span, d * scales[j]!, -dmin * depths[j]!));
   let error = total(errors);
   for (let turn = 0; turn < turns; turn++) {
@@ -96,14 +72,9 @@ function refine(
         error = total(errors);
       }
     }
-    if (!(error < before * (1 - 1e-6))) break;
+    if (!(error < before * (1 - worthwhile))) break;
   }
   return { params: { d, dmin, scales, mins: depths }, error };
-}
-
-interface State extends BlockSteps {
-  readonly scales: Int8Array;
-  readonly depths: Uint8Array;
 }
 
 /** Moves sub-block j's integers to better neighbours. */
@@ -112,14 +83,14 @@ function improveIntegers(
   { scale: { low, high }, dmin: affine }: SuperType,
   span: Span,
   j: number,
-  { d, dmin, scales, depths, errors }: State & { readonly errors: Float64Array },
+  { d, dmin, scales, depths, errors }: BlockIntegers & { readonly errors: Float64Array },
 ): void {
   const [scale, depth] = [scales[j]!, depths[j]!];
   const [far, deep] = affine === undefined ? [2, 0] : [1, 1];
   for (let s = Math.max(low, scale - far); s <= Math.min(high, scale + far); s++) {
     for (let m = Math.max(0, depth - deep); m <= Math.min(high, depth + deep); m++) {
       if (s === scale && m === depth) continue;
-      const error = fitter.error(span, d * s, -dmin * m);
+      const error = fitter.error(span, d * s, -dmin * m, errors[j]!);
       if (error < errors[j]!) {
         errors[j] = error;
         scales[j] = s;
@@ -130,7 +101,11 @@ function improveIntegers(
 }
 
 /** d and dmin by least squares over the whole block, for the levels that it has now. */
-function solveSteps(fitter: LevelFitter, spans: readonly Span[], { d, dmin, scales, depths }: State): BlockSteps {
+function solveSteps(
+  fitter: LevelFitter,
+  spans: readonly Span[],
+  { d, dmin, scales, depths }: BlockIntegers,
+): Pick<BlockIntegers, 'd' | 'dmin'> {
   const sums = new Float64Array(5);
   for (const [j, span] of spans.entries()) {
     fitter.accumulate(span, d * scales[j]!, -dmin * depths[j]!, scales[j]!, -depths[j]!, sums);
