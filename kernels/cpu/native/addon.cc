@@ -56,14 +56,20 @@ class Engine : public Napi::ObjectWrap<Engine> {
     const int threads = info[0].As<Napi::Number>().Int32Value();
     const std::string name = info[1].As<Napi::String>();
     for (const Kernels *table : usableKernels())
-      if (table->name == name) worker = std::make_shared<Worker>(threads, *table);
+      if (table->name == name) worker = std::make_unique<Worker>(threads, *table);
     if (worker == nullptr) throw Napi::Error::New(info.Env(), "this processor cannot run the kernels '" + name + "'");
+    door = Napi::ThreadSafeFunction::New(info.Env(), Napi::Function(), "fewbit", 0, 1);
+    door.Unref(info.Env());
   }
 
  private:
   Napi::Value description(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), open().kernels.description); }
 
-  void close(const Napi::CallbackInfo &) { worker.reset(); }
+  void close(const Napi::CallbackInfo &) {
+    open();
+    worker.reset();
+    door.Release();
+  }
 
   void submit(const Napi::CallbackInfo &info) {
     Arguments of(info);
@@ -77,13 +83,14 @@ class Engine : public Napi::ObjectWrap<Engine> {
 
   Napi::Value finish(const Napi::CallbackInfo &info) {
     auto promise = Napi::Promise::Deferred::New(info.Env());
-    auto door = Napi::ThreadSafeFunction::New(info.Env(), Napi::Function(), "fewbit", 0, 1);
-    open().finish([promise, door](std::string wrong) mutable {
-      door.BlockingCall([promise, wrong](Napi::Env env, Napi::Function) mutable {
+    Worker &asked = open();
+    if (running++ == 0) Ref(), door.Ref(info.Env());
+    asked.finish([this, promise](std::string wrong) {
+      door.BlockingCall([this, promise, wrong](Napi::Env env, Napi::Function) {
+        if (--running == 0) Unref(), door.Unref(env);
         if (wrong.empty()) promise.Resolve(env.Undefined());
         else promise.Reject(Napi::Error::New(env, wrong).Value());
       });
-      door.Release();
     });
     return promise.Promise();
   }
@@ -185,7 +192,10 @@ class Engine : public Napi::ObjectWrap<Engine> {
     return *worker;
   }
 
-  std::shared_ptr<Worker> worker;
+  std::unique_ptr<Worker> worker;
+  /** To JavaScript's thread; it and this object stay alive while calls of `finish` run. */
+  Napi::ThreadSafeFunction door;
+  int running = 0;
 };
 
 /** The names of the tables that run here, the fastest first. */

@@ -21,28 +21,52 @@ struct PartialAttention {
   PartialAttention(float *at, Index headSize) : mixed(at), most(at + headSize), total(at + headSize + 1) {}
 };
 
-/** scores[i] = scale · q·k[i] for `count` keys that are `width` apart. */
-template <int count>
+/** Heads of queries that share each load of keys and values. */
+constexpr int headsTogether = 4;
+
+/** scores[head · stretchKeys + i] = scale · q[head]·k[i] for `count` keys that are `width` apart. */
+template <int heads, int count>
 inline void scoreKeys(const float *q, const float *k, Index width, Index headSize, float scale, float *scores) {
-  Floats sums[count] = {};
+  Floats sums[heads][count] = {};
   byVectors(headSize, [&](Index d, Index part) {
-    const Floats query = loadUpTo(q + d, part);
+    Floats keys[count];
 #pragma GCC unroll 4
-    for (int i = 0; i < count; i++) sums[i] += query * loadUpTo(k + i * width + d, part);
+    for (int i = 0; i < count; i++) keys[i] = loadUpTo(k + i * width + d, part);
+#pragma GCC unroll 4
+    for (int head = 0; head < heads; head++) {
+      const Floats query = loadUpTo(q + head * headSize + d, part);
+#pragma GCC unroll 4
+      for (int i = 0; i < count; i++) sums[head][i] += query * keys[i];
+    }
   });
-  for (int i = 0; i < count; i++) scores[i] = sum(sums[i]) * scale;
+#pragma GCC unroll 4
+  for (int head = 0; head < heads; head++) {
+    float *to = scores + head * stretchKeys;
+    if constexpr (count == 4) sumFour(sums[head], to);
+    else to[0] = sum(sums[head][0]);
+    for (int i = 0; i < count; i++) to[i] *= scale;
+  }
 }
 
-/** mixed = Σ weights[i]·v[i] for `count` values that are `width` apart, `vectors` vectors of each. */
-template <int vectors>
-inline void mixValues(const float *weights, const float *v, Index width, Index count, float *mixed) {
-  Floats sums[vectors] = {};
+/** mixed[head] = Σ weights[head][i]·v[i] for `count` values that are `width` apart, `vectors` vectors of each. */
+template <int heads, int vectors>
+inline void mixValues(const float (*weights)[stretchKeys], const float *v, Index width, Index count, float *const *mixed, Index d) {
+  Floats sums[heads][vectors] = {};
   for (Index i = 0; i < count; i++) {
-#pragma GCC unroll 8
-    for (int j = 0; j < vectors; j++) sums[j] += weights[i] * load(v + i * width + j * lanes);
+    Floats values[vectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++) values[j] = load(v + i * width + d + j * lanes);
+#pragma GCC unroll 4
+    for (int head = 0; head < heads; head++) {
+#pragma GCC unroll 4
+      for (int j = 0; j < vectors; j++) sums[head][j] += weights[head][i] * values[j];
+    }
   }
-#pragma GCC unroll 8
-  for (int j = 0; j < vectors; j++) store(mixed + j * lanes, sums[j]);
+#pragma GCC unroll 4
+  for (int head = 0; head < heads; head++) {
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++) store(mixed[head] + d + j * lanes, sums[head][j]);
+  }
 }
 
 /** Scores → weights, in place; returns their maximum and sum. */
@@ -65,20 +89,33 @@ inline void weighScores(float *scores, Index count, float softcap, float &most, 
   total = sum(sums);
 }
 
-/** `count` keys from k and v, of one key-value head, for one head of one query. */
-inline void attendStretch(const float *q, const float *k, const float *v, Index width, Index headSize, Index count, float scale, float softcap,
-                          const PartialAttention &to) {
-  alignas(64) float scores[stretchKeys];
+/** `count` keys from k and v, of one key-value head, for `heads` heads of one query, of which that many partial results lie one after the other. */
+template <int heads>
+void attendStretch(const float *q, const float *k, const float *v, Index width, Index headSize, Index count, float scale, float softcap,
+                   float *partials) {
+  // Four accumulators of each of four heads stay in registers where there are 32 of these.
+  constexpr int vectors = lanes == 16 ? 4 : 2;
+  alignas(64) float scores[heads][stretchKeys];
+  float *mixed[heads];
+  // Keys are read head by head, not as they lie: values come as a stretch of memory ahead of their use.
+  for (Index i = 0; i < count; i++)
+    for (Index d = 0; d < headSize; d += 16) __builtin_prefetch(v + i * width + d);
   Index i = 0;
-  for (; i + 4 <= count; i += 4) scoreKeys<4>(q, k + i * width, width, headSize, scale, scores + i);
-  for (; i < count; i++) scoreKeys<1>(q, k + i * width, width, headSize, scale, scores + i);
-  weighScores(scores, count, softcap, *to.most, *to.total);
+  for (; i + 4 <= count; i += 4) scoreKeys<heads, 4>(q, k + i * width, width, headSize, scale, scores[0] + i);
+  for (; i < count; i++) scoreKeys<heads, 1>(q, k + i * width, width, headSize, scale, scores[0] + i);
+  for (int head = 0; head < heads; head++) {
+    const PartialAttention to(partials + head * PartialAttention::floats(headSize), headSize);
+    weighScores(scores[head], count, softcap, *to.most, *to.total);
+    mixed[head] = to.mixed;
+  }
   Index d = 0;
-  for (; d + 8 * lanes <= headSize; d += 8 * lanes) mixValues<8>(scores, v + d, width, count, to.mixed + d);
-  for (; d + lanes <= headSize; d += lanes) mixValues<1>(scores, v + d, width, count, to.mixed + d);
+  for (; d + vectors * lanes <= headSize; d += vectors * lanes) mixValues<heads, vectors>(scores, v, width, count, mixed, d);
+  for (; d + lanes <= headSize; d += lanes) mixValues<heads, 1>(scores, v, width, count, mixed, d);
   for (; d < headSize; d++) {
-    to.mixed[d] = 0;
-    for (Index j = 0; j < count; j++) to.mixed[d] += scores[j] * v[j * width + d];
+    for (int head = 0; head < heads; head++) {
+      mixed[head][d] = 0;
+      for (Index j = 0; j < count; j++) mixed[head][d] += scores[head][j] * v[j * width + d];
+    }
   }
 }
 
@@ -100,11 +137,16 @@ void attentionOfFew(Pool &pool, const float *q, const float *const *k, const flo
     const Index end = smallerOf(begin + stretchKeys, firstOfPage + pageRows);
     for (Index query = 0; query < m; query++) {
       const Index from = largerOf(begin, firstKey(query)), to = smallerOf(end, start + query + 1);
-      for (Index head = 0; head < heads; head++) {
-        const PartialAttention partial(partials + (stretch * rows + query * heads + head) * size, headSize);
+      float *first = partials + (stretch * rows + query * heads) * size;
+      for (Index head = 0; from >= to && head < heads; head++) {
+        const PartialAttention nothing(first + head * size, headSize);
+        *nothing.most = -3e38f, *nothing.total = 0, memset(nothing.mixed, 0, headSize * sizeof(float));
+      }
+      for (Index head = 0, count; from < to && head < heads; head += count) {
+        count = smallerOf(headsTogether, group - head % group);
+        const auto attend = count == 4 ? attendStretch<4> : count == 3 ? attendStretch<3> : count == 2 ? attendStretch<2> : attendStretch<1>;
         const Index at = (from - firstOfPage) * width + head / group * headSize;
-        if (from < to) attendStretch(q + (query * heads + head) * headSize, k[page] + at, v[page] + at, width, headSize, to - from, scale, softcap, partial);
-        else *partial.most = -3e38f, *partial.total = 0, memset(partial.mixed, 0, headSize * sizeof(float));
+        attend(q + (query * heads + head) * headSize, k[page] + at, v[page] + at, width, headSize, to - from, scale, softcap, first + head * size);
       }
     }
   });

@@ -83,19 +83,58 @@ inline Floats fromBits(Ints i) {
   return v;
 }
 
-/** Neighbours first. */
-inline float sum(Floats v) {
+#if FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEWBIT_AVX2
+/** of(a, b) of both halves, down to four lanes. */
+template <class Of>
+inline __m128 fourLanes(Floats v, Of of) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  const __m256 half = of(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+#else
+  const __m256 half = (__m256)v;
+#endif
+  return of(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+/** of(a, b) of both halves, down to one lane. */
+template <class Of>
+inline float oneLane(Floats v, Of of) {
+  const __m128 four = fourLanes(v, of), two = of(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(of(two, _mm_shuffle_ps(two, two, 1)));
+}
+#else
+template <class Of>
+inline float oneLane(Floats v, Of of) {
   float part[lanes];
   store(part, v);
   for (int width = lanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) part[i] += part[i + width];
+    for (int i = 0; i < width; i++) part[i] = of(part[i], part[i + width]);
   return part[0];
+}
+#endif
+
+inline float sum(Floats v) {
+  return oneLane(v, [](auto a, auto b) { return a + b; });
 }
 
 inline float largest(Floats v) {
-  float most = v[0];
-  for (int i = 1; i < lanes; i++) most = v[i] > most ? v[i] : most;
-  return most;
+  return oneLane(v, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+/** The sums of four vectors. */
+inline void sumFour(const Floats (&v)[4], float *to) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
+  const __m512 ab = _mm512_unpacklo_ps(a, b) + _mm512_unpackhi_ps(a, b), cd = _mm512_unpacklo_ps(c, d) + _mm512_unpackhi_ps(c, d);
+  const Floats abcd = (Floats)(_mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xee));
+  _mm_storeu_ps(to, fourLanes(abcd, [](auto left, auto right) { return left + right; }));
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  const __m256 a = (__m256)v[0], b = (__m256)v[1], c = (__m256)v[2], d = (__m256)v[3];
+  const __m256 ab = _mm256_unpacklo_ps(a, b) + _mm256_unpackhi_ps(a, b), cd = _mm256_unpacklo_ps(c, d) + _mm256_unpackhi_ps(c, d);
+  const Floats abcd = (Floats)(_mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xee));
+  _mm_storeu_ps(to, fourLanes(abcd, [](auto left, auto right) { return left + right; }));
+#else
+  for (int i = 0; i < 4; i++) to[i] = sum(v[i]);
+#endif
 }
 
 inline Index smallerOf(Index a, Index b) { return a < b ? a : b; }
