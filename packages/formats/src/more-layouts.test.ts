@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { random, type Tensor, toFloat32 } from '@fewbit/core';
+import { type Tensor, toFloat32 } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { damageContract } from '../test/damage-contract.js';
+import { encoded } from '../test/encoded.js';
 import { listed } from '../test/listed.js';
+import { readSafetensors } from '../test/read-safetensors.js';
 import {
   type ActivationRounding,
   bitsandbytes,
@@ -15,7 +18,6 @@ import {
   fp8,
   type Granularity,
   type Layout,
-  type QuantizedMatrix,
 } from './index.js';
 
 const flat = (size: number): Granularity => ({ kind: 'flat', size });
@@ -83,26 +85,11 @@ describe.each(cases.map(([layout, spec]) => [`${layout.id} ${JSON.stringify(spec
     expect(layout.recognise(null)).toBeUndefined();
   });
 
-  it('names the tensor that is missing or has another dtype, shape, length', () => {
-    const damages = fc.constantFrom('missing', 'dtype', 'shape', 'bytes');
-    fc.assert(
-      fc.property(shapes, fc.nat(), damages, ({ rows, cols, seed }, pick, damage) => {
-        const tensors = new Map(layout.pack(encoded(spec, rows, cols, seed)));
-        const names = [...tensors.keys()].filter(
-          (name) => !name.includes('quant_state') && (name !== 'weight_format' || damage !== 'missing'),
-        );
-        const name = names[pick % names.length]!;
-        const tensor = tensors.get(name)!;
-        if (damage === 'missing') tensors.delete(name);
-        if (damage === 'dtype') tensors.set(name, { ...tensor, dtype: 'I16' });
-        if (damage === 'shape') tensors.set(name, { ...tensor, shape: [2, ...tensor.shape] });
-        if (damage === 'bytes') tensors.set(name, { ...tensor, data: tensor.data.slice(1) });
-        expect(() => layout.unpack(tensors, spec, rows, cols)).toThrow(
-          expect.objectContaining({ code: 'checkpoint', message: expect.stringMatching(new RegExp(`Tensor ${name} `)) }),
-        );
-      }),
-    );
-  });
+  damageContract(
+    layout,
+    shapes.map(({ rows, cols, seed }) => encoded(spec, rows, cols, seed)),
+    (name, damage) => name.includes('quant_state') || (name === 'weight_format' && damage === 'missing'),
+  );
 
   it('refuses a matrix that is not what its spec says', () => {
     const matrix = encoded(spec, 3, 20, 1);
@@ -282,23 +269,3 @@ describe.skipIf(!shared('peers') || !shared('models'))('checkpoints of bitsandby
     }
   });
 });
-
-function encoded(spec: FormatSpec, rows: number, cols: number, seed: number): QuantizedMatrix {
-  const { normal } = random(seed);
-  return encodeMatrix({ rows, cols, data: Float32Array.from({ length: rows * cols }, () => normal()) }, createFormat(spec));
-}
-
-function readSafetensors(path: string): Map<string, Tensor> {
-  const file = readFileSync(path);
-  const start = 8 + Number(file.readBigUInt64LE(0));
-  const header: Record<string, { dtype: Tensor['dtype']; shape: number[]; data_offsets: [number, number] }> = JSON.parse(
-    file.toString('utf8', 8, start),
-  );
-  const entries = Object.entries(header).filter(([name]) => name !== '__metadata__');
-  return new Map(
-    entries.map(([name, { dtype, shape, data_offsets: offsets }]) => [
-      name,
-      { dtype, shape, data: file.subarray(start + offsets[0], start + offsets[1]) },
-    ]),
-  );
-}

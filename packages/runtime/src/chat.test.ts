@@ -1,9 +1,8 @@
-import { openModelDirectory } from '@fewbit/checkpoint';
-import { type Backend, referenceBackend } from '@fewbit/kernels';
-import { fewbitError, goldenModel, letterTokenizer } from '@fewbit/testkit';
+import { fewbitError, letterTokenizer } from '@fewbit/testkit';
 import type { Tokenizer } from '@fewbit/tokenizer';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type Chat, createChat, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
+import { expect, it } from 'vitest';
+import { eachWithGoldenLlama } from '../test/golden-llama.js';
+import { type Chat, createChat, type GenerateSummary, generate, type Model } from './index.js';
 
 const letters = letterTokenizer();
 /** BOS, then each message behind the letter of its role. */
@@ -11,19 +10,9 @@ const tokenizer: Tokenizer = {
   ...letters,
   renderChat: (messages) => `${messages.map(({ role, content }) => role[0] + content).join('')}a`,
 };
-let backend: Backend;
 let model: Model;
-let loaded: number;
-beforeEach(async () => {
-  backend = referenceBackend();
-  const directory = await openModelDirectory(goldenModel('llama').folder);
-  model = await openModel(await openWeights(directory), backend);
-  await directory.close();
-  loaded = backend.bytes;
-});
-afterEach(async () => {
-  expect(backend.bytes).toBe(loaded);
-  await model.close();
+eachWithGoldenLlama((opened) => {
+  ({ model } = opened);
 });
 
 async function turn(chat: Chat, text: string, signal?: AbortSignal): Promise<GenerateSummary & { pieces: string[] }> {

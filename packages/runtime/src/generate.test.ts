@@ -1,24 +1,16 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
-import { type Backend, referenceBackend } from '@fewbit/kernels';
+import type { Backend } from '@fewbit/kernels';
 import { fewbitError, goldenModel, letterTokenizer } from '@fewbit/testkit';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { eachWithGoldenLlama } from '../test/golden-llama.js';
 import { createCache, type GenerateOptions, type GenerateSummary, generate, type Model, openModel, openWeights } from './index.js';
 
 const tokenizer = letterTokenizer();
 let backend: Backend;
 let model: Model;
 let loaded: number;
-beforeEach(async () => {
-  backend = referenceBackend();
-  const directory = await openModelDirectory(goldenModel('llama').folder);
-  model = await openModel(await openWeights(directory), backend);
-  await directory.close();
-  loaded = backend.bytes;
-});
-afterEach(async () => {
-  expect(backend.bytes).toBe(loaded);
-  await model.close();
-  expect(backend.bytes).toBe(0);
+eachWithGoldenLlama((opened) => {
+  ({ backend, model, loaded } = opened);
 });
 
 async function run(options: Partial<GenerateOptions>): Promise<GenerateSummary & { pieces: string[] }> {

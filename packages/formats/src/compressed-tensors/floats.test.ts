@@ -1,20 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { random, type Tensor } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { damageContract } from '../../test/damage-contract.js';
+import { encoded } from '../../test/encoded.js';
 import { listed } from '../../test/listed.js';
-import {
-  type ActivationRounding,
-  type ActivationSpec,
-  compressedTensors,
-  createFormat,
-  encodeMatrix,
-  type FloatSpec,
-  type FormatSpec,
-  type QuantizedMatrix,
-} from '../index.js';
+import { readSafetensors } from '../../test/read-safetensors.js';
+import { type ActivationRounding, type ActivationSpec, compressedTensors, type FloatSpec, type FormatSpec } from '../index.js';
 
 const float = (element: FloatSpec['element'], granularity: FloatSpec['granularity'], scaleType: FloatSpec['scaleType']): FloatSpec => ({
   kind: 'float',
@@ -54,23 +47,10 @@ describe.each(Object.entries(stored))('%s', (title, spec) => {
     expect(read).toEqual({ ...spec, scaleType: scaleType === 'E4M3' || scaleType === 'E8M0' ? scaleType : 'BF16' });
   });
 
-  it('names the tensor that is missing or has another dtype, shape, length', () => {
-    const damages = fc.constantFrom('missing', 'dtype', 'shape', 'bytes');
-    fc.assert(
-      fc.property(shapes, fc.nat(), damages, ({ rows, cols, seed }, pick, damage) => {
-        const tensors = new Map(compressedTensors.pack(encoded(spec, rows, cols, seed)));
-        const name = [...tensors.keys()][pick % tensors.size]!;
-        const tensor = tensors.get(name)!;
-        if (damage === 'missing') tensors.delete(name);
-        if (damage === 'dtype') tensors.set(name, { ...tensor, dtype: 'I16' });
-        if (damage === 'shape') tensors.set(name, { ...tensor, shape: [tensor.shape[0]! + 1, ...tensor.shape.slice(1)] });
-        if (damage === 'bytes') tensors.set(name, { ...tensor, data: tensor.data.slice(1) });
-        expect(() => compressedTensors.unpack(tensors, spec, rows, cols)).toThrow(
-          expect.objectContaining({ code: 'checkpoint', message: expect.stringMatching(new RegExp(`Tensor ${name} `)) }),
-        );
-      }),
-    );
-  });
+  damageContract(
+    compressedTensors,
+    shapes.map(({ rows, cols, seed }) => encoded(spec, rows, cols, seed)),
+  );
 });
 
 describe('floats of compressed-tensors', () => {
@@ -187,23 +167,3 @@ describe.skipIf(!shared('peers'))('floats of llm-compressor', () => {
     },
   );
 });
-
-function encoded(spec: FormatSpec, rows: number, cols: number, seed: number): QuantizedMatrix {
-  const { normal } = random(seed);
-  return encodeMatrix({ rows, cols, data: Float32Array.from({ length: rows * cols }, () => normal()) }, createFormat(spec));
-}
-
-function readSafetensors(path: string): Map<string, Tensor> {
-  const file = readFileSync(path);
-  const start = 8 + Number(file.readBigUInt64LE(0));
-  const header: Record<string, { dtype: Tensor['dtype']; shape: number[]; data_offsets: [number, number] }> = JSON.parse(
-    file.toString('utf8', 8, start),
-  );
-  const entries = Object.entries(header).filter(([name]) => name !== '__metadata__');
-  return new Map(
-    entries.map(([name, { dtype, shape, data_offsets: offsets }]) => [
-      name,
-      { dtype, shape, data: file.subarray(start + offsets[0], start + offsets[1]) },
-    ]),
-  );
-}
