@@ -5,14 +5,13 @@ import type { PackedCodes } from './weight-forms.js';
 
 /** Up to this many rows of x, blocks of w are read as they lie. */
 const fewRows = 4;
-/** Bytes of w per task of a product with few rows, if that leaves each thread several tasks: then one that comes late costs little. */
-const taskBytes = 65536;
-const tasksPerThread = 4;
+/** Tasks of a product with few rows: each reads a long run of memory, and a thread that comes late leaves one to the others. */
+const tasksPerThread = 2;
 
 /** out = x·wᵀ + bias for w in codes: x is rounded first, in tiles of the rows that go together. */
 export function matmulCodes(
   engine: Engine,
-  { chunks, length, blockBytes }: PackedCodes,
+  { chunks, length }: PackedCodes,
   x: HostTensor,
   w: HostTensor,
   bias: HostTensor | undefined,
@@ -30,7 +29,7 @@ export function matmulCodes(
   engine.run(id.quantizeTile, tiles, [at, from, values, scales, shifts, m, tileTokens], 2 * length);
   const blocks = Math.ceil(n / id.blockRows);
   if (m <= fewRows) {
-    const share = Math.max(1, Math.floor(Math.min(taskBytes / blockBytes, blocks / (tasksPerThread * threads))));
+    const share = Math.ceil(blocks / (tasksPerThread * threads));
     engine.run(id.multiplyCodesRows, Math.ceil(blocks / share), [at, values, scales, shifts, to, add, m, share], 4 * id.blockRows);
   } else {
     const slab = Math.max(1, Math.floor(id.slabInputs / length));

@@ -8,8 +8,10 @@ import type { WeightForm } from './weight-forms.js';
 const fewRows = 4;
 /** Rows of x per task: a multiple of tileRows, large enough to repay packing 64 columns of w. */
 const taskRows = 320;
-/** Bytes of w per task of a product with few rows. */
-const taskBytes = 65536;
+/** Tasks of a product with few rows: each reads a long run of memory, and a thread that comes late leaves one to the others. */
+const tasksPerThread = 2;
+/** Columns of such a task are a multiple of it. */
+const columnsTogether = 4;
 
 export function matmul(
   engine: Engine,
@@ -28,7 +30,7 @@ export function matmul(
   const short = form?.kind === 'bf16';
   const rest = [w.data.byteOffset, out.data.byteOffset, bias ? bias.data.byteOffset : 0, m, k, n];
   if (m <= fewRows) {
-    const share = Math.max(1, Math.ceil(taskBytes / (k * (short ? 2 : 4))));
+    const share = Math.ceil(n / (tasksPerThread * engine.threads) / columnsTogether) * columnsTogether;
     engine.run(short ? id.multiplyRowsShort : id.multiplyRows, Math.ceil(n / share), [x.data.byteOffset, ...rest, share]);
     return out;
   }

@@ -12,7 +12,6 @@ export interface PackedCodes {
   /** Chunks per row, and inputs per chunk with its padding. */
   readonly chunks: number;
   readonly length: number;
-  readonly blockBytes: number;
 }
 
 const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
@@ -49,7 +48,7 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   const { chunks, length, chunkBytes } = header;
   const blocks = Math.ceil(rows / id.blockRows);
   const blockBytes = chunks * chunkBytes;
-  const form = { kind: 'codes', chunks, length, blockBytes } satisfies WeightForm;
+  const form = { kind: 'codes', chunks, length } satisfies WeightForm;
   const share = Math.max(1, Math.min(blocks, Math.floor(packBytes / (id.blockRows * cols))));
   const stripBytes = Math.ceil((share * id.blockRows * cols) / 4) * 4;
   const { heap } = engine;
