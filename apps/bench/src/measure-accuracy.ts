@@ -5,10 +5,10 @@ import { readDocuments } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import { type PerplexityResult, type Protocol, perplexity } from '@fewbit/eval';
 import type { Backend } from '@fewbit/kernels';
-import { inspectModel, openPretrained, type Pretrained, parseFormat, quantizePretrained } from '@fewbit/presets';
+import { inspectModel, openPretrained, type Pretrained, quantizePretrained } from '@fewbit/presets';
 import { generate } from '@fewbit/runtime';
 import type { AccuracyDocument, AccuracyRow } from './documents.js';
-import { groupOf } from './format-label.js';
+import { groupOfRecipe, rowLabel } from './row-label.js';
 import { median } from './take-turns.js';
 import type { BenchRecipe } from './usual-recipes.js';
 
@@ -41,7 +41,9 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
     const { formats, bitsPerWeight } = await inspectModel(model);
     const rows: AccuracyRow[] = [{ method: 'float', format: formats[0]!.format, group: null, bitsPerWeight, ...measured, seconds: 0 }];
     for (const [index, { variant, ...recipe }] of recipes.entries()) {
-      const name = nameOf({ variant, ...recipe });
+      const { method, format } = recipe;
+      const group = groupOfRecipe(recipe);
+      const name = `${method} ${rowLabel({ format, group, variant })}`;
       const output = join(folder, String(index));
       onProgress(`${name}: quantizing`);
       try {
@@ -50,8 +52,6 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
         const pretrained = await openPretrained(output, backend);
         try {
           const { context: _, ...measured } = await measure(pretrained, float, documents, benchmark);
-          const { method, format } = recipe;
-          const group = recipe.layout === 'gguf' ? null : groupOf(parseFormat({ format, group: recipe.group }, 'F32'));
           rows.push({ method, format, group, ...(variant && { variant }), bitsPerWeight, ...measured, seconds });
         } finally {
           await pretrained.close();
@@ -79,24 +79,13 @@ export async function measureAccuracy(benchmark: AccuracyBenchmark): Promise<Acc
   }
 }
 
-function nameOf({
-  method,
-  format,
-  group,
-  variant,
-}: Pick<BenchRecipe, 'method' | 'format' | 'variant'> & { readonly group?: number | null | undefined }): string {
-  return [method, format, ...(group === undefined || group === null ? [] : [`group ${group}`]), ...(variant ? [variant] : [])].join(' ');
-}
-
 /** Notes on rows that do worse than RTN of the same format: a method that measures the model's inputs should not. */
 export function worseThanRtn(rows: readonly AccuracyRow[], protocol: Protocol): string[] {
-  const key = ({ format, group, variant }: AccuracyRow) => JSON.stringify([format, group, variant]);
-  const nearest = new Map(rows.filter(({ method }) => method === 'rtn').map((row) => [key(row), row.perplexity[protocol]!]));
+  const nearest = new Map(rows.filter(({ method }) => method === 'rtn').map((row) => [rowLabel(row), row.perplexity[protocol]!]));
   return rows.flatMap((row) => {
-    const [found, rtn] = [row.perplexity[protocol]!, nearest.get(key(row))];
+    const [found, rtn] = [row.perplexity[protocol]!, nearest.get(rowLabel(row))];
     if (rtn === undefined || found <= rtn) return [];
-    const name = nameOf(row);
-    return [`${name} is worse than rtn: ${found.toFixed(4)} against ${rtn.toFixed(4)} (${protocol})`];
+    return [`${row.method} ${rowLabel(row)} is worse than rtn: ${found.toFixed(4)} against ${rtn.toFixed(4)} (${protocol})`];
   });
 }
 

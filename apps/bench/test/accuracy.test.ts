@@ -55,6 +55,17 @@ describe('fewbit-bench accuracy', () => {
     expect(named['rtn int8']!.bitsPerWeight).toBeGreaterThan(named['rtn int3']!.bitsPerWeight);
   });
 
+  it('takes the usual formats that are named, by a whole label or its first words', async () => {
+    const flags = ['--usual', '--formats', 'int4 g64,q4_0,mxfp8', '--context', '32', '--windows', '1', '--generate', '4', '--backend', 'wasm'];
+    const { rows } = accuracyDocument.parse(await fewbitBenchJson('accuracy', embeddedModel, '--text', text, ...flags));
+    expect(rows.slice(1).map(({ format, group, variant }) => [format, group, variant])).toEqual([
+      ['int4', 64, undefined],
+      ['q4_0', null, 'gguf'],
+      ['mxfp8', 32, undefined],
+      ['mxfp8', 32, 'inputs mxfp8'],
+    ]);
+  });
+
   it('says where a method does worse than rounding to nearest', () => {
     const row = {
       method: 'rtn',
@@ -72,7 +83,7 @@ describe('fewbit-bench accuracy', () => {
       { ...row, variant: 'asymmetric', perplexity: { document: 4 } },
       { ...row, variant: 'asymmetric', method: 'gptq', perplexity: { document: 4.2 } },
     ];
-    expect(worseThanRtn(rows, 'document')).toEqual(['gptq int4 group 32 asymmetric is worse than rtn: 4.2000 against 4.0000 (document)']);
+    expect(worseThanRtn(rows, 'document')).toEqual(['gptq int4 g32 asymmetric is worse than rtn: 4.2000 against 4.0000 (document)']);
   });
 
   it('knows every format at its usual granularity', () => {
@@ -86,7 +97,8 @@ describe('fewbit-bench accuracy', () => {
     [['--methods', 'magic'], 'Unknown method "magic"'],
     [['--formats', 'int4,int1'], 'Unknown format "int1"'],
     [['--protocols', 'mine'], '--protocols mine is unknown'],
-    [['--usual', '--groups', '32'], '--usual has formats and groups of its own'],
+    [['--usual', '--groups', '32'], '--usual has groups of its own'],
+    [['--usual', '--formats', 'q4_0,int4 g65'], '--usual has no int4 g65. Choose of: int8, int8 inputs int8, int8 g128'],
     [['--sampling', 'last'], 'sampling'],
     [['--groups', '0'], '0 is not a positive whole number'],
   ])('refuses %j before any work', async (flags, message) => {

@@ -8,6 +8,7 @@ import { measureAccuracy } from '../measure-accuracy.js';
 import { choose, groupSizes, list, positiveInteger } from '../parse-option.js';
 import { plotAccuracy } from '../plot.js';
 import { print } from '../print.js';
+import { groupOfRecipe, rowLabel } from '../row-label.js';
 import { figure, orDash, table } from '../table.js';
 import { type BenchRecipe, type Usual, usualRecipes } from '../usual-recipes.js';
 
@@ -36,7 +37,7 @@ export function addAccuracy(program: Command, io: Io): void {
     .option('--calibration <file>', 'to calibrate on')
     .option('--methods <a,b>', 'methods (default: rtn, with --calibration also gptq)', list)
     .option('--formats <a,b>', 'formats (default: int8, int4, int3)', list)
-    .option('--usual', 'every format at its usual granularity, in a layout that holds it')
+    .option('--usual', 'every format at its usual granularity, in a layout that holds it; with --formats only rows of these names, or that begin so')
     .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel (default: each format’s own)', groupSizes)
     .option('--protocols <a,b>', `${protocols.join(', ')}; KL and top-1 are measured by the first`, list, ['gptq'])
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
@@ -67,11 +68,10 @@ export function addAccuracy(program: Command, io: Io): void {
 /** Every format and group with every method; wrong names are said before a model is looked for. */
 function recipesOf(options: Options): BenchRecipe[] {
   const { calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn'], samples, length, sampling, usual } = options;
-  if (usual && (options.formats || options.groups))
-    throw new FewbitError('usage', '--usual has formats and groups of its own: leave --formats and --groups out.');
+  if (usual && options.groups) throw new FewbitError('usage', '--usual has groups of its own: leave --groups out.');
   const chosen = { ...(samples && { samples }), ...(length && { length }), ...(sampling && { sampling: sampling as 'spread' }) };
   const calibration = path ? { calibration: { path, ...chosen } } : {};
-  return (usual ? usualRecipes : formatsOf(options)).flatMap((recipe) =>
+  return (usual ? usualOf(options) : formatsOf(options)).flatMap((recipe) =>
     methods.map((method) => {
       createMethod(method);
       const { variant: _, ...asRecipe } = recipe;
@@ -80,6 +80,19 @@ function recipesOf(options: Options): BenchRecipe[] {
       return { ...recipe, method, ...calibration };
     }),
   );
+}
+
+/** The usual recipes, or those that `formats` name: by a row's whole label, or by the words that the labels of several begin with. */
+function usualOf({ formats }: Options): readonly Usual[] {
+  if (!formats) return usualRecipes;
+  const labelled = usualRecipes.map((recipe) => ({ recipe, label: rowLabel({ ...recipe, group: groupOfRecipe(recipe) }) }));
+  const chosen = formats.flatMap((name) => {
+    const exact = labelled.filter(({ label }) => label === name);
+    const found = exact.length > 0 ? exact : labelled.filter(({ label }) => label.startsWith(`${name} `));
+    if (found.length > 0) return found;
+    throw new FewbitError('usage', `--usual has no ${name}. Choose of: ${labelled.map(({ label }) => label).join(', ')}.`);
+  });
+  return [...new Set(chosen.map(({ recipe }) => recipe))];
 }
 
 function formatsOf({ formats = ['int8', 'int4', 'int3'], groups }: Options): Usual[] {
@@ -104,7 +117,7 @@ function describe({ model, text, context, windows, backend, rows, notes }: Accur
       ],
       rows.map((row) => [
         row.method,
-        [row.format, ...(row.group === null ? [] : [`g${row.group}`]), ...(row.variant ? [row.variant] : [])].join(' '),
+        rowLabel(row),
         row.bitsPerWeight.toFixed(3),
         figure(row.bytes / 1e6),
         ...measured.map((protocol) => `${row.perplexity[protocol]!.toFixed(4)} ± ${row.standardError[protocol]!.toFixed(4)}`),
