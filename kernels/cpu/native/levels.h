@@ -2,7 +2,8 @@
 //
 //   codes [rows][rowBytes] | scales [rows][spans] | bases [rows][spans], where there are any | table, or tables [rows][spans][levels] in place of scales
 //
-// Codes take 4 or 8 bits, the first of two in the low half of the byte. A row is followed by enough bytes for a whole vector to be read.
+// Codes take 4 or 8 bits, the first of two in the low half of the byte. A row is followed by enough bytes for a whole vector to be read, zeros
+// after the last: of an input that is not there the product is 0·level, and garbage may name Inf or NaN.
 #pragma once
 
 #include <type_traits>
@@ -54,6 +55,7 @@ void packLevels(Pool &pool, const uint8_t *codes, const float *scales, const flo
   parallel(pool, shape.rows, 0, [&](Index row, char *) {
     const uint8_t *from = codes + row * shape.cols;
     uint8_t *to = const_cast<uint8_t *>(parts.row(row));
+    memset(to + shape.cols * shape.bits / 8, 0, parts.rowBytes - shape.cols * shape.bits / 8 + (row + 1 == shape.rows ? 64 : 0));
     if (shape.bits == 8) return void(memcpy(to, from, shape.cols));
     for (Index i = 0; i < shape.cols / 2; i++) to[i] = uint8_t(from[2 * i] | from[2 * i + 1] << 4);
     if (shape.cols % 2 != 0) to[shape.cols / 2] = from[shape.cols - 1];
