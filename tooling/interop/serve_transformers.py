@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs checkpoints in transformers (CPU, float32 unless the request says otherwise): a request a line on stdin, an answer a line on stdout, as JSON.
 
-Request: {"model": DIR, "ids": [...], "prompt": [...], "max_tokens": N, "windows": [[...], ...], "dtype": "float32"}
-Answer:  {"logits": base64 of float32 [len(ids), vocabulary], "greedy": [...], "nll": mean over the windows' inner predictions}
+Request: {"model": DIR, "ids": [...], "prompt": [...], "max_tokens": N, "windows": [[...], ...], "dtype": "float32", "unpacked": false}
+Answer:  {"logits": base64 of float32 [len(ids), vocabulary], "greedy": [...], "nll": mean over the windows' inner predictions,
+          "unpacked": if asked for, the logits of the same model in float32 with the weights that its layers hold}
          or {"error": what went wrong}
 
 One process answers many: to import torch, transformers and GPTQModel takes longer than to run a small model in them.
@@ -38,15 +39,31 @@ def answer_to(request):
     dtype = getattr(torch, request.get("dtype", "float32"))
     model = transformers.AutoModelForCausalLM.from_pretrained(request["model"], dtype=dtype, local_files_only=True)
     model.eval()
+    compute_in(model, dtype)
+    held = held_weights(model) if request.get("unpacked") else {}
     answer = {}
     if request.get("ids"):
-        logits = model(torch.tensor([request["ids"]])).logits[0].to(torch.float32).contiguous()
-        answer["logits"] = base64.b64encode(logits.numpy().tobytes()).decode()
+        answer["logits"] = logits(model, request["ids"])
     if request.get("prompt"):
         answer["greedy"] = greedy(model, request["prompt"], request["max_tokens"])
     if request.get("windows"):
         answer["nll"] = mean_loss(model, request["windows"])
+    if request.get("unpacked"):
+        answer["unpacked"] = logits(unpacked(model, held), request["ids"])
     return answer
+
+
+def logits(model, ids):
+    values = model(torch.tensor([ids])).logits[0].to(torch.float32).contiguous()
+    return base64.b64encode(values.numpy().tobytes()).decode()
+
+
+def compute_in(model, dtype):
+    """bitsandbytes computes in what the checkpoint's config says, and in bfloat16 on processors that multiply it, whatever the model is loaded in."""
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+            layer.compute_dtype = layer.weight.quant_state.dtype = dtype
 
 
 def greedy(model, prompt, count):
@@ -65,6 +82,28 @@ def mean_loss(model, windows):
         total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
         count += len(window) - 1
     return total / count
+
+
+def held_weights(model):
+    """By name, what GPTQModel unpacks its layers to, in float32. Its kernels round scales to bfloat16 at the first product, so this comes before."""
+    return {name: held_weight(layer) for name, layer in model.named_modules() if hasattr(layer, "qweight")}
+
+
+def held_weight(layer):
+    scales, layer.scales = layer.scales, layer.scales.float()
+    awq = hasattr(layer, "awq_weight_dequantize")
+    weight = layer.awq_weight_dequantize("cpu", torch.float32) if awq else layer.dequantize_weight()
+    layer.scales = scales
+    return weight.T
+
+
+def unpacked(model, held):
+    """The model in float32, with these weights in the place of quantized layers; compressed-tensors has put plain layers there by itself."""
+    for name, weight in held.items():
+        plain = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        plain.weight.copy_(weight)
+        model.set_submodule(name, plain)
+    return torch.nn.Module.float(model)  # transformers refuses it for a model that was quantized
 
 
 if __name__ == "__main__":

@@ -24,4 +24,5 @@ const needs = {
   'native kernels (npm run setup builds them where it finds a C++ compiler)': () =>
     existsSync(resolve(root, 'kernels/cpu/native/build/Release/fewbit_cpu.node')),
   'a Python with torch (FEWBIT_PYTHON)': () => process.env.FEWBIT_PYTHON !== undefined,
+  'SmolLM2-135M (FEWBIT_SMOLLM2)': () => existsSync(resolve(process.env.FEWBIT_SMOLLM2 ?? '', 'config.json')),
 };

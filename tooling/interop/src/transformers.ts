@@ -22,6 +22,8 @@ export interface TransformersRequest {
   readonly windows: readonly Uint32Array[];
   /** Default float32. */
   readonly dtype?: 'bfloat16' | 'float16';
+  /** Also ask each quantized layer for its weight, and run the model with those in float32. */
+  readonly unpacked?: boolean;
 }
 
 export interface TransformersAnswer {
@@ -30,6 +32,8 @@ export interface TransformersAnswer {
   readonly greedy: readonly number[];
   /** Mean over the inner predictions of the windows, nats. */
   readonly nll: number;
+  /** As `logits`, with the weights that the layers hold; undefined unless asked for. */
+  readonly unpacked: Float32Array | undefined;
 }
 
 /** transformers in a Python process of its own, which takes one request at a time. */
@@ -37,6 +41,14 @@ export interface Transformers {
   /** Throws what Python does, and where. */
   run(request: TransformersRequest): Promise<TransformersAnswer>;
   close(): Promise<void>;
+}
+
+interface Answer {
+  readonly error?: string;
+  readonly logits: string;
+  readonly greedy: number[];
+  readonly nll: number;
+  readonly unpacked?: string;
 }
 
 export function startTransformers(): Transformers {
@@ -58,14 +70,18 @@ export function startTransformers(): Transformers {
       server.stdin.write(`${JSON.stringify(request)}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`Python ended: ${said}`);
-      const { error, logits, ...answer } = JSON.parse(value) as { error?: string; logits: string; greedy: number[]; nll: number };
+      const { error, logits, unpacked, ...answer } = JSON.parse(value) as Answer;
       if (error !== undefined) throw new Error(error);
-      const bytes = Buffer.from(logits, 'base64');
-      return { ...answer, logits: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
+      return { ...answer, logits: floats(logits), unpacked: unpacked === undefined ? undefined : floats(unpacked) };
     },
     async close() {
       server.stdin.end();
       await ended;
     },
   };
+}
+
+function floats(base64: string): Float32Array {
+  const { buffer, byteOffset, byteLength } = Buffer.from(base64, 'base64');
+  return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
 }

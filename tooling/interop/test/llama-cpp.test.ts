@@ -1,14 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readDocuments } from '@fewbit/calibration';
 import { copyCompanions, createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
-import { openBackend, openPretrained, quantizePretrained } from '@fewbit/presets';
+import { openBackend } from '@fewbit/presets';
 import { openModel, openWeights } from '@fewbit/runtime';
-import { embeddedModel, goldenModels, shared } from '@fewbit/testkit';
+import { embeddedModel, goldenModels } from '@fewbit/testkit';
 import { afterAll, describe, expect, it } from 'vitest';
-import { likeliest, loss, relativeDistance } from '../src/compare.js';
+import { relativeDistance } from '../src/compare.js';
 import { openLlamaCpp } from '../src/llama-cpp.js';
+import { agreeWithLlamaCpp } from '../src/llama-cpp-agreement.js';
+import { subjects } from '../src/subjects.js';
 
 const llamaCpp = await openLlamaCpp((reason) => console.warn(`llama.cpp does not run here: ${reason}`));
 const { backend } = await openBackend();
@@ -40,45 +41,22 @@ const every = [
   'mxfp4',
 ];
 
-const stories = shared('data/tinystories/eval.jsonl');
-const models = [
-  { name: 'embedded', path: embeddedModel, text: join(embeddedModel, 'held-out.jsonl'), formats: every },
-  { name: 'babyllama-1m', path: shared('models/babyllama-1m'), text: stories, formats: ['f32', 'f16', 'q8_0', 'q4_0', 'q5_1', 'q4_k_m'] },
-  { name: 'stories-260k', path: shared('models/stories-260k'), text: stories, formats: ['f32', 'f16', 'q8_0', 'q4_k_m'] },
-];
+const models = {
+  embedded: every,
+  'babyllama-1m': ['f32', 'f16', 'q8_0', 'q4_0', 'q5_1', 'q4_k_m'],
+  'stories-260k': ['f32', 'f16', 'q8_0', 'q4_k_m'],
+};
 
 describe.skipIf(!llamaCpp)('llama.cpp', () => {
-  for (const { name, path, text, formats } of models) {
-    describe.skipIf(!path || !text)(name, () => {
+  for (const [name, formats] of Object.entries(models)) {
+    const subject = subjects[name as keyof typeof models];
+    describe.skipIf(!subject)(name, () => {
       it.each(formats)('%s loads, tokenizes as Fewbit does, and has the same perplexity', async (format) => {
         const output = join(folder, `${name}-${format}`);
-        await quantizePretrained({ layout: 'gguf', method: 'rtn', format, model: path!, output }, { backend });
-        const file = join(output, 'model.gguf');
-        const ours = await openPretrained(file, backend);
-        const theirs = await llamaCpp!.open(file, 256);
-        try {
-          const documents = (await readDocuments(text!)).slice(0, 4).map((document) => document.slice(0, 600));
-          let [nll, theirNll, count, same] = [0, 0, 0, 0];
-          for (const document of documents) {
-            const tokens = ours.tokenizer.encode(document).subarray(0, 192);
-            expect(theirs.tokenize(document).slice(0, 192)).toEqual([...tokens]);
-            const { data, cols } = await ours.model.logits(tokens);
-            for (const [i, their] of (await theirs.logits(tokens)).slice(0, -1).entries()) {
-              const our = data.subarray(i * cols, (i + 1) * cols);
-              nll += loss(our, tokens[i + 1]!);
-              theirNll += loss(their, tokens[i + 1]!);
-              if (likeliest(our) === likeliest(their)) same++;
-              count++;
-            }
-          }
-          expect(Math.abs(Math.exp((theirNll - nll) / count) - 1)).toBeLessThan(
-            float.includes(format) ? tolerance.float : tolerance.blocks,
-          );
-          expect(same / count).toBeGreaterThan(float.includes(format) ? 0.99 : 0.95);
-        } finally {
-          await theirs.close();
-          await ours.close();
-        }
+        const found = await agreeWithLlamaCpp({ subject: subject!, format, output, backend, llamaCpp: llamaCpp! });
+        for (const { ours, theirs } of found.ids) expect(theirs).toEqual(ours);
+        expect(found.perplexity).toBeLessThan(float.includes(format) ? tolerance.float : tolerance.blocks);
+        expect(found.sameTopOne).toBeGreaterThan(float.includes(format) ? 0.99 : 0.95);
       });
     });
   }

@@ -11,5 +11,11 @@ export function shared(path: string): string | undefined {
   return existsSync(full) ? full : undefined;
 }
 
+/** SmolLM2-135M, which `.ci/run` makes by the shared script: where FEWBIT_SMOLLM2 points; undefined where it is absent. */
+export function smollm2(): string | undefined {
+  const path = process.env.FEWBIT_SMOLLM2;
+  return path !== undefined && existsSync(join(path, 'config.json')) ? path : undefined;
+}
+
 /** The model that ships with the repository. */
 export const embeddedModel = join(root, 'tooling/embedded-model/model');
