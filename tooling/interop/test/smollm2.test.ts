@@ -73,7 +73,6 @@ describe.skipIf(!subject || !llamaCpp)('SmolLM2-135M in llama.cpp', () => {
   ])('%s', async (format, within) => {
     const trial = { subject: subject!, format, output: join(folder, format), backend: opened.backend, llamaCpp: llamaCpp! };
     const found = await agreeWithLlamaCpp({ ...trial, documents: 1, tokens: 96 });
-    console.log(format, JSON.stringify({ ...found, ids: undefined }));
     for (const { ours, theirs } of found.ids) expect(theirs).toEqual(ours);
     expect(found.perplexity).toBeLessThan(within);
     expect(found.sameTopOne).toBeGreaterThan(0.9);
