@@ -56,7 +56,19 @@ describe('fewbit-bench accuracy', () => {
   });
 
   it('takes the usual formats that are named, by a whole label or its first words', async () => {
-    const flags = ['--usual', '--formats', 'int4 g64,q4_0,mxfp8', '--context', '32', '--windows', '1', '--generate', '4', '--backend', 'wasm'];
+    const flags = [
+      '--usual',
+      '--formats',
+      'int4 g64,q4_0,mxfp8',
+      '--context',
+      '32',
+      '--windows',
+      '1',
+      '--generate',
+      '4',
+      '--backend',
+      'wasm',
+    ];
     const { rows } = accuracyDocument.parse(await fewbitBenchJson('accuracy', embeddedModel, '--text', text, ...flags));
     expect(rows.slice(1).map(({ format, group, variant }) => [format, group, variant])).toEqual([
       ['int4', 64, undefined],

@@ -37,7 +37,10 @@ export function addAccuracy(program: Command, io: Io): void {
     .option('--calibration <file>', 'to calibrate on')
     .option('--methods <a,b>', 'methods (default: rtn, with --calibration also gptq)', list)
     .option('--formats <a,b>', 'formats (default: int8, int4, int3)', list)
-    .option('--usual', 'every format at its usual granularity, in a layout that holds it; with --formats only rows of these names, or that begin so')
+    .option(
+      '--usual',
+      'every format at its usual granularity, in a layout that holds it; with --formats only rows of these names, or that begin so',
+    )
     .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel (default: each format’s own)', groupSizes)
     .option('--protocols <a,b>', `${protocols.join(', ')}; KL and top-1 are measured by the first`, list, ['gptq'])
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
