@@ -18,6 +18,7 @@ import traceback
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # libraries print
 
+import bitsandbytes
 import torch
 import transformers
 
@@ -39,7 +40,7 @@ def answer_to(request):
     dtype = getattr(torch, request.get("dtype", "float32"))
     model = transformers.AutoModelForCausalLM.from_pretrained(request["model"], dtype=dtype, local_files_only=True)
     model.eval()
-    compute_in(model, dtype)
+    unpack_4bit(model, dtype)
     held = held_weights(model) if request.get("unpacked") else {}
     answer = {}
     if request.get("ids"):
@@ -58,12 +59,26 @@ def logits(model, ids):
     return base64.b64encode(values.numpy().tobytes()).decode()
 
 
-def compute_in(model, dtype):
-    """bitsandbytes computes in what the checkpoint's config says, and in bfloat16 on processors that multiply it, whatever the model is loaded in."""
-    for layer in model.modules():
-        if hasattr(layer, "support_avx512bf16_for_cpu"):
-            layer.support_avx512bf16_for_cpu = False
-            layer.compute_dtype = layer.weight.quant_state.dtype = dtype
+def unpack_4bit(model, dtype):
+    """
+    bitsandbytes' 4-bit layers as plain ones, by its own decoding of the flat matrix. Left to themselves they compute in the precision of the
+    checkpoint's config, in bfloat16 on processors that multiply it, and with AVX-512 take every row to begin a block.
+    """
+    for name, layer in list(model.named_modules()):
+        if not hasattr(layer, "support_avx512bf16_for_cpu"):
+            continue
+        state = layer.weight.quant_state
+        shape, state.shape, state.dtype = state.shape, torch.Size([1, state.shape.numel()]), torch.float32
+        flat = bitsandbytes.functional.dequantize_4bit(layer.weight.data.reshape(-1, 1), state)
+        model.set_submodule(name, plain_layer(flat.reshape(shape), layer.bias, dtype))
+
+
+def plain_layer(weight, bias=None, dtype=torch.float32):
+    plain = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, dtype=dtype)
+    plain.weight.copy_(weight)
+    if bias is not None:
+        plain.bias.copy_(bias)
+    return plain
 
 
 def greedy(model, prompt, count):
@@ -100,9 +115,7 @@ def held_weight(layer):
 def unpacked(model, held):
     """The model in float32, with these weights in the place of quantized layers; compressed-tensors has put plain layers there by itself."""
     for name, weight in held.items():
-        plain = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        plain.weight.copy_(weight)
-        model.set_submodule(name, plain)
+        model.set_submodule(name, plain_layer(weight))
     return torch.nn.Module.float(model)  # transformers refuses it for a model that was quantized
 
 
