@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matrix } from '../../../packages/core/src/index.js';
-import { createFormat, decodeMatrix, encodeMatrix, ggmlType, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  ggmlType,
+  type IntSpec,
+  type QuantizedMatrix,
+  tileGrid,
+} from '../../../packages/formats/src/index.js';
 import { type ActivationPrecision, type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { integerSpecs, otherSpecs } from './format-specs.js';
@@ -15,6 +23,14 @@ import { values } from './values.js';
 const tolerances: Readonly<Record<ActivationPrecision, number>> = { '16-bit': 6e-5, int8: 1.6e-2 };
 
 const precisions = Object.keys(tolerances) as ActivationPrecision[];
+
+const int4 = (size: number): IntSpec => ({
+  kind: 'int',
+  bits: 4,
+  scheme: 'symmetric-full',
+  granularity: { kind: 'group', size },
+  scaleType: 'F16',
+});
 
 /** The weights part of the backend contract: every kind of format that the backend takes, over ragged shapes. */
 export function weightsContract(name: string, backends: () => readonly Backend[]): void {
@@ -75,6 +91,33 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
       { numRuns: 120, seed: 1 },
     );
   });
+
+  it.for(precisions)(
+    'products of one x by several weights, one after the other, have the bits that each has alone, with %s activations',
+    async (activations, { skip }) => {
+      needForms(skip, activations);
+      const cols = 200;
+      // The third is grouped differently, the last takes another x: they are no part of a run of like products.
+      const weights = [70, 5, 33, 64, 1].map((rows, i) =>
+        encodeMatrix(matrix(rows, cols, values(rows * cols, i, 0.05)), createFormat(int4(i === 2 ? 64 : 32))),
+      );
+      for (const backend of backends()) {
+        for (const m of [1, 3, 30]) {
+          const [x, other] = [values(m * cols, 7, 2), values(m * cols, 8, 2)];
+          const inputs = weights.map((_, i) => (i === weights.length - 1 ? other : x));
+          const alone: Float32Array[] = [];
+          for (const [i, codes] of weights.entries())
+            alone.push(await product(backend, (on) => on.weights!.upload(codes, { activations }), inputs[i]!, undefined, m));
+          const held = weights.map((codes) => backend.weights!.upload(codes, { activations }));
+          const [one, two] = [backend.upload(x, [m, cols]), backend.upload(other, [m, cols])];
+          const together = held.map((w, i) => backend.ops.matmul(inputs[i] === x ? one : two, w));
+          for (const [i, tensor] of together.entries())
+            expect(sameBits(await backend.download(tensor), alone[i]!), `weight ${i}, m ${m}`).toBe(true);
+          for (const tensor of [...held, ...together, one, two]) backend.free(tensor);
+        }
+      }
+    },
+  );
 
   it('embed by codes, exactly as by their values', ({ skip }) => {
     needForms(skip);
