@@ -1,12 +1,8 @@
 import type { HostTensor } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
+import { fewRows, tasksPerThread } from './few-rows.js';
 import type { PackedCodes } from './weight-forms.js';
-
-/** Up to this many rows of x, blocks of w are read as they lie. */
-const fewRows = 4;
-/** Tasks of a product with few rows: each reads a long run of memory, and a thread that comes late leaves one to the others. */
-const tasksPerThread = 2;
 
 /** out = x·wᵀ + bias for w in codes: x is rounded first, in tiles of the rows that go together. */
 export function matmulCodes(

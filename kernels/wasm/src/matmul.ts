@@ -1,16 +1,13 @@
 import type { FormedTensor, HostTensor } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
+import { fewRows, tasksPerThread } from './few-rows.js';
 import { matmulCodes } from './matmul-codes.js';
 import type { WeightForm } from './weight-forms.js';
 
-/** Up to this many rows, weights are read as they lie. */
-const fewRows = 4;
 /** Rows of x per task: a multiple of tileRows, large enough to repay packing 64 columns of w. */
 const taskRows = 320;
-/** Tasks of a product with few rows: each reads a long run of memory, and a thread that comes late leaves one to the others. */
-const tasksPerThread = 2;
-/** Columns of such a task are a multiple of it. */
+/** Columns of a task of a product with few rows are a multiple of it. */
 const columnsTogether = 4;
 
 export function matmul(

@@ -15,6 +15,7 @@ import { relativeError, sameBits } from './backend-contract.js';
 import { integerSpecs, otherSpecs } from './format-specs.js';
 import { plainProduct, roundedToBytes } from './rounded-product.js';
 import { values } from './values.js';
+import { weightsRefusals } from './weights-refusals.js';
 
 /**
  * Largest relative L2 error of a product whose x is rounded per 128 inputs: a step of absmax/32767 or absmax/127 errs by a third of itself, and the
@@ -281,36 +282,5 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     }
   });
 
-  it('says why it has no form for a matrix, and refuses it', ({ skip }) => {
-    needForms(skip);
-    const format = createFormat({ kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 32 }, scaleType: 'F32' });
-    const codes = {
-      ...encodeMatrix(matrix(4, 64, values(256, 1)), format),
-      columnGroup: Uint32Array.from({ length: 64 }, (_, i) => i % 2),
-    };
-    for (const { weights } of backends()) {
-      if (weights!.rejects(codes) === undefined) continue;
-      expect(() => weights!.upload(codes)).toThrow(weights!.rejects(codes));
-    }
-  });
-
-  it('refuses activations that it has no products with', ({ skip }) => {
-    needForms(skip);
-    const format = createFormat({ kind: 'int', bits: 4, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' });
-    const codes = encodeMatrix(matrix(4, 64, values(256, 1)), format);
-    for (const { weights } of backends())
-      for (const activations of precisions.filter((each) => !weights!.activations[each]))
-        expect(() => weights!.upload(codes, { activations })).toThrow(activations);
-  });
-
-  it('a form is for matmul and embed alone', ({ skip }) => {
-    needForms(skip);
-    const format = createFormat({ kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' });
-    for (const backend of backends()) {
-      const w = backend.weights!.upload(encodeMatrix(matrix(4, 64, values(256, 1)), format));
-      expect(() => backend.ops.scale(w, 2)).toThrow(/only matmul and embed/);
-      expect(() => backend.ops.add(w, w)).toThrow(/only matmul and embed/);
-      backend.free(w);
-    }
-  });
+  weightsRefusals(backends, needForms);
 }
