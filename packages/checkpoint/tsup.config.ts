@@ -1,3 +1,3 @@
 import { libraryConfig } from '../../tooling/tsup/tsup.base.ts';
 
-export default libraryConfig();
+export default libraryConfig({ entry: ['src/index.ts', 'src/web/index.ts'] });

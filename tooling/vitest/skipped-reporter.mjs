@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findChromium } from '../scripts/find-chromium.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -23,6 +24,7 @@ const needs = {
     existsSync(resolve(root, process.env.FEWBIT_SHARED ?? '../shared')),
   'native kernels (npm run setup builds them where it finds a C++ compiler)': () =>
     existsSync(resolve(root, 'kernels/cpu/native/build/Release/fewbit_cpu.node')),
+  'Chromium (in PATH, or where FEWBIT_CHROMIUM points)': () => findChromium() !== undefined,
   'a Python with torch (FEWBIT_PYTHON)': () => process.env.FEWBIT_PYTHON !== undefined,
   'SmolLM2-135M (FEWBIT_SMOLLM2)': () => existsSync(resolve(process.env.FEWBIT_SMOLLM2 ?? '', 'config.json')),
 };

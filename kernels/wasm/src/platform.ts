@@ -27,19 +27,20 @@ const post = (text) => self.postMessage(text);
 self.onmessage = ({ data }) => run(data);
 `;
 
+/** Takes Node's modules without an import, which bundlers for browsers would stumble over. */
 const node: Platform = {
   async read(url) {
-    const { readFile } = await import('node:fs/promises');
+    const { readFile } = process.getBuiltinModule('node:fs/promises');
     return new Uint8Array(await readFile(url));
   },
 
   async allowRelaxedSimd() {
-    const { setFlagsFromString } = await import('node:v8');
+    const { setFlagsFromString } = process.getBuiltinModule('node:v8');
     setFlagsFromString('--experimental-wasm-relaxed-simd');
   },
 
   async startWorker(program, data) {
-    const { Worker } = await import('node:worker_threads');
+    const { Worker } = process.getBuiltinModule('node:worker_threads');
     const worker = new Worker(nodeHead + program, { eval: true, execArgv: [] });
     try {
       await new Promise<void>((resolve, reject) => {
@@ -59,7 +60,9 @@ const node: Platform = {
   },
 };
 
-/** A page must be cross-origin isolated to have shared memory. */
+/** Then a page has no memory that it could share with workers. */
+const notIsolated = 'the page is not cross-origin isolated, for which its server has to send COOP and COEP headers';
+
 export const browser: Platform = {
   async read(url) {
     const response = await fetch(url);
@@ -70,6 +73,7 @@ export const browser: Platform = {
   async allowRelaxedSimd() {},
 
   async startWorker(program, data) {
+    if (globalThis.crossOriginIsolated === false) throw new Error(notIsolated);
     const url = URL.createObjectURL(new Blob([browserHead, program], { type: 'text/javascript' }));
     const worker = new Worker(url);
     try {

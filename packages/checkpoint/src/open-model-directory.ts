@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FewbitError } from '@fewbit/core';
-import { isCompanion, isLicence, modelCardFile } from './companions.js';
+import { isLicence, modelCardFile } from './companions.js';
+import { fileSource } from './file-source.js';
+import { openFolder } from './folder.js';
 import { openGgufModel } from './gguf/open-gguf-model.js';
-import { openShards } from './open-shards.js';
-import { decodeUtf8, parseJsonObject } from './parse-json.js';
+import { decodeUtf8 } from './parse-json.js';
 import { list } from './quote.js';
 import { readSideFile } from './side-file.js';
 import type { ModelDirectory } from './types.js';
@@ -18,31 +19,13 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
   const names = await fileNames(path);
   const gguf = names.includes('config.json') ? undefined : onlyGguf(names, path);
   if (gguf) return withNeighbours(await openGgufModel(join(path, gguf)), path, names);
-  if (!names.includes('config.json')) {
-    throw new FewbitError('config', `${path} has no config.json: give the directory of a Hugging Face model, or a .gguf file.`);
-  }
-  const configPath = join(path, 'config.json');
-  const config = parseJsonObject(await readSideFile(configPath), configPath, 'config');
-  const checkpoint = await openShards(path, names);
-  return {
-    path,
-    config,
-    checkpoint,
-    async text(name) {
-      if (!names.includes(name)) return undefined;
-      const file = join(path, name);
-      return decodeUtf8(await readSideFile(file), file, 'config');
-    },
-    companions: names.filter(isCompanion),
-    bytes: (name) => readSideFile(join(path, name)),
-    close: () => checkpoint.close(),
-  };
+  return openFolder({ path, names, open: (name) => fileSource(join(path, name)) });
 }
 
 /** A GGUF file has no place for a model card and a licence: they stand beside it. */
 function withNeighbours(model: ModelDirectory, path: string, names: readonly string[]): ModelDirectory {
   const licences = names.filter(isLicence);
-  const read = (name: string) => readSideFile(join(path, name));
+  const read = async (name: string) => readSideFile(await fileSource(join(path, name)));
   return {
     ...model,
     path,

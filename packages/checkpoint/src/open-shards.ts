@@ -1,6 +1,5 @@
-import { join } from 'node:path';
 import { FewbitError, type TensorName } from '@fewbit/core';
-import { fileSource } from './file-source.js';
+import type { Folder } from './folder.js';
 import { noSuchTensor } from './no-such-tensor.js';
 import { isObject, parseStrictJsonObject } from './parse-json.js';
 import { list, quote } from './quote.js';
@@ -12,17 +11,18 @@ export const singleFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
 
 /** The weights of a directory with these files: model.safetensors, or the shards that the index names. */
-export async function openShards(directory: string, names: readonly string[]): Promise<CheckpointReader> {
-  if (names.includes(singleFile)) return readSafetensors(await fileSource(join(directory, singleFile)));
-  if (names.includes(indexFile)) return openIndexed(directory, names);
+export async function openShards(folder: Folder): Promise<CheckpointReader> {
+  const { path, names } = folder;
+  if (names.includes(singleFile)) return readSafetensors(await folder.open(singleFile));
+  if (names.includes(indexFile)) return openIndexed(folder);
   const others = names.filter((name) => /\.(safetensors|bin|pth?|gguf|ckpt)$/.test(name));
   const found = others.length > 0 ? `it has ${list(others)}` : 'it has no weights at all';
-  throw new FewbitError('checkpoint', `${directory} has neither ${singleFile} nor ${indexFile}: ${found}. Save the model as safetensors.`);
+  throw new FewbitError('checkpoint', `${path} has neither ${singleFile} nor ${indexFile}: ${found}. Save the model as safetensors.`);
 }
 
-async function openIndexed(directory: string, names: readonly string[]): Promise<CheckpointReader> {
-  const path = join(directory, indexFile);
-  const weightMap = parseIndex(parseStrictJsonObject(await readSideFile(path), path, 'checkpoint'), path);
+async function openIndexed({ path: directory, names, open }: Folder): Promise<CheckpointReader> {
+  const path = `${directory}/${indexFile}`;
+  const weightMap = parseIndex(parseStrictJsonObject(await readSideFile(await open(indexFile)), path, 'checkpoint'), path);
   const shards = new Map<string, CheckpointReader>();
   const close = async () => {
     for (const shard of shards.values()) await shard.close();
@@ -36,7 +36,7 @@ async function openIndexed(directory: string, names: readonly string[]): Promise
         `${directory} lacks ${missing.length} of ${files.length} shards (${list(missing)}): its download did not finish.`,
       );
     }
-    for (const file of files) shards.set(file, await readSafetensors(await fileSource(join(directory, file))));
+    for (const file of files) shards.set(file, await readSafetensors(await open(file)));
     const tensors = new Map<TensorName, TensorInfo>();
     for (const [name, file] of weightMap) {
       const info = shards.get(file)!.tensors.get(name);

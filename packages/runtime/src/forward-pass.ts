@@ -1,10 +1,10 @@
-import { setImmediate as nextTick } from 'node:timers/promises';
 import { FewbitError, firstNonFinite } from '@fewbit/core';
 import type { KeyValueRounding } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
+import { nextTurn } from './next-turn.js';
 import type { BlockActivations, BlockWeights, Stage, StageState } from './types.js';
 
 /** A model in a backend's memory. */
@@ -40,7 +40,7 @@ export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]
     const input = hidden;
     hidden = runBlock(model, index, input, runs);
     backend.free(input);
-    if (!backend.deferred) await nextTick();
+    if (!backend.deferred) await nextTurn();
   }
   return hidden;
 }

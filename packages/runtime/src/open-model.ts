@@ -1,4 +1,3 @@
-import { setImmediate as nextTick } from 'node:timers/promises';
 import { FewbitError, type Matrix, matrix } from '@fewbit/core';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { attentionModule, type ModelPlan } from '@fewbit/models';
@@ -9,6 +8,7 @@ import { freeGlobals, headLogits, loadGlobals } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
 import type { LoadedWeight, WeightOptions } from './load-linear.js';
+import { nextTurn } from './next-turn.js';
 import type { WeightSource } from './types.js';
 
 export interface LogitsOptions {
@@ -161,7 +161,7 @@ async function score(model: LoadedModel, tokens: Uint32Array, first: number): Pr
       );
       await checkFinite(loss, model, runs);
       losses.push(loss);
-      if (!backend.deferred) await nextTick();
+      if (!backend.deferred) await nextTurn();
     }
     return joined(losses);
   } finally {

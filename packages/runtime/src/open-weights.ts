@@ -1,4 +1,4 @@
-import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
+import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint/web';
 import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
 import {
   type ActivationRounding,
