@@ -55,5 +55,24 @@ describe('fewbit convert', () => {
     expect(await wrong('--layout', 'gptq', '--refit')).toMatch(/say which with --format/);
     expect(await wrong('--layout', 'zip')).toMatch(/Unknown layout "zip"/);
     expect(await wrong('--layout', 'float', '--dtype', 'f8')).toMatch(/Unknown dtype "f8"/);
+    expect(await wrong('--layout', 'float', '--kv', 'fp8')).toMatch(/--kv fp8: what is converted is rounded as before/);
+    const both = ['--refit', '--format', 'int4', '--symmetric', '--asymmetric'];
+    expect(await wrong('--layout', 'gptq', ...both)).toMatch(/either --symmetric or --asymmetric/);
+  });
+
+  it('leaves inputs in float where asked to, and rounds again to formats of any granularity', async () => {
+    const [blocks, nested, back] = ['blocks', 'nested', 'back'].map((name) => join(root, name)) as [string, string, string];
+    const fp8 = ['--format', 'fp8', '--granularity', 'block', '--layout', 'fp8'];
+    await fewbitJson('quantize', embeddedModel, '-o', blocks, '--method', 'rtn', ...fp8);
+    const flags = ['--layout', 'bnb', '--refit', '--format', 'nf4', '--double-quantization'];
+    const refused = await fewbit('convert', blocks, '-o', nested, ...flags);
+    expect(refused.stderr).toMatch(/cannot round the inputs of .*Without their rounding \(--activations none\) it can be written/);
+    const plain = await fewbitJson<{ notes: string[] }>('convert', blocks, '-o', nested, ...flags, '--activations', 'none');
+    expect(plain.notes).toEqual([expect.stringMatching(/inputs were rounded \(fp8-e4m3 g128\), and are no more/)]);
+    const { formats } = await fewbitJson<{ formats: { format: string }[] }>('inspect', nested);
+    expect(formats.map(({ format }) => format)).toContain('nf4 flat64 nested');
+    const again = await fewbitJson<{ refitError: number; notes: string[] }>('convert', nested, '-o', back, '--refit', ...fp8);
+    expect(again.refitError).toBeLessThan(2e-3);
+    expect(again.notes).toEqual([expect.stringMatching(/readers of fp8 round inputs: fp8-e4m3 g128/)]);
   });
 });

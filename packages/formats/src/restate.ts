@@ -1,11 +1,14 @@
 import { roundTo } from '@fewbit/core';
 import { createFormat } from './create-format.js';
+import type { FloatParams } from './float/elements.js';
+import { formatName } from './format-name.js';
+import type { GgmlTypeName } from './ggml/ggml-types.js';
 import { type BlockParams, storedBlock } from './ggml/simple-format.js';
 import { type IntParams, isSymmetric } from './int/int-format.js';
 import { scalesOf, zerosOf } from './int-matrix.js';
-import type { ParamList } from './param-list.js';
+import { type ParamList, paramList } from './param-list.js';
 import { tileGrid } from './tile-grid.js';
-import type { GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
+import type { FloatSpec, GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
 
 /**
  * The same matrix as `layout` can hold it: under another spec where its own is refused, with the same values to the last bit.
@@ -21,6 +24,12 @@ export function restateFor(layout: Layout, matrix: QuantizedMatrix, preferred?: 
 
 function* restatements(matrix: QuantizedMatrix, preferred: IntSpec['scaleType'] | undefined): Generator<QuantizedMatrix> {
   const { spec } = matrix;
+  const micro = microscaled(matrix);
+  if (micro) {
+    yield matrix;
+    yield micro;
+    return;
+  }
   const integers =
     spec.kind === 'int' ? ({ ...matrix, spec } as IntMatrix) : spec.kind === 'ggml' ? fromGgml({ ...matrix, spec }) : undefined;
   const restated = integers?.spec.scheme === 'symmetric-absmax' ? undefined : integers;
@@ -52,7 +61,19 @@ function* withScaleTypes(matrix: IntMatrix, types: readonly IntSpec['scaleType']
   }
 }
 
-/** Symmetric int4 and int8 whose groups are made of whole blocks of 32, with half-precision scales: Q4_0 and Q8_0. */
+/** MXFP4 is the same numbers by the same codes as a format of floats and as a type of ggml: each as the other. */
+function microscaled(matrix: QuantizedMatrix): QuantizedMatrix | undefined {
+  const { spec, cols, params } = matrix;
+  if (spec.kind === 'ggml' && spec.type === 'mxfp4') {
+    const blocks = params as ParamList<BlockParams>;
+    return { ...matrix, spec: mxfp4, params: paramList<FloatParams>(blocks.length, (i) => ({ scale: blocks.at(i)!.d })) };
+  }
+  if (formatName(spec) !== formatName(mxfp4) || cols % block !== 0) return undefined;
+  const groups = params as ParamList<FloatParams>;
+  return { ...matrix, spec: { kind: 'ggml', type: 'mxfp4' }, params: paramList(groups.length, (i) => storedBlock(groups.at(i)!.scale, 0)) };
+}
+
+/** Symmetric int4, int5 and int8 whose groups are made of whole blocks of 32, with half-precision scales: Q4_0, Q5_0 and Q8_0. */
 function toGgml({ rows, cols, spec, codes, params, columnGroup }: IntMatrix): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
   const type = ggmlOf[spec.bits];
   const { kind } = spec.granularity;
@@ -69,7 +90,7 @@ function toGgml({ rows, cols, spec, codes, params, columnGroup }: IntMatrix): Qu
 }
 
 function fromGgml({ rows, cols, spec, codes, params }: QuantizedMatrix<unknown, GgmlSpec>): IntMatrix | undefined {
-  const bits = spec.type === 'q4_0' ? 4 : spec.type === 'q8_0' ? 8 : undefined;
+  const bits = bitsOf[spec.type];
   if (!bits) return undefined;
   const zero = 2 ** (bits - 1);
   return {
@@ -82,4 +103,6 @@ function fromGgml({ rows, cols, spec, codes, params }: QuantizedMatrix<unknown, 
 }
 
 const block = 32;
-const ggmlOf: Readonly<Partial<Record<IntSpec['bits'], 'q4_0' | 'q8_0'>>> = { 4: 'q4_0', 8: 'q8_0' };
+const ggmlOf: Readonly<Partial<Record<IntSpec['bits'], GgmlTypeName>>> = { 4: 'q4_0', 5: 'q5_0', 8: 'q8_0' };
+const bitsOf: Readonly<Partial<Record<GgmlTypeName, IntSpec['bits']>>> = { q4_0: 4, q5_0: 5, q8_0: 8 };
+const mxfp4: FloatSpec = { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: block }, scaleType: 'E8M0' };

@@ -230,6 +230,9 @@ describe('convert', () => {
     await expect(converted(model, gptq)).rejects.toThrow(
       fewbitError('unsupported', /gptq cannot round keys and values .* say nothing of them/),
     );
+    const plain = await converted(model, fewbit, { plainKeyValues: true });
+    expect(plain.report.notes).toEqual([expect.stringMatching(/keys and values were rounded .*, and are no more/)]);
+    expect(await scales(plain.output)).toEqual([]);
     const { output: float, report } = await converted(model, undefined);
     expect(report.notes.join()).toMatch(/keys and values were rounded/);
     expect(await scales(float)).toEqual([]);
@@ -255,6 +258,11 @@ describe('convert', () => {
       fewbitError('unsupported', /cannot round the inputs of .*int8 per token.*say nothing/),
     );
     expect((await converted(model, undefined)).report.notes).toEqual([expect.stringMatching(/inputs were rounded/)]);
+    const plain = await converted(model, gptq, { plainInputs: true });
+    expect(plain.report).toMatchObject({
+      exact: true,
+      notes: [expect.stringMatching(/inputs were rounded \(int8 per token.*, and are no more/)],
+    });
   });
 
   it('refuses a float model, which has nothing to convert to a layout', async () => {

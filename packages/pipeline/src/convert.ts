@@ -46,6 +46,10 @@ export interface ConvertOptions {
   readonly layout?: Layout | undefined;
   /** Where the layout cannot hold what the model has: round the decoded weights again to this format, or to each module's. Default: refuse. */
   readonly refit?: FormatSpec | ((module: string) => FormatSpec | undefined) | undefined;
+  /** Inputs that were rounded are left in float, and said to be in a note. Default: they are rounded as before, or it is refused. */
+  readonly plainInputs?: boolean | undefined;
+  /** The same of keys and values. */
+  readonly plainKeyValues?: boolean | undefined;
   /** Makes what writes `output`. Default `createModelDirectory`; a GGUF file has one of its own. */
   readonly createWriter?: ((path: string) => Promise<CheckpointWriter & { readonly notes?: readonly string[] }>) | undefined;
   /** To which float tensors are rounded. Default: they stay as they are, and decoded weights become F32. */
@@ -104,7 +108,7 @@ async function run(
   const columnGrouped = new Set<string>();
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
-  const keyValues = await convertedKeyValues(source, layout, notes, writer);
+  const keyValues = await convertedKeyValues(source, options, notes, writer);
   const preferred = await preferredScales(directory, source, layout);
   const refitFormats = await formatsOfRefit(source, options);
   for (const linear of linears(source.plan)) {
@@ -112,9 +116,10 @@ async function run(
     throwIfAborted(signal, module);
     const before = await source.quantized(module);
     if (!before) continue;
-    const rounding = await source.activation?.(module);
+    const rounded = await source.activation?.(module);
+    const rounding = layout && !options.plainInputs ? rounded : undefined;
+    if (rounded && !rounding) notes.add(`inputs were rounded (${activationName(rounded.spec)}), and are no more`);
     if (!layout) {
-      if (rounding) notes.add(`inputs were rounded (${activationName(rounding.spec)}); a float model rounds none`);
       await writer.write(`${module}.weight`, floatWeight(linear, decodeMatrix(before), floats ?? 'F32'));
       continue;
     }
@@ -128,7 +133,7 @@ async function run(
     if (activation && why) {
       throw new FewbitError(
         'unsupported',
-        `Layout ${layout.id} cannot round the inputs of ${module} as ${activationName(activation)}: ${why}`,
+        `Layout ${layout.id} cannot round the inputs of ${module} as ${activationName(activation)}: ${why} Without their rounding (--activations none) it can be written.`,
       );
     }
     const implied = layout.impliedActivation?.(spec);
@@ -177,10 +182,10 @@ function bitsOf({ plan }: WeightSource, formats: ReadonlyMap<string, FormatSpec>
   return sized.reduce((sum, { bits }) => sum + bits, 0) / sized.reduce((sum, { values }) => sum + values, 0);
 }
 
-/** Writes how keys and values are rounded, where they are and the layout can say it. Throws `unsupported` where it cannot. */
+/** Writes how keys and values are rounded, where they are and shall be. Throws `unsupported` where the layout cannot say it. */
 async function convertedKeyValues(
   { plan, keyValues }: WeightSource,
-  layout: Layout | undefined,
+  { layout, plainKeyValues }: ConvertOptions,
   notes: Set<string>,
   writer: CheckpointWriter,
 ): Promise<ActivationSpec | undefined> {
@@ -188,14 +193,18 @@ async function convertedKeyValues(
   for (const attention of plan.blocks.map(attentionModule)) {
     const rounding = await keyValues?.(attention);
     if (!rounding) continue;
-    spec = rounding.keys.spec;
-    if (!layout) {
-      notes.add(`keys and values were rounded (${activationName(spec)}); a float model rounds none`);
+    const name = activationName(rounding.keys.spec);
+    if (!layout || plainKeyValues) {
+      notes.add(`keys and values were rounded (${name}), and are no more`);
       continue;
     }
+    spec = rounding.keys.spec;
     const why = layout.keyValues ? layout.keyValues.rejects(spec) : 'its files say nothing of them.';
-    if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round keys and values as ${activationName(spec)}: ${why}`);
-    for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
+    if (why) {
+      const remedy = 'Without their rounding (--kv none) it can be written.';
+      throw new FewbitError('unsupported', `Layout ${layout.id} cannot round keys and values as ${name}: ${why} ${remedy}`);
+    }
+    for (const [tensor, content] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${tensor}`, content);
   }
   return spec;
 }

@@ -20,9 +20,10 @@ export function checkFormatName(recipe: Recipe, layout: Layout): void {
 }
 
 /** Throws `usage` for flags that the types of GGUF do not take. */
-export function refuseFlags(choice: Pick<FormatChoice, 'group' | 'granularity' | 'symmetric'>): void {
-  const flag = (['group', 'granularity', 'symmetric'] as const).find((name) => choice[name] !== undefined);
-  if (flag) throw new FewbitError('usage', `The types of GGUF have their own blocks: leave --${flag} out.`);
+export function refuseFlags(choice: Omit<FormatChoice, 'format'>): void {
+  const flags = { group: 'group', granularity: 'granularity', symmetric: 'symmetric', doubleQuantization: 'double-quantization' } as const;
+  const flag = (Object.keys(flags) as (keyof typeof flags)[]).find((name) => choice[name] !== undefined);
+  if (flag) throw new FewbitError('usage', `The types of GGUF have their own blocks: leave --${flags[flag]} out.`);
 }
 
 /** The formats of a recipe for a model, and for GGUF the writer of its one file. */

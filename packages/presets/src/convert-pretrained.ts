@@ -18,6 +18,10 @@ export interface ConvertJob {
   readonly refit?: FormatChoice | undefined;
   /** `f32`, `f16`, `bf16`: float tensors are rounded to it. */
   readonly dtype?: string | undefined;
+  /** `none`: inputs that were rounded are left in float. Default: they are rounded as before. */
+  readonly activations?: string | undefined;
+  /** The same of keys and values. */
+  readonly kv?: string | undefined;
 }
 
 const floatTypes: Readonly<Record<string, FloatType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
@@ -29,8 +33,10 @@ export async function convertPretrained(job: ConvertJob, { signal }: { signal?: 
   if (dtype !== undefined && !Object.hasOwn(floatTypes, dtype)) {
     throw new FewbitError('usage', `Unknown dtype "${dtype}". Choose one of: ${Object.keys(floatTypes).join(', ')}.`);
   }
+  const plainInputs = isNone('activations', job.activations);
+  const plainKeyValues = isNone('kv', job.kv);
   const floats = dtype === undefined ? undefined : floatTypes[dtype];
-  const common = { model, output, layouts, layout, floats, signal };
+  const common = { model, output, layouts, layout, floats, plainInputs, plainKeyValues, signal };
   if (layout !== gguf) return convert({ ...common, refit: refit && parseFormat(refit, layout?.scaleTypes?.[0] ?? 'F32') });
   const directory = await openModelDirectory(model);
   try {
@@ -43,6 +49,11 @@ export async function convertPretrained(job: ConvertJob, { signal }: { signal?: 
   } finally {
     await directory.close();
   }
+}
+
+function isNone(flag: string, value: string | undefined): boolean {
+  if (value === undefined || value === 'none') return value === 'none';
+  throw new FewbitError('usage', `--${flag} ${value}: what is converted is rounded as before; leave it out, or say none.`);
 }
 
 /** The types that llama.cpp's mix of that name has for the blocks' linears. */

@@ -90,13 +90,14 @@ describe('convert between Hugging Face and GGUF', () => {
   });
 
   it.each(['compressed-tensors', 'gptq'])(
-    'symmetric int4 in groups of 32 in %s is Q4_0, and int8 is Q8_0: nothing is lost',
+    'symmetric int4 in groups of 32 in %s is Q4_0, int5 is Q5_0 and int8 is Q8_0: nothing is lost',
     async (layout) => {
       for (const [format, type] of [
         ['int4', 'q4_0'],
         ['int8', 'q8_0'],
+        ...(layout === 'gptq' ? [] : [['int5', 'q5_0'] as const]),
       ] as const) {
-        const model = await quantized({ format, group: 32, layout });
+        const model = await quantized({ format, group: 32, symmetric: true, layout });
         const file = await converted(model, 'gguf');
         expect(file).toMatchObject({ exact: true, layers: 35 });
         expect(await typesOf(file.output)).toEqual({ [type]: 35, BF16: 1, F32: 11 });
@@ -109,6 +110,18 @@ describe('convert between Hugging Face and GGUF', () => {
       }
     },
   );
+
+  it('MXFP4 is the same in compressed-tensors and in GGUF: there and back give the same bytes', async () => {
+    const model = await quantized({ format: 'mxfp4' });
+    const file = await converted(model, 'gguf');
+    expect(file).toMatchObject({ exact: true, layers: 35, notes: [] });
+    expect(await typesOf(file.output)).toEqual({ mxfp4: 35, BF16: 1, F32: 11 });
+    const back = await converted(file.output, 'compressed-tensors');
+    expect(back).toMatchObject({ exact: true, layers: 35 });
+    expect(await changed(back.output, model, /_proj\./)).toEqual([]);
+    const again = await converted(back.output, 'gguf');
+    expect(fileHashes(again.output)['model.gguf']).toBe(fileHashes(file.output)['model.gguf']);
+  });
 
   it('a mix of llama.cpp decodes to Hugging Face, where it computes the same', async () => {
     const file = await quantized({ format: 'q4_k_m', layout: 'gguf' });

@@ -25,6 +25,10 @@ it('names every format, with its own granularity', () => {
     'codebook2 channel',
     'codebook3 channel',
     'codebook4 channel',
+    'codebook5 channel',
+    'codebook6 channel',
+    'codebook7 channel',
+    'codebook8 channel',
   ]);
 });
 

@@ -45,6 +45,10 @@ const presets: Readonly<Record<string, Preset>> = {
   codebook2: fitted(2),
   codebook3: fitted(3),
   codebook4: fitted(4),
+  codebook5: fitted(5),
+  codebook6: fitted(6),
+  codebook7: fitted(7),
+  codebook8: fitted(8),
 };
 
 export const formatNames: readonly string[] = Object.keys(presets);

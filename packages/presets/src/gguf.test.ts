@@ -110,7 +110,9 @@ describe('layout gguf', () => {
 
   it('weighs errors by an imatrix', async () => {
     const path = join(folder, 'ones.dat');
-    const plan = planModel((await openModelDirectory(embeddedModel)).config);
+    const { config, close } = await openModelDirectory(embeddedModel);
+    const plan = planModel(config);
+    await close();
     const names = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'];
     const entries = new Map(
       linears(plan).map(({ cols }, i) => [
@@ -167,6 +169,9 @@ describe('layout gguf', () => {
       fewbitError('usage', /Unknown format "int4" for layout gguf. Choose one of: f32/),
     );
     await expect(quantized('a', { format: 'q4_k_m', group: 32 })).rejects.toEqual(fewbitError('usage', /leave --group out/));
+    await expect(quantized('a', { format: 'q4_0', doubleQuantization: true })).rejects.toEqual(
+      fewbitError('usage', /leave --double-quantization out/),
+    );
     await expect(quantized('a', { format: 'q4_k_m', layout: 'compressed-tensors' })).rejects.toEqual(
       fewbitError('usage', /Unknown format "q4_k_m"/),
     );

@@ -1,6 +1,6 @@
 export { activationNames, keyValueNames, parseActivation, parseKeyValues } from './activations.js';
 export { type ConvertJob, convertPretrained } from './convert-pretrained.js';
-export { formatNames, parseFormat } from './formats.js';
+export { type FormatChoice, formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';
 export { type ImatrixJob, type ImatrixReport, writeImportance } from './imatrix.js';
 export type { InspectedFile } from './inspect-files.js';

@@ -92,6 +92,7 @@ async function loadedBy({ config, checkpoint }: ModelDirectory, reading: LayoutR
     ...{ layout: id, plan },
     ...(reading.keyValues && { keyValues: reading.keyValues }),
     format: (module) => reading.format(module),
+    activation: (module) => reading.activation?.(module),
     shared: (module) => shared.get(module) ?? '',
   });
 }

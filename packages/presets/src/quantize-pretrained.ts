@@ -92,17 +92,17 @@ async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepare
   try {
     const plan = planModel(directory.config);
     const chosen = await chooseFormat(recipe, layout, directory, plan);
+    const activation = asked ?? (typeof chosen.format === 'function' ? undefined : layout.impliedActivation?.(chosen.format));
     if (recipe.target !== undefined) {
       const formats = weightFormats(weightSites(plan), { layout, format: chosen.format });
       const format = (module: string) => {
         const found = formats.get(module);
         return typeof found === 'string' ? undefined : found;
       };
-      requireTarget(recipe.target, { layout: layout.id, plan, format, ...(keyValues && { keyValues }) });
+      requireTarget(recipe.target, { layout: layout.id, plan, format, activation: () => activation, ...(keyValues && { keyValues }) });
     }
     const importance = typeof recipe.imatrix === 'string' ? await readImportance(recipe.imatrix, directory, plan) : undefined;
     const calibration = recipe.calibration && (await readCalibration(recipe.calibration, recipe.seed, directory, plan));
-    const activation = asked ?? (typeof chosen.format === 'function' ? undefined : layout.impliedActivation?.(chosen.format));
     return {
       model,
       output,

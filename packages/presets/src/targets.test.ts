@@ -1,7 +1,8 @@
-import type { FormatSpec, IntSpec } from '@fewbit/formats';
+import { type FloatSpec, type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
 import { fewbitError, goldenModel } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
+import { parseActivation } from './activations.js';
 import { type Candidate, requireTarget, targetNames, targetProblems, targetsOf } from './targets.js';
 
 const plan = planModel({
@@ -59,6 +60,40 @@ describe('targets', () => {
     const scaled: Candidate = { ...of('compressed-tensors', int()), shared: (module) => `scale ${module === odd ? 2 : 3}` };
     expect(targetProblems('vllm', scaled)).toEqual([expect.stringMatching(/must have one tensor scale, not scale 3, scale 2/)]);
     expect(targetProblems('transformers', scaled)).toEqual([]);
+  });
+
+  it('want weights and inputs of which they have products', () => {
+    const fp8 = (granularity: FloatSpec['granularity']): FormatSpec => ({ kind: 'float', element: 'e4m3', granularity, scaleType: 'F32' });
+    const channel = { kind: 'channel' } as const;
+    const problems = (spec: FormatSpec, activations: string) =>
+      targetProblems('vllm', { ...of('compressed-tensors', spec), activation: () => parseActivation(activations) });
+    const int8 = int({ bits: 8, granularity: channel });
+    for (const [spec, activations] of [
+      [int8, 'int8'],
+      [int({ bits: 8, granularity: { kind: 'tensor' } }), 'int8-static'],
+      [int(), 'int8'],
+      [int(), 'fp8'],
+      [fp8(channel), 'fp8'],
+      [fp8({ kind: 'tensor' }), 'fp8-static'],
+      [fp8(channel), 'none'],
+    ] as const)
+      expect(problems(spec, activations), `${formatName(spec)} ${activations}`).toEqual([]);
+    for (const [spec, activations, advice] of [
+      [
+        int({ bits: 8, scheme: 'asymmetric', granularity: channel }),
+        'int8',
+        /by inputs int8 per token .* no product that it has: use --symmetric/,
+      ],
+      [int({ bits: 8 }), 'int8', /use --group -1/],
+      [int({ granularity: channel }), 'fp8', /use --format int4 --symmetric --group 128 with --activations fp8/],
+      [int8, 'fp8', /int8 channel symmetric-full by inputs fp8-e4m3 per token/],
+      [fp8(channel), 'int8', /round weights and inputs alike/],
+      [fp8(channel), 'mxfp8', /to the same format/],
+      [fp8({ kind: 'group', size: 128 }), 'none', /FP8 has no groups there/],
+    ] as const)
+      expect(problems(spec, activations)[0], `${formatName(spec)} ${activations}`).toMatch(advice);
+    const tensor = of('compressed-tensors', int({ bits: 8, granularity: { kind: 'tensor' } }));
+    expect(targetProblems('transformers', tensor)[0]).toMatch(/--granularity channel or group/);
   });
 
   it('want keys and values as their cache has them', () => {

@@ -3,7 +3,7 @@
  * quantizers/*, GPTQModel nn_modules/qlinear, compressed-tensors; as of August 2026.
  */
 import { FewbitError } from '@fewbit/core';
-import { type ActivationSpec, type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
+import { type ActivationSpec, activationName, type FloatSpec, type FormatSpec, formatName, type IntSpec } from '@fewbit/formats';
 import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
 
 /** A quantized model, by what its headers tell. */
@@ -13,6 +13,8 @@ export interface Candidate {
   readonly plan: ModelPlan;
   /** The format of a linear module, or undefined where it is in float. */
   format(module: string): FormatSpec | undefined;
+  /** How the inputs of a linear module are rounded. Default: not at all. */
+  activation?(module: string): ActivationSpec | undefined;
   /** How keys and values are rounded. Default: not at all. */
   readonly keyValues?: ActivationSpec;
   /** What a linear module's tensors hold which layers that run as one must have the same of, in words. Default: nothing, or the same. */
@@ -22,6 +24,7 @@ export interface Candidate {
 interface Layer {
   readonly spec: FormatSpec;
   readonly linear: LinearPlan;
+  readonly activation: ActivationSpec | undefined;
 }
 
 /** What an engine refuses of a layer, and what to do instead; undefined for what it loads. */
@@ -60,6 +63,44 @@ const wholeWords: Rule = ({ spec, linear: { rows, cols } }) => {
 const noConv1d: Rule = ({ linear }) =>
   linear.transposed ? 'it is a Conv1D, which compressed-tensors does not wrap: use --layout gptq' : undefined;
 
+/** vLLM loads fused matrices part by part, so that all but the last must end with a block. */
+const wholeBlocks: Rule = ({ spec, linear }) =>
+  spec.kind === 'float' && spec.granularity.kind === 'block' && linear.rows % spec.granularity.rows !== 0
+    ? `${linear.rows} outputs are not a multiple of the block ${spec.granularity.rows}, as fused layers want: use --layout compressed-tensors with --granularity channel`
+    : undefined;
+const isMicroscaled = ({ scaleType }: FloatSpec) => scaleType === 'E8M0' || scaleType === 'E4M3';
+const floatGranularity: Rule = ({ spec }) =>
+  spec.kind === 'float' && !isMicroscaled(spec) && spec.granularity.kind === 'group'
+    ? 'FP8 has no groups there: use --granularity channel, tensor or block'
+    : undefined;
+
+/** Products for which vLLM has kernels (compressed_tensors.py, `_get_scheme_from_parts`). */
+const roundedInputs: Rule = ({ spec, activation }) => {
+  const per = 'granularity' in spec ? spec.granularity.kind : undefined;
+  const wholeRows = per === 'channel' || per === 'tensor';
+  if (!activation) return spec.kind === 'int' && per === 'tensor' ? 'use --granularity channel or group' : undefined;
+  const inputs = activation.format;
+  const refuse = (advice: string) => `${formatName(spec)} by inputs ${activationName(activation)} is no product that it has: ${advice}`;
+  if (spec.kind === 'int' && inputs.kind === 'int') {
+    if (!isSymmetric(spec)) return refuse('use --symmetric');
+    if (spec.bits === 8) return wholeRows ? undefined : refuse('use --group -1');
+    return spec.bits === 4 ? undefined : refuse('use int4 or int8');
+  }
+  if (spec.kind === 'int' && inputs.kind === 'float') {
+    const group = spec.granularity.kind === 'group' && spec.granularity.size === 128;
+    const holds = spec.bits === 4 && isSymmetric(spec) && group && !isMicroscaled(inputs) && activation.scaling === 'dynamic';
+    return holds ? undefined : refuse('use --format int4 --symmetric --group 128 with --activations fp8');
+  }
+  if (spec.kind !== 'float' || inputs.kind !== 'float') return refuse('round weights and inputs alike');
+  if (isMicroscaled(spec) || isMicroscaled(inputs)) {
+    const same = spec.element === inputs.element && spec.scaleType === inputs.scaleType;
+    return same ? undefined : refuse('round weights and inputs to the same format');
+  }
+  if (per === 'block')
+    return inputs.granularity.kind === 'group' ? undefined : refuse('leave --activations out, or use --granularity channel');
+  return inputs.granularity.kind === 'group' ? refuse('use --activations fp8') : undefined;
+};
+
 const marlinGroups = groupsOf(32, 64, 128);
 
 const targets: Readonly<Record<string, Target>> = {
@@ -75,7 +116,9 @@ const targets: Readonly<Record<string, Target>> = {
           (spec) => isSymmetric(spec) || spec.bits === 4 || spec.bits === 8,
           'asymmetric integers have 4 or 8 bits, or use --symmetric',
         ),
-        integer((spec) => spec.granularity.kind !== 'tensor', 'use --granularity channel or group'),
+        floatGranularity,
+        wholeBlocks,
+        roundedInputs,
       ],
       gptq: [
         wholeWords,
@@ -87,18 +130,17 @@ const targets: Readonly<Record<string, Target>> = {
         ),
       ],
       awq: [wholeGroups, marlinGroups],
-      fp8: [
-        ({ spec, linear }) =>
-          spec.kind === 'float' && spec.granularity.kind === 'block' && linear.rows % spec.granularity.rows !== 0
-            ? `${linear.rows} outputs are not a multiple of the block ${spec.granularity.rows}, as fused layers want: use --layout compressed-tensors with --granularity channel`
-            : undefined,
-      ],
+      fp8: [wholeBlocks],
     },
   },
   transformers: {
     fuses: false,
     layouts: {
-      'compressed-tensors': [noConv1d, wholeGroups],
+      'compressed-tensors': [
+        noConv1d,
+        wholeGroups,
+        integer((spec) => spec.bits !== 8 || spec.granularity.kind !== 'tensor', 'use --granularity channel or group'),
+      ],
       gptq: [wholeWords, wholeGroups],
       'gptq-v2': [wholeWords, wholeGroups],
       awq: [wholeGroups],
@@ -128,7 +170,8 @@ export function targetProblems(name: string, candidate: Candidate): readonly str
   if (!rules) return [`${name} does not read layout ${candidate.layout}: use --layout ${Object.keys(target.layouts).join(', ')}`];
   const problems = linears(candidate.plan).flatMap((linear) => {
     const spec = candidate.format(linear.module);
-    const found = spec && rules.map((rule) => rule({ spec, linear })).find((problem) => problem !== undefined);
+    const activation = candidate.activation?.(linear.module);
+    const found = spec && rules.map((rule) => rule({ spec, linear, activation })).find((problem) => problem !== undefined);
     return found ? [`${linear.module}: ${found}`] : [];
   });
   const cache = candidate.keyValues && target.keyValues?.(candidate.keyValues);

@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { convertPretrained, formatNames, layoutNames } from '@fewbit/presets';
+import { convertPretrained, type FormatChoice, formatNames, layoutNames } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { wholeNumber } from '../parse-option.js';
@@ -9,11 +9,15 @@ interface Options extends GlobalOptions {
   readonly output: string;
   readonly layout: string;
   readonly dtype?: string;
+  readonly activations?: string;
+  readonly kv?: string;
   readonly refit?: boolean;
   readonly format?: string;
   readonly group?: number;
+  readonly granularity?: NonNullable<FormatChoice['granularity']>;
   readonly symmetric?: boolean;
   readonly asymmetric?: boolean;
+  readonly doubleQuantization?: boolean;
 }
 
 export function addConvert(program: Command, io: Io): void {
@@ -24,19 +28,25 @@ export function addConvert(program: Command, io: Io): void {
     .requiredOption('-o, --output <dir>', 'the directory to write; must not exist')
     .requiredOption('--layout <name>', `float, ${layoutNames.join(', ')}`)
     .option('--dtype <name>', 'round float tensors to f32, f16 or bf16')
+    .option('--activations <none>', 'none: leave inputs in float that were rounded')
+    .option('--kv <none>', 'none: leave keys and values in float that were rounded')
     .option('--refit', 'where the layout has no format with the same weights, round them again to --format')
     .option('--format <name>', `with --refit: ${formatNames.join(', ')}`)
     .option('--group <n>', 'with --refit: as for quantize', wholeNumber)
+    .option('--granularity <kind>', 'with --refit: as for quantize')
     .option('--symmetric', 'with --refit: as for quantize')
     .option('--asymmetric', 'with --refit: as for quantize')
+    .option('--double-quantization', 'with --refit: as for quantize')
     .option('--json', 'one JSON document on stdout')
     .action(async (model: string, _: unknown, command: Command) => {
-      const { output, layout, dtype, refit, format, group, symmetric, asymmetric, json } = command.optsWithGlobals<Options>();
-      if (Boolean(refit) !== (format !== undefined)) {
+      const { output, layout, dtype, activations, kv, refit, json, ...options } = command.optsWithGlobals<Options>();
+      if (Boolean(refit) !== (options.format !== undefined)) {
         throw new FewbitError('usage', '--refit rounds the weights again to a format: say which with --format, and give both or neither.');
       }
-      const choice = format ? { format, group, symmetric: symmetric ? true : asymmetric ? false : undefined } : undefined;
-      const report = await convertPretrained({ model, output, layout, dtype, refit: choice }, { signal: io.signal });
+      const report = await convertPretrained(
+        { model, output, layout, dtype, activations, kv, refit: choiceOf(options) },
+        { signal: io.signal },
+      );
       if (json) return printJson(io, report);
       const error =
         report.refitError === undefined ? '' : `, rounded again with a relative square error of ${report.refitError.toExponential(2)}`;
@@ -48,4 +58,10 @@ export function addConvert(program: Command, io: Io): void {
         ].join(''),
       );
     });
+}
+
+function choiceOf({ format, group, granularity, symmetric, asymmetric, doubleQuantization }: Partial<Options>): FormatChoice | undefined {
+  if (symmetric && asymmetric) throw new FewbitError('usage', 'A grid is either --symmetric or --asymmetric, not both.');
+  const flags = { group, granularity, symmetric: symmetric ? true : asymmetric ? false : undefined, doubleQuantization };
+  return format === undefined ? undefined : { format, ...flags };
 }
