@@ -1,3 +1,3 @@
 import { libraryConfig } from '../../tooling/tsup/tsup.base.ts';
 
-export default libraryConfig({ entry: ['src/index.ts', 'src/{int,float,codebook,ggml}/index.ts'] });
+export default libraryConfig({ entry: ['src/index.ts', 'src/{int,two-level,float,codebook,ggml}/index.ts'] });

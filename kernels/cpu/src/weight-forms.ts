@@ -30,6 +30,7 @@ export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): We
 }
 
 function rejection(matrix: QuantizedMatrix): string | undefined {
+  if (matrix.outliers) return 'outliers beside the codes have no native kernel';
   if (matrix.columnGroup) return 'columns in groups out of order have no native kernel';
   return rounds(matrix) ? undefined : rejectsLevels(matrix);
 }

@@ -30,9 +30,10 @@ export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
   };
 }
 
-function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
+function rejection({ spec, columnGroup, outliers }: QuantizedMatrix): string | undefined {
   if (spec.kind !== 'int') return `${formatName(spec)} has no WebAssembly kernel`;
   if (spec.granularity.kind === 'flat') return 'runs of elements across rows have no WebAssembly kernel';
+  if (outliers) return 'outliers beside the codes have no WebAssembly kernel';
   if (columnGroup) return 'columns in groups out of order have no WebAssembly kernel';
   return undefined;
 }

@@ -1,11 +1,12 @@
 import { type Matrix, matrix } from '@fewbit/core';
 import { createFormat } from './create-format.js';
+import { putEntries } from './sparse-matrix.js';
 import { coveredShape, tileGrid } from './tile-grid.js';
 import type { QuantizedMatrix } from './types.js';
 
 /** The values that `quantized` stands for, as a float32 reader computes them. */
 export function decodeMatrix(quantized: QuantizedMatrix): Matrix {
-  const { codes, params, columnGroup } = quantized;
+  const { codes, params, columnGroup, outliers } = quantized;
   const format = createFormat(quantized.spec);
   const grid = tileGrid(format, quantized.rows, quantized.cols);
   const { rows, cols } = coveredShape(grid);
@@ -25,5 +26,6 @@ export function decodeMatrix(quantized: QuantizedMatrix): Matrix {
       for (let j = 0; j < width; j++, at++) out.data[at] = format.decode(codes[at]!, tileParams, offset + j);
     }
   }
+  if (outliers) putEntries(outliers, out);
   return out;
 }

@@ -3,11 +3,13 @@ import type { FormatFamily } from './family.js';
 import { floatFamily } from './float/float-family.js';
 import { ggmlFamily } from './ggml/ggml-family.js';
 import { intFamily } from './int/int-family.js';
+import { twoLevelFamily } from './two-level/two-level-family.js';
 import type { FormatSpec } from './types.js';
 import { expectOneOf } from './validate-fields.js';
 
 const families: { readonly [K in FormatSpec['kind']]: FormatFamily<Extract<FormatSpec, { kind: K }>> } = {
   int: intFamily,
+  'two-level': twoLevelFamily,
   float: floatFamily,
   ggml: ggmlFamily,
   codebook: codebookFamily,

@@ -32,7 +32,9 @@ export { isKeyValueTensor } from './key-value-tensors.js';
 export type { ParamList } from './param-list.js';
 export { restateFor } from './restate.js';
 export { roundActivations } from './round-activations.js';
+export { outlierBits, refusalOf, refusalOfOutliers, sparseMatrix, storedBits } from './sparse-matrix.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
+export { type TwoLevelParams, twoLevelFormat } from './two-level/index.js';
 export type {
   ActivationRounding,
   ActivationSpec,
@@ -52,7 +54,10 @@ export type {
   LayoutReading,
   NumericFormat,
   QuantizedMatrix,
+  SparseMatrix,
   Tile,
   TileSize,
+  TwoLevelSpec,
 } from './types.js';
+
 export { validateSpec } from './validate-spec.js';

@@ -50,6 +50,8 @@ const cases: readonly (readonly [Layout, FormatSpec])[] = [
   [fewbit, { kind: 'codebook', levels: 'fitted', bits: 2, granularity: { kind: 'group', size: 9 }, scaleType: 'BF16' }],
   [fewbit, int(3, 'asymmetric', block)],
   [fewbit, int(8, 'symmetric-full', { kind: 'tensor' })],
+  [fewbit, { kind: 'two-level', bits: 3, granularity: { kind: 'group', size: 5 }, scaleBits: 3, scaleRows: 4, scaleType: 'F16' }],
+  [fewbit, { kind: 'two-level', bits: 4, granularity: channel, scaleBits: 6, scaleRows: 16, scaleType: 'F32' }],
   [fewbit, { kind: 'float', element: 'e5m2', granularity: block, scaleType: 'F16' }],
   [fewbit, { kind: 'float', element: 'e2m1', granularity: { kind: 'group', size: 8 }, scaleType: 'E8M0' }],
 ];

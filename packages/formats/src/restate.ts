@@ -7,6 +7,7 @@ import { type BlockParams, storedBlock } from './ggml/simple-format.js';
 import { type IntParams, isSymmetric } from './int/int-format.js';
 import { scalesOf, zerosOf } from './int-matrix.js';
 import { type ParamList, paramList } from './param-list.js';
+import { refusalOf } from './sparse-matrix.js';
 import { tileGrid } from './tile-grid.js';
 import type { FloatSpec, GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
 
@@ -16,8 +17,7 @@ import type { FloatSpec, GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './ty
  */
 export function restateFor(layout: Layout, matrix: QuantizedMatrix, preferred?: IntSpec['scaleType']): QuantizedMatrix | undefined {
   for (const candidate of restatements(matrix, preferred)) {
-    const why = layout.rejects(candidate.spec, candidate.rows, candidate.cols) ?? layout.rejectsMatrix?.(candidate);
-    if (why === undefined) return candidate;
+    if (refusalOf(layout, candidate) === undefined) return candidate;
   }
   return undefined;
 }
@@ -74,12 +74,12 @@ function microscaled(matrix: QuantizedMatrix): QuantizedMatrix | undefined {
 }
 
 /** Symmetric int4, int5 and int8 whose groups are made of whole blocks of 32, with half-precision scales: Q4_0, Q5_0 and Q8_0. */
-function toGgml({ rows, cols, spec, codes, params, columnGroup }: IntMatrix): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
+function toGgml({ rows, cols, spec, codes, params, columnGroup, outliers }: IntMatrix): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
   const type = ggmlOf[spec.bits];
   const { kind } = spec.granularity;
   const size = spec.granularity.kind === 'group' ? spec.granularity.size : cols;
   const whole = cols % block === 0 && size % block === 0 && (kind === 'group' || kind === 'channel');
-  if (!type || !whole || columnGroup || scalesOf(params).some((scale) => roundTo('F16', scale) !== scale)) return undefined;
+  if (!type || !whole || columnGroup || outliers || scalesOf(params).some((scale) => roundTo('F16', scale) !== scale)) return undefined;
   const { across } = tileGrid(createFormat(spec), rows, cols);
   const blocksAcross = cols / block;
   const blocks = Array.from({ length: rows * blocksAcross }, (_, i) => {

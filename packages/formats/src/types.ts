@@ -64,6 +64,22 @@ export interface GgmlSpec {
 }
 
 /**
+ * Uniform integers over a range that holds 0, whose scales and zero points are integers in their turn: x̂ = scale·code − scale·zero, the zero point
+ * not rounded to a code. The scales of one group in `scaleRows` consecutive rows share a step and a least scale, their zero points likewise
+ * (SpQR: 3 bits of each, 16 rows).
+ */
+export interface TwoLevelSpec {
+  readonly kind: 'two-level';
+  readonly bits: IntSpec['bits'];
+  readonly granularity: Extract<Granularity, { kind: 'group' | 'channel' }>;
+  /** Of a scale, and of a zero point. */
+  readonly scaleBits: IntSpec['bits'];
+  readonly scaleRows: number;
+  /** Of steps and least values. */
+  readonly scaleType: 'F32' | 'F16' | 'BF16';
+}
+
+/**
  * A short list of levels, which codes index.
  *
  * - `nf4`, `bnb-fp4`: the two fixed lists of bitsandbytes, 4 bits, times the absmax of the tile. `nested` stores the absmaxes themselves
@@ -81,7 +97,7 @@ export interface CodebookSpec {
 }
 
 /** The JSON name of a numeric format: a union of families. `createFormat`, `validateSpec` and `formatName` ask the family that `kind` names. */
-export type FormatSpec = IntSpec | FloatSpec | CodebookSpec | GgmlSpec;
+export type FormatSpec = IntSpec | TwoLevelSpec | FloatSpec | CodebookSpec | GgmlSpec;
 
 /** A tile's values, row-major rows × cols. */
 export interface Tile {
@@ -154,6 +170,17 @@ export interface NumericFormat<P = unknown> {
   storedBits(rows: number, cols: number): number;
 }
 
+/** A few entries of a matrix, by rows (CSR). */
+export interface SparseMatrix {
+  /** What values are stored as; each is exact in it, and finite. */
+  readonly type: 'F32' | 'F16' | 'BF16';
+  /** [rows + 1]: the entries of row r are those from starts[r] to starts[r + 1] − 1. */
+  readonly starts: Uint32Array;
+  /** Rising in each row. */
+  readonly columns: Uint32Array;
+  readonly values: Float32Array;
+}
+
 /** What every solver returns and every layout packs. One code per element, row-major; one params per tile, row-major by tile. */
 export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec> {
   readonly rows: number;
@@ -163,6 +190,11 @@ export interface QuantizedMatrix<P = unknown, S extends FormatSpec = FormatSpec>
   readonly params: ParamList<P>;
   /** Group of each input column where it is not column ÷ size (act-order without static groups, `g_idx`). */
   readonly columnGroup?: Uint32Array;
+  /**
+   * Weights kept beside the codes (SqueezeLLM, SpQR). An entry is the weight itself, in the place of what its code decodes to; that code is the
+   * one nearest to 0, by convention, and does not count.
+   */
+  readonly outliers?: SparseMatrix;
 }
 
 /** How the inputs of a linear layer are rounded while the model runs; `format` is that of x [tokens, inputs], so that `channel` is a scale per token. */
@@ -221,6 +253,8 @@ export interface Layout {
   readonly sharedTensors?: readonly string[];
   /** Its files hold models that are all in float too, and their writer rounds float matrices. Default: false, a float model is in no layout. */
   readonly holdsFloat?: boolean;
+  /** It holds `QuantizedMatrix.outliers`. Default: its readers know codes alone. */
+  readonly holdsOutliers?: boolean;
   /** Why this layout cannot hold such a matrix, or undefined. */
   rejects(spec: FormatSpec, rows: number, cols: number): string | undefined;
   /** Why it cannot hold this matrix although it holds such ones, or undefined. */

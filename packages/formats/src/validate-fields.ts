@@ -20,7 +20,8 @@ export function expectGranularity(
   }
 }
 
-function expectSize(field: string, value: unknown): void {
+/** Throws `usage` for what is no whole number of at least 1. */
+export function expectSize(field: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new FewbitError('usage', `Format ${field} is ${JSON.stringify(value)}; use a whole number of at least 1.`);
   }

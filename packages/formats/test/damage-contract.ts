@@ -9,7 +9,7 @@ const damages: Readonly<Record<string, (tensor: Tensor) => Tensor | undefined>> 
   dtype: (tensor) => ({ ...tensor, dtype: 'I16' }),
   shape: (tensor) => ({ ...tensor, shape: [tensor.shape[0]! + 1, ...tensor.shape.slice(1)] }),
   rank: (tensor) => ({ ...tensor, shape: [...tensor.shape, 1] }),
-  bytes: (tensor) => ({ ...tensor, data: tensor.data.slice(1) }),
+  bytes: (tensor) => ({ ...tensor, data: tensor.data.length > 0 ? tensor.data.slice(1) : new Uint8Array(1) }),
 };
 
 /** Reading names the one tensor that is damaged. `spared`: what a matrix can be read without, or is not checked so. */

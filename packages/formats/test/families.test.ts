@@ -9,6 +9,7 @@ import {
   ggmlTypeNames,
   gguf,
   type IntSpec,
+  type TwoLevelSpec,
 } from '../src/index.js';
 import { formatContract } from './format-contract.js';
 
@@ -42,6 +43,15 @@ formatContract(int(8, 'symmetric-restricted', channel), { stored: words });
 formatContract(int(2, 'asymmetric-free', { kind: 'block', rows: 2, cols: 5 }), { stored: own });
 formatContract(int(5, 'symmetric-signed', flat(24)), { stored: own });
 formatContract(int(8, 'symmetric-absmax', channel), { halves: true, stored: blocks });
+
+// integers under two levels of scales
+const twoLevel = (bits: 2 | 3 | 4, granularity: TwoLevelSpec['granularity'], scaleBits: 3 | 5, scaleRows: number): TwoLevelSpec => ({
+  ...{ kind: 'two-level', bits, granularity, scaleBits, scaleRows },
+  scaleType: 'F32',
+});
+formatContract(twoLevel(3, { kind: 'group', size: 16 }, 3, 16), { stored: own });
+formatContract(twoLevel(2, { kind: 'group', size: 7 }, 5, 2), { stored: own });
+formatContract(twoLevel(4, { kind: 'channel' }, 3, 3), { stored: own });
 
 // floats
 const float = (element: 'e4m3' | 'e5m2' | 'e2m1', granularity: Granularity, scaleType: 'F32' | 'BF16' | 'E8M0' | 'E4M3'): FormatSpec => ({

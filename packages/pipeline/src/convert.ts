@@ -13,7 +13,6 @@ import { FewbitError, type Matrix, transpose } from '@fewbit/core';
 import {
   type ActivationSpec,
   activationName,
-  createFormat,
   decodeMatrix,
   encodeMatrix,
   type FormatSpec,
@@ -22,7 +21,9 @@ import {
   type Layout,
   type NumericFormat,
   type QuantizedMatrix,
+  refusalOf,
   restateFor,
+  storedBits,
 } from '@fewbit/formats';
 import { attentionModule, type LinearPlan, linears } from '@fewbit/models';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
@@ -108,6 +109,7 @@ async function run(
   const columnGrouped = new Set<string>();
   const refits: { error: number; weights: number }[] = [];
   const notes = new Set<string>();
+  const written = { bits: 0, weights: 0 };
   const keyValues = await convertedKeyValues(source, options, notes, writer);
   const preferred = await preferredScales(directory, source, layout);
   const refitFormats = await formatsOfRefit(source, options);
@@ -126,6 +128,8 @@ async function run(
     const target = targetOf(before, linear, layout, refitFormats.get(module), preferred);
     if (!target.exact) refits.push({ error: weightError(decodeMatrix(before), decodeMatrix(target.matrix)), weights: before.codes.length });
     const { spec } = target.matrix;
+    written.bits += storedBits(target.matrix);
+    written.weights += before.codes.length;
     const activation = rounding?.spec ?? undefined;
     const why =
       activation &&
@@ -167,20 +171,13 @@ async function run(
       files: await fileDigests(partial, () => throwIfAborted(signal, output)),
     };
     throwIfAborted(signal, output);
-    return { [modelCardFile]: convertCard(card, report, bitsOf(source, formats)) };
+    return { [modelCardFile]: convertCard(card, report, written.weights > 0 ? written.bits / written.weights : floatBits) };
   });
   return { output, ...report! };
 }
 
-/** Bits per weight of the layers; without any, as a float model has. */
-function bitsOf({ plan }: WeightSource, formats: ReadonlyMap<string, FormatSpec>): number {
-  const sized = linears(plan).flatMap(({ module, rows, cols }) => {
-    const spec = formats.get(module);
-    return spec ? [{ values: rows * cols, bits: createFormat(spec).storedBits(rows, cols) }] : [];
-  });
-  if (sized.length === 0) return 16;
-  return sized.reduce((sum, { bits }) => sum + bits, 0) / sized.reduce((sum, { values }) => sum + values, 0);
-}
+/** Bits per weight that the card of a float model says. */
+const floatBits = 16;
 
 /** Writes how keys and values are rounded, where they are and shall be. Throws `unsupported` where the layout cannot say it. */
 async function convertedKeyValues(
@@ -231,10 +228,7 @@ function targetOf(
   const same = restateFor(layout, before, preferred);
   if (same) return { matrix: same, exact: true };
   if (refit) return { matrix: encodeMatrix(decodeMatrix(before), refit), exact: false };
-  const why =
-    layout.rejects(before.spec, before.rows, before.cols) ??
-    layout.rejectsMatrix?.(before) ??
-    'its scales are not of a type that the layout holds.';
+  const why = refusalOf(layout, before) ?? 'its scales are not of a type that the layout holds.';
   throw new FewbitError(
     'unsupported',
     `Layout ${layout.id} has no format with the weights of ${module} (${formatName(before.spec)}): ${why} Rounding them again loses accuracy; --refit --format … does it.`,

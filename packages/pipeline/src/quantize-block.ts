@@ -209,7 +209,7 @@ async function roundLinear(
   return {
     decoded,
     report: {
-      ...reportOn(linear.module, weight, decoded, format.spec, notes),
+      ...reportOn(linear.module, weight, decoded, matrix, notes),
       ...(rounding && { activation: activationName(rounding.spec) }),
       ...outputErrorOf(decoded),
     },

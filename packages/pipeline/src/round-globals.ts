@@ -31,7 +31,7 @@ export async function roundGlobals(
     const { rounded, decoded } = round(module, weight, chosen, importance);
     await emit(module, rounded);
     replaced.set(`${module}.weight`, decoded);
-    reports.push(reportOn(module, weight, decoded, chosen, []));
+    reports.push(reportOn(module, weight, decoded, 'codes' in rounded ? rounded : (chosen as FloatDType), []));
   }
   return {
     source: {

@@ -9,9 +9,10 @@ import {
   type Importance,
   importanceAt,
   type QuantizedMatrix,
+  storedBits,
 } from '@fewbit/formats';
-import type { LayerReport, WeightFormat } from './types.js';
-import { storedBits, weightFormatName } from './weight-formats.js';
+import type { LayerReport } from './types.js';
+import { storedBits as storedBitsOf, weightFormatName } from './weight-formats.js';
 
 /** A matrix rounded by the format's own search, without statistics of a model's inputs: embeddings and heads. */
 export function roundNearest(weight: Matrix, spec: FormatSpec, importance: Importance | undefined): QuantizedMatrix {
@@ -31,14 +32,23 @@ export function storeFloat(weight: Matrix, dtype: FloatDType, transposed = false
   return { tensor, decoded: transposed ? transpose(back) : back };
 }
 
-/** What the report says of a rounded matrix, inputs apart. */
-export function reportOn(module: string, weight: Matrix, decoded: Matrix, stored: WeightFormat, notes: readonly string[]): LayerReport {
-  const { rows, cols } = weight;
-  const bits = storedBits(stored, rows, cols);
+/** What the report says of a rounded matrix, inputs apart; `stored`: its codes, or the float type that holds it. */
+export function reportOn(
+  module: string,
+  weight: Matrix,
+  decoded: Matrix,
+  stored: QuantizedMatrix | FloatDType,
+  notes: readonly string[],
+): LayerReport {
+  const count = weight.rows * weight.cols;
+  const isFloat = typeof stored === 'string';
+  const bits = isFloat ? storedBitsOf(stored, weight.rows, weight.cols) : storedBits(stored);
+  const outliers = isFloat ? undefined : stored.outliers;
   return {
     name: module,
-    format: weightFormatName(stored),
-    bitsPerWeight: bits / (rows * cols),
+    format: weightFormatName(isFloat ? stored : stored.spec),
+    ...(outliers && { outliers: outliers.columns.length / count }),
+    bitsPerWeight: bits / count,
     bytes: Math.ceil(bits / 8),
     weightError: weightError(weight, decoded),
     notes,

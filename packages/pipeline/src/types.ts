@@ -62,6 +62,8 @@ export interface LayerReport {
   readonly format: string;
   /** How its inputs are rounded; absent where they are not. */
   readonly activation?: string;
+  /** Share of the weights that are kept beside the codes; absent where none is. */
+  readonly outliers?: number;
   readonly bitsPerWeight: number;
   readonly bytes: number;
   /** ‖W−Ŵ‖²/‖W‖² */
@@ -81,7 +83,7 @@ export interface QuantizeReport {
   /** How keys and values are rounded; absent where they are not. */
   readonly keyValues?: string;
   readonly bytes: { readonly before: number; readonly after: number };
-  /** Over the quantized layers, scales and zero points counted. */
+  /** Over the quantized layers; scales, zero points, codebooks and outliers counted. */
   readonly bitsPerWeight: number;
   readonly seconds: number;
   /** Bytes: the largest resident set of the process. */

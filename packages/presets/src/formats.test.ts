@@ -36,6 +36,8 @@ it('takes flags', () => {
   expect(name({ format: 'int4', group: -1, symmetric: false })).toBe('int4 channel asymmetric');
   expect(name({ format: 'fp8', granularity: 'block' })).toBe('fp8-e4m3 block128x128');
   expect(name({ format: 'nf4', group: 128, doubleQuantization: true })).toBe('nf4 flat128 nested');
+  expect(name({ format: 'int3', doubleQuantization: true })).toBe('int3 g16 two-level3x16');
+  expect(name({ format: 'int4', doubleQuantization: true, group: 32, symmetric: false })).toBe('int4 g32 two-level3x16');
   expect(name({ format: 'codebook3', group: 256 })).toBe('codebook3 g256');
   expect(parseFormat({ format: 'fp8' }, 'BF16')).toMatchObject({ scaleType: 'BF16' });
 });
@@ -45,7 +47,9 @@ it('refuses what a format does not take', () => {
   expect(() => name({ format: 'fp8', symmetric: true })).toThrow(
     'Format fp8 does not take --symmetric or --asymmetric; it takes --group, --granularity.',
   );
-  expect(() => name({ format: 'int4', doubleQuantization: true })).toThrow(/does not take --double-quantization/);
+  expect(() => name({ format: 'codebook4', doubleQuantization: true })).toThrow(/does not take --double-quantization/);
+  expect(() => name({ format: 'int4', doubleQuantization: true, symmetric: true })).toThrow(/leave --symmetric and --granularity out/);
+  expect(() => name({ format: 'int4', doubleQuantization: true, granularity: 'block' })).toThrow(/an asymmetric grid per group or channel/);
   expect(() => name({ format: 'nf4', group: 48 })).toThrow("Group size 48 is not one of nf4's: 32, 64");
   expect(() => name({ format: 'constructor' })).toThrow(/Unknown format "constructor"/);
 });

@@ -11,7 +11,7 @@ export interface FormatChoice {
   readonly granularity?: (typeof granularityNames)[number] | undefined;
   /** Integers only. Default: true at 4 and 8 bits (what the engines' fast kernels want), false below. */
   readonly symmetric?: boolean | undefined;
-  /** `nf4` and `fp4` only: absmaxes in 8 bits. Default false. */
+  /** Scales that are quantized in their turn: the absmaxes of `nf4` and `fp4` in 8 bits; scales and zero points of asymmetric integers in 3 (SpQR). Default false. */
   readonly doubleQuantization?: boolean | undefined;
 }
 
@@ -75,15 +75,30 @@ const flagNames: Readonly<Record<Flag, string>> = {
 
 function integers(bits: IntSpec['bits']): Preset {
   return {
-    flags: ['group', 'granularity', 'symmetric'],
-    create: ({ symmetric = bits === 4 || bits === 8, ...choice }, scaleType) => ({
-      kind: 'int',
-      bits,
-      scheme: symmetric ? 'symmetric-full' : 'asymmetric',
-      granularity: granularityOf(choice, { kind: 'group', size: 128 }),
-      scaleType,
-    }),
+    flags: ['group', 'granularity', 'symmetric', 'doubleQuantization'],
+    create({ symmetric, doubleQuantization, ...choice }, scaleType) {
+      if (doubleQuantization) return twoLevel(bits, symmetric, choice);
+      return {
+        kind: 'int',
+        bits,
+        scheme: (symmetric ?? (bits === 4 || bits === 8)) ? 'symmetric-full' : 'asymmetric',
+        granularity: granularityOf(choice, { kind: 'group', size: 128 }),
+        scaleType,
+      };
+    },
   };
+}
+
+/** SpQR's: scales and zero points of 3 bits, steps in half precision for 16 rows. */
+function twoLevel(bits: IntSpec['bits'], symmetric: boolean | undefined, choice: FormatChoice): FormatSpec {
+  const granularity = granularityOf(choice, { kind: 'group', size: 16 });
+  if (symmetric || (granularity.kind !== 'group' && granularity.kind !== 'channel')) {
+    throw new FewbitError(
+      'usage',
+      `Format ${choice.format} with --double-quantization has an asymmetric grid per group or channel: leave --symmetric and --granularity out.`,
+    );
+  }
+  return { kind: 'two-level', bits, granularity, scaleBits: 3, scaleRows: 16, scaleType: 'F16' };
 }
 
 function floats(element: FloatSpec['element']): Preset {

@@ -41,5 +41,13 @@ export const otherSpecs: fc.Arbitrary<FormatSpec> = fc.oneof(
     granularity,
     scaleType: fc.constant('F16' as const),
   }),
+  fc.record({
+    kind: fc.constant('two-level' as const),
+    bits: fc.constantFrom(2, 3, 4, 5, 8),
+    granularity: fc.constantFrom({ kind: 'channel' } as const, { kind: 'group', size: 16 } as const, { kind: 'group', size: 36 } as const),
+    scaleBits: fc.constant(3 as const),
+    scaleRows: fc.constantFrom(4, 16),
+    scaleType: fc.constantFrom('F32', 'F16'),
+  }),
   fc.constantFrom(...ggmlTypeNames).map((type): FormatSpec => ({ kind: 'ggml', type })),
 );

@@ -47,7 +47,10 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--granularity <kind>', 'tensor, channel, group, block (default: group for int, channel for fp8 and codebooks)')
     .option('--symmetric', 'symmetric grid (default at 4 and 8 bits)')
     .option('--asymmetric', 'asymmetric grid (default at the other widths)')
-    .option('--double-quantization', 'absmaxes in 8 bits (nf4, fp4)')
+    .option(
+      '--double-quantization',
+      'scales quantized in their turn: in 8 bits (nf4, fp4), in 3 bits with zero points (int, --layout fewbit)',
+    )
     .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
     .option('--kv <name>', `${keyValueNames.join(', ')}: how keys and values are rounded (default: none)`)
     .option('--observer <how>', 'static scales of activations, keys and values: minmax, percentile, mse (default: minmax)')

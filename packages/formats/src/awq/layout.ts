@@ -2,6 +2,7 @@
 import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { checkMatrix, integersOnly, isScaledInt, notInteger } from '../int-matrix.js';
+import { codesAlone } from '../sparse-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
 import { packTensors, unpackTensors } from './words.js';
@@ -18,6 +19,7 @@ export const awq: Layout = {
     return `AWQ's readers take no ragged group: ${cols} input columns are not a multiple of ${granularity.size}. Use a group size that divides them, or per channel.`;
   },
   pack(matrix) {
+    codesAlone(awq, matrix);
     const reason = rejectsSpec(matrix.spec) ?? rejectsRows(matrix.rows);
     if (reason) throw new FewbitError('unsupported', reason);
     if (matrix.columnGroup) throw new FewbitError('unsupported', 'AWQ checkpoints have no g_idx: use a column order with natural groups.');

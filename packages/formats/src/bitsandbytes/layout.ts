@@ -6,6 +6,7 @@ import { createFormat } from '../create-format.js';
 import { formatName } from '../format-name.js';
 import type { AbsmaxIntParams } from '../int/absmax-int-format.js';
 import type { ParamList } from '../param-list.js';
+import { codesAlone } from '../sparse-matrix.js';
 import { tileGrid } from '../tile-grid.js';
 import type { FormatSpec, IntSpec, Layout, QuantizedMatrix } from '../types.js';
 import { describeConfig, eightBitInputs, readConfig } from './config.js';
@@ -23,6 +24,7 @@ export const bitsandbytes: Layout = {
   },
   impliedActivation: (spec) => (isEightBit(spec) ? eightBitInputs() : undefined),
   pack(matrix) {
+    codesAlone(bitsandbytes, matrix);
     const { spec } = matrix;
     checkSizes(matrix);
     if (isFourBit(spec)) return packFourBit({ ...matrix, spec, params: matrix.params as ParamList<AbsmaxParams> });

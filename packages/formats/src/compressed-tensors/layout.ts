@@ -3,6 +3,7 @@ import { FewbitError } from '@fewbit/core';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
 import { keyValueTensors } from '../key-value-tensors.js';
+import { codesAlone } from '../sparse-matrix.js';
 import type { FormatSpec, Layout } from '../types.js';
 import { packActivation, rejectsActivation, rejectsKeyValues, unpackActivation } from './activation.js';
 import { containerOf, packInto, unpackFrom } from './containers.js';
@@ -21,6 +22,7 @@ export const compressedTensors: Layout = {
   rejectsActivation,
   keyValues: { rejects: rejectsKeyValues, ...keyValueTensors(packActivation, unpackActivation) },
   pack(matrix, activation) {
+    codesAlone(compressedTensors, matrix);
     const container = containerOf(matrix.spec, activation?.spec);
     if (!container) throw new FewbitError('unsupported', rejects(matrix.spec) ?? `compressed-tensors has no ${formatName(matrix.spec)}.`);
     return new Map([...packInto(container, matrix), ...packActivation(activation)]);
@@ -34,7 +36,7 @@ export const compressedTensors: Layout = {
 function rejects(spec: FormatSpec): string | undefined {
   if (containerOf(spec)) return undefined;
   if (spec.kind !== 'int') {
-    return `compressed-tensors has no ${formatName(spec)}: its floats are E4M3 with float scales, MXFP4, MXFP8 (groups of 32) and NVFP4 (groups of 16).`;
+    return `compressed-tensors has no ${formatName(spec)}: its floats are E4M3 with float scales, MXFP4, MXFP8 (groups of 32) and NVFP4 (groups of 16); --layout fewbit holds fitted codebooks and two-level scales.`;
   }
   if (spec.scheme === 'symmetric-absmax') return 'compressed-tensors stores scales, not absmaxes; take the scheme symmetric-restricted.';
   const { kind } = spec.granularity;

@@ -1,14 +1,23 @@
 /**
- * Fewbit's own layout, for what no engine has: fitted codebooks, integers and floats of any granularity. N rows (outputs), K columns
- * (inputs), T tiles in row-major order, codes of b bits:
+ * Fewbit's own layout, for what no engine has: fitted codebooks, integers and floats of any granularity, outliers. N rows (outputs),
+ * K columns (inputs), T tiles in row-major order, codes of b bits:
  *
  *   weight_codes   I32 [N, ⌈K·b/32⌉]  dense bit stream along each row, low bits first
  *   weight_scale   float [T]          integers and floats; U8 [T] for E8M0 exponents
  *   weight_zero    U8 [T]             asymmetric integers
  *   weight_levels  float [T, 2^b]     fitted codebooks, rising
+ *   weight_scale_codes, weight_zero_codes  I32 [⌈T·s/32⌉]  two-level scales of s bits, one bit stream
+ *   weight_scale_steps  float [⌈N/R⌉·⌈T/N⌉, 4]  for R rows of a group of inputs: least scale, its step, least zero point, its step
  *   weight_groups  I32 [K]            group of each column, where that is not column ÷ size
  *   input_scale    F32 [1]            static activations, with input_zero U8 [1] for integers; k_…, v_… beside an attention layer's linears,
  *                                     [heads, 1, 1] where each head has its own
+ *
+ * Beside the codes of any format, where a matrix has outliers: E weights that stand in the place of what their codes decode to, row by row.
+ * Counts and columns are U8 where K < 2^8, U16 where K < 2^16, else U32:
+ *
+ *   weight_outlier_counts   [N]        how many a row has
+ *   weight_outlier_columns  [E]        rising in each row
+ *   weight_outlier_values   float [E]
  *
  * The config names each module's format by its FormatSpec:
  *
@@ -22,24 +31,30 @@ import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
 import { unpackColumnGroup } from '../int-matrix.js';
 import { keyValueTensors } from '../key-value-tensors.js';
+import { checkOutliers } from '../sparse-matrix.js';
 import { tileGrid } from '../tile-grid.js';
 import type { ActivationSpec, FormatSpec, Layout, QuantizedMatrix } from '../types.js';
 import { packActivation, unpackActivation } from './activation.js';
 import { describeConfig, readConfig } from './config.js';
+import { packOutliers, unpackOutliers } from './outliers.js';
 import { paramsOf } from './params.js';
 
 export const fewbit: Layout = {
   id: 'fewbit',
+  holdsOutliers: true,
   rejects,
   rejectsActivation: (activation) => (activation.perHead ? 'inputs have no heads.' : rejectsActivation(activation)),
   keyValues: { rejects: rejectsActivation, ...keyValueTensors(packActivation, unpackActivation) },
   pack(matrix, activation) {
-    const { rows, cols, spec, codes, columnGroup } = matrix;
+    const { rows, cols, spec, codes, columnGroup, outliers } = matrix;
     checkSizes(matrix);
+    checkOutliers(matrix);
     const bits = codeBits(spec);
+    const grid = tileGrid(createFormat(spec), rows, cols);
     const tensors = new Map<string, Tensor>([
       ['weight_codes', fromIntegers(packRows(codes, rows, cols, bits), [rows, packedWords(cols, bits)])],
-      ...paramsOf(spec)!.pack(matrix.params),
+      ...paramsOf(spec)!.pack(matrix.params, grid),
+      ...packOutliers(outliers, cols),
       ...packActivation(activation),
     ]);
     if (columnGroup) tensors.set('weight_groups', fromIntegers(columnGroup.slice(), [cols]));
@@ -51,7 +66,9 @@ export const fewbit: Layout = {
     const bits = codeBits(spec);
     const words = wordsOf(expectTensor(tensors, 'weight_codes', ['I32'], [rows, packedWords(cols, bits)]));
     const grid = tileGrid(createFormat(spec), rows, cols);
-    const matrix = { rows, cols, spec, codes: unpackRows(words, rows, cols, bits), params: family.unpack(tensors, grid.count) };
+    const codes = unpackRows(words, rows, cols, bits);
+    const outliers = unpackOutliers(tensors, rows, cols);
+    const matrix = { rows, cols, spec, codes, params: family.unpack(tensors, grid), ...(outliers && { outliers }) };
     if (!tensors.has('weight_groups')) return matrix;
     return { ...matrix, columnGroup: unpackColumnGroup(tensors, 'weight_groups', cols, grid.across) };
   },

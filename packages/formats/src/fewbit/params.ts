@@ -6,18 +6,21 @@ import { packFloatScales, unpackFloatScales } from '../float-matrix.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
 import { intParams, scalesOf, zerosOf } from '../int-matrix.js';
 import type { ParamList } from '../param-list.js';
+import type { TileGrid } from '../tile-grid.js';
 import type { CodebookSpec, FloatSpec, FormatSpec, IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
+import { twoLevels } from './two-levels.js';
 
-/** How a family's params are stored, one entry per tile. */
+/** How a family's params are stored, one entry per tile of `grid`. */
 export interface ParamTensors {
-  pack(params: ParamList<unknown>): Map<string, Tensor>;
-  unpack(tensors: ReadonlyMap<string, Tensor>, count: number): ParamList<unknown>;
+  pack(params: ParamList<unknown>, grid: TileGrid): Map<string, Tensor>;
+  unpack(tensors: ReadonlyMap<string, Tensor>, grid: TileGrid): ParamList<unknown>;
 }
 
 /** The way of storing a format's params, or undefined where an engine's layout has it already. */
 export function paramsOf(spec: FormatSpec): ParamTensors | undefined {
   if (spec.kind === 'int' && spec.scheme !== 'symmetric-absmax') return integers(spec);
+  if (spec.kind === 'two-level') return twoLevels(spec);
   if (spec.kind === 'float' && spec.scaleType !== 'E4M3') return floats(spec);
   if (spec.kind === 'codebook' && spec.levels === 'fitted') return fitted(spec);
   return undefined;
@@ -34,7 +37,7 @@ function integers(spec: IntSpec): ParamTensors {
       else tensors.set('weight_zero', fromIntegers(zeros, [list.length]));
       return tensors;
     },
-    unpack(tensors, count) {
+    unpack(tensors, { count }) {
       const scales = unpack(tensors, 'weight_scale', spec.scaleType, [count]);
       const zeros = symmetric ? undefined : expectTensor(tensors, 'weight_zero', ['U8'], [count]).data;
       const bad = zeros?.findIndex((zero) => zero >= 2 ** spec.bits) ?? -1;
@@ -47,7 +50,7 @@ function integers(spec: IntSpec): ParamTensors {
 function floats(spec: FloatSpec): ParamTensors {
   return {
     pack: (params) => new Map([['weight_scale', packFloatScales(params as ParamList<FloatParams>, spec, [params.length])]]),
-    unpack(tensors, count) {
+    unpack(tensors, { count }) {
       const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, [count]);
       if (stored.scaleType === spec.scaleType) return params;
       throw new FewbitError('checkpoint', `Tensor weight_scale is ${stored.scaleType}: expected ${spec.scaleType}, as the config says.`);
@@ -62,7 +65,7 @@ function fitted(spec: CodebookSpec): ParamTensors {
       const levels = ([...params] as FittedParams[]).flatMap((tile) => [...tile.levels]);
       return new Map([['weight_levels', pack('level', levels, spec.scaleType, [params.length, width])]]);
     },
-    unpack(tensors, count) {
+    unpack(tensors, { count }) {
       const levels = unpack(tensors, 'weight_levels', spec.scaleType, [count, width]);
       return Array.from({ length: count }, (_, i) => fittedParams(levels.slice(i * width, (i + 1) * width)));
     },

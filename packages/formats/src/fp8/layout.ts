@@ -10,6 +10,7 @@ import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { checkFloatMatrix, packFloatScales, unpackFloatScales } from '../float-matrix.js';
 import { formatName } from '../format-name.js';
+import { codesAlone } from '../sparse-matrix.js';
 import { tileGrid } from '../tile-grid.js';
 import type { ActivationSpec, FloatSpec, FormatSpec, Layout } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
@@ -25,6 +26,7 @@ export const fp8: Layout = {
   },
   impliedActivation: (spec) => (isHeld(spec) ? inputsOf(spec) : undefined),
   pack(matrix) {
+    codesAlone(fp8, matrix);
     const { spec, rows, cols } = matrix;
     if (!isHeld(spec)) throw new FewbitError('unsupported', rejects(spec)!);
     const { codes, params } = checkFloatMatrix({ ...matrix, spec });

@@ -3,6 +3,7 @@ import { FewbitError, type Tensor } from '@fewbit/core';
 import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
+import { codesAlone } from '../sparse-matrix.js';
 import type { FormatSpec, GgmlSpec, Layout, QuantizedMatrix } from '../types.js';
 import { packBlock, unpackBlock } from './block-bytes.js';
 import { type GgmlTypeName, ggmlType, ggmlTypeNames } from './ggml-types.js';
@@ -15,6 +16,7 @@ export const gguf: Layout = {
   holdsFloat: true,
   rejects,
   pack(matrix) {
+    codesAlone(gguf, matrix);
     const { spec, rows, cols, codes, params, columnGroup } = matrix;
     const reason = rejects(spec, rows, cols);
     if (reason) throw new FewbitError('unsupported', reason);

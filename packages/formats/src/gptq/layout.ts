@@ -4,6 +4,7 @@ import { formatName } from '../format-name.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
 import { checkMatrix, gridOf, integersOnly, isScaledInt, notInteger, zerosOf } from '../int-matrix.js';
 import type { ParamList } from '../param-list.js';
+import { codesAlone } from '../sparse-matrix.js';
 import { storableScale } from '../storable-scale.js';
 import type { FormatSpec, Layout, NumericFormat, QuantizedMatrix } from '../types.js';
 import { describeConfig, readConfig } from './config.js';
@@ -23,6 +24,7 @@ function createLayout(id: string, version: Version): Layout {
     ...(version === 1 && { rejectsMatrix: rejectsZeroPoints, restrict: withoutZeroPointsOf0 }),
     caution,
     pack(matrix) {
+      codesAlone(layout, matrix);
       const reason = rejects(matrix.spec) ?? layout.rejectsMatrix?.(matrix);
       if (reason) throw new FewbitError('unsupported', reason);
       return packTensors(checkMatrix({ ...matrix, spec: integersOnly(matrix.spec, 'GPTQ') }), version);

@@ -132,6 +132,9 @@ const schemes: Record<Exclude<IntScheme, 'symmetric-absmax'>, Scheme> = {
   },
 };
 
+/** Of a range that always holds 0: what it spans, and its step and low end. */
+export const rangeWithZero: Scheme = schemes.asymmetric;
+
 function symmetricGrid(bound: number, shrink: number, steps: number) {
   return { step: Math.fround(Math.fround(bound * shrink) / steps), min: 0 };
 }

@@ -1,0 +1,1 @@
+export { type TwoLevelParams, twoLevelFormat } from './two-level-format.js';
