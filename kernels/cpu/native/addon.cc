@@ -1,10 +1,12 @@
 // The door to JavaScript: `new Engine(threads, name)`, which runs commands, and whose other methods work on typed arrays in place. Shapes are checked
 // before, in TypeScript.
 #include <napi.h>
+#include <uv.h>
 
 #include <memory>
 
 #include "choose-kernels.h"
+#include "map-file.h"
 #include "read-shapes.h"
 #include "worker.h"
 
@@ -13,7 +15,7 @@ namespace fewbit {
 namespace {
 
 /** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
-constexpr int version = 9;
+constexpr int version = 10;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -214,7 +216,27 @@ Napi::Value allocate(const Napi::CallbackInfo &info) {
   return Napi::ArrayBuffer::New(info.Env(), memory, bytes, release, reinterpret_cast<void *>(bytes));
 }
 
-/** Of an ArrayBuffer from `allocate`, which does not move. */
+/** Bytes of an open file in place, until nobody knows them any more; undefined where the system cannot map them. The ArrayBuffer begins at a page. */
+Napi::Value mapBytes(const Napi::CallbackInfo &info) {
+  const int file = info[0].As<Napi::Number>().Int32Value();
+  const int64_t offset = info[1].As<Napi::Number>().Int64Value(), length = info[2].As<Napi::Number>().Int64Value();
+  FileMap map{};
+  if (offset < 0 || length <= 0 || !mapFile(uv_get_osfhandle(file), uint64_t(offset), size_t(length), map)) return info.Env().Undefined();
+  const auto release = [](Napi::Env, void *, FileMap *held) {
+    unmapFile(*held);
+    delete held;
+  };
+  const auto pages = Napi::ArrayBuffer::New(info.Env(), map.begin, map.size, release, new FileMap(map));
+  return Napi::Uint8Array::New(info.Env(), size_t(length), pages, map.lead);
+}
+
+/** Takes the pages of such an ArrayBuffer out of memory until they are used again. */
+void discard(const Napi::CallbackInfo &info) {
+  auto pages = info[0].As<Napi::ArrayBuffer>();
+  discardPages({static_cast<char *>(pages.Data()), pages.ByteLength(), 0});
+}
+
+/** Of an ArrayBuffer; it does not move. */
 Napi::Value addressOf(const Napi::CallbackInfo &info) {
   return Napi::Number::New(info.Env(), double(reinterpret_cast<uintptr_t>(info[0].As<Napi::ArrayBuffer>().Data())));
 }
@@ -223,6 +245,8 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", Engine::define(env));
   exports.Set("instructionSets", Napi::Function::New(env, instructionSets));
   exports.Set("allocate", Napi::Function::New(env, allocate));
+  exports.Set("mapFile", Napi::Function::New(env, mapBytes));
+  exports.Set("discard", Napi::Function::New(env, discard));
   exports.Set("addressOf", Napi::Function::New(env, addressOf));
   exports.Set("version", Napi::Number::New(env, version));
   return exports;

@@ -16,7 +16,7 @@
   "targets": [
     {
       "target_name": "fewbit_cpu",
-      "sources": ["addon.cc", "commands.cc", "pool.cc"],
+      "sources": ["addon.cc", "commands.cc", "map-file.cc", "pool.cc"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL"],
       "dependencies": ["portable"],

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "map-file.h"
 #include "read-shapes.h"
 
 namespace fewbit {
@@ -236,6 +237,11 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       auto *out = of.array();
       const Index rows = of.index(), n = of.index();
       kernels.roundActivations(pool, x, out, rows, n, of.rounding());
+      break;
+    }
+    case Command::discardPages: {
+      auto *begin = of.array<char>();
+      discardPages({begin, size_t(of.index()), 0});
       break;
     }
     case Command::crossEntropy: {

@@ -28,6 +28,7 @@ enum class Command {
   gated,
   crossEntropy,
   roundActivations,
+  discardPages,
 };
 
 /** Runs the commands in [from, end). Throws std::bad_alloc. */

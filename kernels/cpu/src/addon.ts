@@ -9,8 +9,12 @@ export interface Addon {
   instructionSets(): string[];
   /** Memory outside of JavaScript's heap, of any content; starts at a cache line. */
   allocate(bytes: number): ArrayBuffer;
-  /** Where such memory lies; it does not move. */
+  /** Where an ArrayBuffer lies; it does not move. */
   addressOf(memory: ArrayBuffer): number;
+  /** Bytes of an open file in place, mapped until nobody knows them any more; undefined where the system cannot. Their ArrayBuffer begins at a page. */
+  mapFile(file: number, offset: number, length: number): Uint8Array | undefined;
+  /** Takes the pages of such an ArrayBuffer out of memory until they are used again; what was written to them is lost. */
+  discard(pages: ArrayBuffer): void;
   /** Of what is exported. */
   readonly version: typeof addonVersion;
 }
@@ -62,7 +66,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 9;
+export const addonVersion = 10;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [

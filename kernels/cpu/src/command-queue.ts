@@ -23,6 +23,7 @@ const commands = [
   'gated',
   'crossEntropy',
   'roundActivations',
+  'discardPages',
 ] as const;
 /** By name. */
 export const commandIds = Object.fromEntries(commands.map((name, id) => [name, id])) as Readonly<Record<(typeof commands)[number], number>>;

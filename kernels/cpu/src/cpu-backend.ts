@@ -3,6 +3,7 @@ import type { Addon } from './addon.js';
 import { commandQueue } from './command-queue.js';
 import { cpuAlgebra } from './cpu-algebra.js';
 import { cpuOps } from './cpu-ops.js';
+import { nativeFiles } from './native-files.js';
 import { nativeHeap } from './native-heap.js';
 import { weightForms } from './weight-forms.js';
 
@@ -10,6 +11,7 @@ import { weightForms } from './weight-forms.js';
 export function cpuBackend(addon: Addon, instructionSet: string, threads: number): Backend {
   const engine = new addon.Engine(threads, instructionSet);
   const queue = commandQueue(engine);
+  const files = nativeFiles(addon);
   const heap = nativeHeap(addon, queue.settle);
   return hostBackend({
     id: 'cpu',
@@ -25,7 +27,8 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
         rejects: {},
       },
     ],
-    weights: (memory) => weightForms(engine, memory),
+    weights: (memory) => weightForms(engine, memory, files),
+    mapper: files,
     stream: ({ data }) => engine.stream(data, data.length),
     async close() {
       await queue.finish(); // memory may go as soon as nobody knows the backend

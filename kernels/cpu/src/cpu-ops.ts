@@ -2,7 +2,7 @@ import { type DeviceTensor, type Heap, type HostMemory, type HostTensor, type Op
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
-import type { WeightForm } from './weight-forms.js';
+import type { FloatForm, WeightForm } from './weight-forms.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
 export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate, read, find, findWeight }: HostMemory<NativeArray>): Ops {
@@ -36,14 +36,23 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     queue.push('copyRows', [from, first, columnsOf(x), out.data.address, 0, count, rows, count]);
     return out;
   };
+  /** Rows of a table of floats; of a mapped one a few at a time, since the system takes as much as a megabyte of the file into memory with a row. */
+  const pickFloats = (form: FloatForm | undefined, [table, out]: [number, number], cols: number, tokens: Uint32Array) => {
+    const together = form?.map ? 16 : tokens.length;
+    for (let at = 0; at < tokens.length; at += together) {
+      const indices = tokens.subarray(at, at + together);
+      queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', [table, out + at * cols * 4], [cols], indices);
+      if (form?.map) queue.push('discardPages', [form.map.address, form.map.bytes]);
+    }
+  };
   return {
     embed(table, tokens) {
       const { data, form } = weightOf(table);
       const out = allocate([tokens.length, columnsOf(table)]);
-      const operands = [data.address, out.data.address];
+      const operands: [number, number] = [data.address, out.data.address];
       if (form?.kind === 'codes') queue.push('unpackRows', operands, form.shape, tokens);
       else if (form?.kind === 'levels') queue.push('unpackLevels', operands, form.shape, tokens);
-      else queue.push(form?.kind === 'bf16' ? 'widenRows' : 'pickRows', operands, [columnsOf(table)], tokens);
+      else pickFloats(form, operands, columnsOf(table), tokens);
       return out;
     },
 

@@ -1,18 +1,27 @@
-import { FewbitError, type Matrix } from '@fewbit/core';
+import { FewbitError } from '@fewbit/core';
 import { type IntParams, type IntSpec, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
+import { uploadFloats, uploadStored } from './float-forms.js';
 import { rejectsLevels, uploadLevels } from './levels-form.js';
+import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
 
 /** How a weight lies in native memory, where not as float32. */
 export type WeightForm =
-  | { readonly kind: 'bf16' }
+  | FloatForm
   | { readonly kind: 'codes'; readonly shape: QuantizedShape }
   | { readonly kind: 'levels'; readonly shape: LevelsShape };
 
+/** Floats, row-major. */
+export interface FloatForm {
+  readonly kind: 'bf16' | 'f32';
+  /** The pages of a file that they lie in, where they do. */
+  readonly map?: { readonly address: number; readonly bytes: number };
+}
+
 /** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, and floats as bf16 where that loses nothing. */
-export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): WeightForms {
+export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
   return {
     activations: {
       '16-bit': 'rounded to 16 bits per group, or per 128 inputs of a longer one',
@@ -20,6 +29,7 @@ export function weightForms(engine: Engine, memory: HostMemory<NativeArray>): We
     },
     rounds,
     rejects: rejection,
+    uploadStored: (weight, { inPlace = false } = {}) => uploadStored(engine, memory, files, weight, inPlace),
     upload(weight, { activations = '16-bit' } = {}) {
       if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
@@ -74,11 +84,4 @@ function columnsOf(params: ParamList<IntParams>): { scales: Float32Array; zeros:
     differing |= zero ^ first;
   }
   return { scales, zeros, sharedZero: differing === 0 ? first : undefined };
-}
-
-function uploadFloats(engine: Engine, memory: HostMemory<NativeArray>, { rows, cols, data }: Matrix) {
-  const tensor = memory.hold([rows, cols], 2 * data.length, { kind: 'bf16' } satisfies WeightForm);
-  if (engine.shorten(data, tensor.data, data.length)) return tensor;
-  memory.free(tensor);
-  return memory.upload(data, [rows, cols]);
 }

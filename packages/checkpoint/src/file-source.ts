@@ -1,13 +1,13 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, type FileMapper } from '@fewbit/core';
 import { checkRange } from './check-range.js';
 import type { ByteSource } from './types.js';
 
 /** One read call moves less than 2 GiB on every platform. */
 const largestRead = 2 ** 30;
 
-/** A file on disk, read by position (calls may overlap). Throws `checkpoint` when it cannot be opened or is no regular file. */
-export async function fileSource(path: string): Promise<ByteSource> {
+/** A file on disk, read by position (calls may overlap), or shown by `mapper`. Throws `checkpoint` when it cannot be opened or is no regular file. */
+export async function fileSource(path: string, mapper?: FileMapper): Promise<ByteSource> {
   const { handle, size } = await openFile(path);
   return {
     name: path,
@@ -23,6 +23,12 @@ export async function fileSource(path: string): Promise<ByteSource> {
         throw new FewbitError('checkpoint', `${path}: ${from} cannot be read: ${(cause as Error).message}.`, { cause });
       }
     },
+    ...(mapper && {
+      map(offset: number, length: number) {
+        checkRange(path, size, offset, length);
+        return mapper.map(handle.fd, offset, length);
+      },
+    }),
     close: () => handle.close(),
   };
 }

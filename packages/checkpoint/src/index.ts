@@ -10,7 +10,7 @@ export { type GgufFile, openGguf, readGguf } from './gguf/read-gguf.js';
 export type { GgufMetadata, GgufTensor, GgufValue } from './gguf/types.js';
 export { type TensorToWrite, writeGguf } from './gguf/write-gguf.js';
 export { memorySource } from './memory-source.js';
-export { openModelDirectory } from './open-model-directory.js';
+export { type ModelDirectoryReading, openModelDirectory } from './open-model-directory.js';
 export { quantizationConfig } from './quantization-config.js';
 export { readSafetensors } from './read-safetensors.js';
 export type { ByteSource, CheckpointReader, CheckpointWriter, ModelDirectory, SideFiles, TensorInfo, Written } from './types.js';

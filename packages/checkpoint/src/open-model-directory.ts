@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, type FileMapper } from '@fewbit/core';
 import { isLicence, modelCardFile } from './companions.js';
 import { fileSource } from './file-source.js';
 import { openFolder } from './folder.js';
@@ -10,16 +10,26 @@ import { list } from './quote.js';
 import { readSideFile } from './side-file.js';
 import type { ModelDirectory } from './types.js';
 
+export interface ModelDirectoryReading {
+  /** Shows large tensors where they lie in their files. Default: they are read into memory. */
+  readonly mapper?: FileMapper;
+}
+
 /**
  * Opens a Hugging Face model directory, or a .gguf file (or a directory with one, and no config.json): config.json and every shard's header are read and checked now, tensors when asked for.
  * Throws `config` for a missing or damaged config.json, `checkpoint` for missing, damaged or contradicting weight files.
  */
-export async function openModelDirectory(path: string): Promise<ModelDirectory> {
-  if (path.endsWith('.gguf')) return openGgufModel(path);
+export async function openModelDirectory(path: string, { mapper }: ModelDirectoryReading = {}): Promise<ModelDirectory> {
+  const model = await openFiles(path, mapper);
+  return mapper ? { ...model, checkpoint: { ...model.checkpoint, release: ({ data }) => mapper.release(data) } } : model;
+}
+
+async function openFiles(path: string, mapper: FileMapper | undefined): Promise<ModelDirectory> {
+  if (path.endsWith('.gguf')) return openGgufModel(path, mapper);
   const names = await fileNames(path);
   const gguf = names.includes('config.json') ? undefined : onlyGguf(names, path);
-  if (gguf) return withNeighbours(await openGgufModel(join(path, gguf)), path, names);
-  return openFolder({ path, names, open: (name) => fileSource(join(path, name)) });
+  if (gguf) return withNeighbours(await openGgufModel(join(path, gguf), mapper), path, names);
+  return openFolder({ path, names, open: (name) => fileSource(join(path, name), mapper) });
 }
 
 /** A GGUF file has no place for a model card and a licence: they stand beside it. */

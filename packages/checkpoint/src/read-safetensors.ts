@@ -1,4 +1,5 @@
 import { FewbitError } from '@fewbit/core';
+import { mapOrRead } from './map-or-read.js';
 import { noSuchTensor } from './no-such-tensor.js';
 import { parseHeader } from './parse-header.js';
 import type { ByteSource, CheckpointReader } from './types.js';
@@ -21,7 +22,7 @@ export async function readSafetensors(source: ByteSource): Promise<CheckpointRea
         const tensor = tensors.get(name);
         if (!tensor) throw noSuchTensor(name, tensors.keys(), source.name);
         const { dtype, shape, begin, bytes } = tensor;
-        return { dtype, shape, data: await source.read(dataStart + begin, bytes) };
+        return { dtype, shape, data: await mapOrRead(source, dataStart + begin, bytes) };
       },
       close: () => source.close(),
     };

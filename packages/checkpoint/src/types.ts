@@ -4,7 +4,10 @@ import type { DType, Tensor, TensorName } from '@fewbit/core';
 export interface ByteSource {
   readonly name: string;
   readonly size: number;
+  /** A copy of its own. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The bytes where they lie, to be read only, beyond `close` too; undefined where that cannot be had. Absent where it never can. */
+  map?(offset: number, length: number): Uint8Array | undefined;
   close(): Promise<void>;
 }
 
@@ -18,8 +21,10 @@ export interface TensorInfo {
 /** A checkpoint's tensors, read one at a time by range: one file or many shards. */
 export interface CheckpointReader {
   readonly tensors: ReadonlyMap<TensorName, TensorInfo>;
-  /** Throws `checkpoint` when there is no such tensor (names near ones). */
+  /** To be read only: where the file is mapped, these are its own bytes, which stay beyond `close`. Throws `checkpoint` when there is no such tensor (names near ones). */
   read(name: TensorName): Promise<Tensor>;
+  /** Takes a mapped tensor out of memory until it is used again; does nothing to others. Absent where nothing is mapped. */
+  release?(tensor: Tensor): void;
   close(): Promise<void>;
 }
 

@@ -1,4 +1,5 @@
 export { type ErrorCode, errorCodes, FewbitError } from './error.js';
+export type { FileMapper } from './file-mapper.js';
 export { fromE2m1, toE2m1 } from './float4.js';
 export { fromE4m3, fromE5m2, toE4m3, toE5m2 } from './float8.js';
 export { fromBf16, fromF16, toBf16, toF16 } from './float16.js';
@@ -10,6 +11,7 @@ export {
   dtypeBytes,
   elementCount,
   type FloatDType,
+  firstNonFiniteStored,
   floatDTypes,
   fromFloat32,
   fromIntegers,

@@ -1,5 +1,6 @@
 import { FewbitError } from './error.js';
 import { fromBf16, fromF16, toBf16, toF16 } from './float16.js';
+import { firstNonFinite } from './matrix.js';
 
 /** Bytes per element of each dtype, by its safetensors name. */
 export const dtypeBytes = {
@@ -65,6 +66,15 @@ export function toFloat32(tensor: Tensor): Float32Array {
     default:
       throw new FewbitError('unsupported', `A ${dtype} tensor has no float values by itself; read it through its layout.`);
   }
+}
+
+/** Index of the first NaN or Inf of a BF16 or F32 tensor, or -1. */
+export function firstNonFiniteStored({ dtype, data }: Tensor & { readonly dtype: 'BF16' | 'F32' }): number {
+  const bytes = data.byteOffset % 4 === 0 ? data : data.slice();
+  if (dtype === 'F32') return firstNonFinite(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
+  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  for (let i = 0; i < words.length; i++) if ((words[i]! & 0x7f80) === 0x7f80) return i;
+  return -1;
 }
 
 /** Stores float values as `dtype`, rounding half to even. */

@@ -1,4 +1,4 @@
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, type FileMapper } from '@fewbit/core';
 import { checkedOps } from './checked-ops.js';
 import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
 import { referenceAlgebra } from './reference-algebra.js';
@@ -26,11 +26,13 @@ export function hostBackend<A extends Float32Array>(options: {
   tables: (memory: HostMemory<A>) => readonly HostTable[];
   /** `Backend.weights`, where there are any. */
   weights?: (memory: HostMemory<A>) => WeightForms;
+  /** `Backend.mapper`, where there is one. */
+  mapper?: FileMapper;
   /** `Backend.stream`, where there is one. */
   stream?: (tensor: HostTensor<A>) => number;
   close(): Promise<void>;
 }): Backend {
-  const { id, description, threads, heap, queue, stream, close } = options;
+  const { id, description, threads, heap, queue, mapper, stream, close } = options;
   const memory = hostMemory(heap, queue?.settle);
   const tables = [...options.tables(memory), { id: 'reference', ops: referenceOps(memory), algebra: referenceAlgebra, rejects: {} }];
   const served = tables.map((table) => ({ id: table.id, entries: { ...table.ops, ...table.algebra } }));
@@ -45,6 +47,7 @@ export function hostBackend<A extends Float32Array>(options: {
     rejected: Object.assign({}, ...tables.map((table) => table.rejects).reverse()),
     upload: memory.upload,
     ...(options.weights && { weights: options.weights(memory) }),
+    ...(mapper && { mapper }),
     ...(queue && { deferred: true }),
     async download(tensor, into) {
       const { data } = memory.find(tensor);

@@ -31,6 +31,8 @@ export interface HostMemory<A extends Float32Array = Float32Array> {
   findWeight(tensor: DeviceTensor): HostTensor<A> | FormedTensor<A>;
   /** Room of `bytes` for a weight in a form of the backend's own; lives until `free`. The host may write to it. */
   hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor<A>;
+  /** A weight of `bytes` in memory of somebody else's, which `data` keeps. Lives until `free`. */
+  lend(shape: readonly number[], data: A, bytes: number, form: unknown): FormedTensor<A>;
   free(tensor: DeviceTensor): void;
   step<R>(body: () => R): R;
   readonly bytes: number;
@@ -51,12 +53,15 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
   class Held implements HostTensor<A> {
     alive = true;
     declare readonly form?: unknown;
+    /** `lent`: it lies in somebody else's memory. */
     constructor(
       readonly shape: readonly number[],
       readonly data: A,
       public owner: Scope | undefined,
+      readonly size = data.byteLength,
+      readonly lent = false,
     ) {
-      bytes += data.byteLength;
+      bytes += size;
       this.give(owner);
     }
     give(owner: Scope | undefined): void {
@@ -90,8 +95,10 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     const found = findWeight(tensor);
     found.alive = false;
     kept.delete(found);
-    bytes -= found.data.byteLength;
-    heap.release(found.data);
+    bytes -= found.size;
+    if (found.lent)
+      settle(); // what is written down may still read it
+    else heap.release(found.data);
   };
 
   return {
@@ -117,6 +124,7 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
       settle();
       return Object.assign(new Held([...shape], heap.take(Math.ceil(size / 4)), undefined), { form });
     },
+    lend: (shape, data, size, form) => Object.assign(new Held([...shape], data, undefined, size, true), { form }),
     free,
     step(body) {
       const outer = scope;

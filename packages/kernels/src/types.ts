@@ -1,4 +1,4 @@
-import type { Matrix } from '@fewbit/core';
+import type { FileMapper, Matrix, Tensor } from '@fewbit/core';
 import type { ActivationRounding, QuantizedMatrix } from '@fewbit/formats';
 
 /** A float32 tensor in a backend's memory; row-major. Opaque: only its backend can read it. */
@@ -108,6 +108,12 @@ export interface WeightForms {
    * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default '16-bit'; a weight of floats is multiplied as floats in any case.
    */
   upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): DeviceTensor;
+  /**
+   * A weight of BF16 or F32 [rows, cols] from the bytes that a checkpoint has; undefined where the backend cannot take them so (bytes that are not aligned, on a
+   * machine of another byte order): decode it then. `inPlace`: it is used where it lies, and its bytes must stay as they are until `free`: of a mapped table only the rows
+   * that are used take memory. Default: a copy, whose reading is faster (a tenth, for a product of one row). Absent where there is no way without float32.
+   */
+  uploadStored?(weight: Tensor, options?: { readonly inPlace?: boolean }): DeviceTensor | undefined;
   /** Ways that the backend has, and what `matmul` does to x then, in words: 'rounded to 16 bits per 128 inputs'. */
   readonly activations: Readonly<Partial<Record<ActivationPrecision, string>>>;
   /** Whether that happens for such a matrix; else `matmul` decodes its codes on the way and takes x as it is. */
@@ -130,6 +136,8 @@ export interface Backend {
   upload(data: Float32Array, shape: readonly number[]): DeviceTensor;
   /** Absent where every weight is best uploaded as float32. */
   readonly weights?: WeightForms;
+  /** Shows files where `weights.uploadStored` can use them. Absent where the backend cannot. */
+  readonly mapper?: FileMapper;
   /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
   readonly deferred?: boolean;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */
@@ -144,7 +152,7 @@ export interface Backend {
    * how benchmarks measure read bandwidth.
    */
   stream?(tensor: DeviceTensor): number;
-  /** Bytes in use. */
+  /** Bytes in use, with those of weights that lie in mapped files. */
   readonly bytes: number;
   /** Bytes that the backend's memory can hold; absent where it is the host's. */
   readonly capacity?: number;

@@ -40,6 +40,7 @@ export async function roundGlobals(
         const found = replaced.get(name);
         return found ? { shape: [found.rows, found.cols], data: found.data } : source.vector(name);
       },
+      stored: async (module) => (replaced.has(`${module}.weight`) ? undefined : source.stored?.(module)),
       quantized: async (module) => (replaced.has(`${module}.weight`) ? undefined : source.quantized(module)),
     },
     reports,

@@ -11,7 +11,7 @@ export async function openPretrained(
   backend: Backend,
   options: Pick<WeightOptions, 'activations'> = {},
 ): Promise<Pretrained> {
-  const directory = await openModelDirectory(path);
+  const directory = await openModelDirectory(path, backend.mapper && { mapper: backend.mapper });
   try {
     const tokenizer = await openTokenizer(directory);
     const source = await openWeights(directory, layouts);

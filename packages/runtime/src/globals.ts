@@ -20,12 +20,13 @@ export function loadGlobals(source: WeightSource, backend: Backend, options: Wei
   });
 }
 
+/** A table that is no head is read a few rows at a time: it may stay in the checkpoint's file. */
 function uploadTable(source: WeightSource, name: string, backend: Backend, options: WeightOptions): Promise<DeviceTensor> {
   const read = async () => {
     const { data, shape } = await source.vector(name);
     return matrix(shape[0]!, shape[1]!, data);
   };
-  return loadWeight(source, name.replace(/\.weight$/, ''), read, backend, options);
+  return loadWeight(source, name.replace(/\.weight$/, ''), read, backend, options, name !== source.plan.head.weight);
 }
 
 export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;

@@ -19,5 +19,6 @@ export type {
   Stage,
   StageContext,
   StageState,
+  StoredWeight,
   WeightSource,
 } from './types.js';

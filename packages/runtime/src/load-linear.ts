@@ -25,16 +25,20 @@ export interface LoadedWeight {
 
 /** Puts one linear's weight into the backend's memory: in the backend's own form where it has one, else as float32. */
 export function loadLinear(source: WeightSource, module: string, backend: Backend, options: WeightOptions): Promise<DeviceTensor> {
-  return loadWeight(source, module, () => source.linear(module), backend, options);
+  return loadWeight(source, module, () => source.linear(module), backend, options, false);
 }
 
-/** The same for any weight that may be stored in codes; `read` gives it decoded. */
+/**
+ * The same for any weight that may be stored in codes; `read` gives it decoded. `inPlace`: where the backend can use a float one as it lies in the checkpoint's file, it
+ * stays there.
+ */
 export async function loadWeight(
   source: WeightSource,
   module: string,
   read: () => Promise<Matrix>,
   backend: Backend,
   { decode = false, activations = '16-bit', onLoaded }: WeightOptions,
+  inPlace: boolean,
 ): Promise<DeviceTensor> {
   requireActivations(backend, activations);
   const loaded = (tensor: DeviceTensor, rest: Omit<LoadedWeight, 'bytes'>) => {
@@ -47,6 +51,11 @@ export async function loadWeight(
   let before = backend.bytes;
   if (codes && forms && reason === undefined)
     return loaded(forms.upload(codes, { activations }), { activations: forms.rounds(codes) ? activations : 'f32' });
+  const stored = !codes && forms?.uploadStored ? await source.stored?.(module) : undefined;
+  before = backend.bytes;
+  const uploaded = stored && forms!.uploadStored!(stored.tensor, { inPlace });
+  stored?.release();
+  if (uploaded) return loaded(uploaded, { activations: 'f32' });
   const weight = await read();
   before = backend.bytes;
   const tensor = forms && !codes ? forms.upload(weight) : backend.upload(weight.data, [weight.rows, weight.cols]);

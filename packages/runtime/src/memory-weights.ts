@@ -12,7 +12,12 @@ export function memoryWeights(plan: ModelPlan, tensors: ReadonlyMap<string, Floa
     if (!tensor) throw new FewbitError('checkpoint', `There is no tensor ${name}.`);
     return tensor;
   };
-  return weightReader(plan, read, async () => undefined);
+  return weightReader(
+    plan,
+    read,
+    async () => undefined,
+    async () => undefined,
+  );
 }
 
 /** `source` with some of its linears replaced, by module path: [out, in] matrices, or codes. */
@@ -29,6 +34,7 @@ export function overlay(source: WeightSource, replaced: ReadonlyMap<string, Matr
       if (!found) return source.quantized(module);
       return 'codes' in found ? found : undefined;
     },
+    stored: async (module) => (replaced.has(module) ? undefined : source.stored?.(module)),
     ...(source.activation && { activation: (module: string) => source.activation!(module) }),
     ...(source.keyValues && { keyValues: (attention: string) => source.keyValues!(attention) }),
     vector: (name) => source.vector(name),

@@ -9,7 +9,7 @@ import {
   type LayoutReading,
 } from '@fewbit/formats';
 import { attentionModule, checkTensors, planModel } from '@fewbit/models';
-import type { WeightSource } from './types.js';
+import type { StoredWeight, WeightSource } from './types.js';
 import { type CodedWeight, tablePlan, weightReader } from './weight-reader.js';
 
 /**
@@ -31,7 +31,9 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     if (!isFloat(tensor.dtype)) {
       throw new FewbitError('unsupported', `${name} is stored as ${tensor.dtype}, but config.json does not say that it is quantized.`);
     }
-    return { shape: tensor.shape, data: toFloat32(tensor) };
+    const data = toFloat32(tensor);
+    checkpoint.release?.(tensor);
+    return { shape: tensor.shape, data };
   };
 
   const localTensors = async (module: string, wanted: (local: string) => boolean = () => true) => {
@@ -48,7 +50,16 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     const name = `${module}.weight`;
     if (!reading || !spec || (tables.includes(name) && checkpoint.tensors.has(name))) return undefined;
     const local = await localTensors(module);
-    return named(module, () => reading.layout.unpack(local, spec, rows, cols));
+    const codes = named(module, () => reading.layout.unpack(local, spec, rows, cols));
+    for (const tensor of local.values()) checkpoint.release?.(tensor);
+    return codes;
+  };
+
+  const readStored = async (name: string): Promise<StoredWeight | undefined> => {
+    const dtype = checkpoint.tensors.get(name)?.dtype;
+    if (dtype !== 'BF16' && dtype !== 'F32') return undefined;
+    const tensor = { ...(await checkpoint.read(name)), dtype };
+    return { tensor, release: () => checkpoint.release?.(tensor) };
   };
 
   const activation = async (module: string): Promise<ActivationRounding | undefined> => {
@@ -68,7 +79,7 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     return named(attention, () => reading.layout.keyValues!.unpack(local, spec, keyValueHeads));
   };
 
-  return { ...weightReader(plan, readFloat, readCodes), activation, keyValues };
+  return { ...weightReader(plan, readFloat, readCodes, readStored), activation, keyValues };
 }
 
 function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutReading | undefined {

@@ -1,4 +1,4 @@
-import type { Matrix } from '@fewbit/core';
+import type { Matrix, Tensor } from '@fewbit/core';
 import type { ActivationRounding, KeyValueRounding, QuantizedMatrix } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { BlockPlan, ModelPlan, Site } from '@fewbit/models';
@@ -10,6 +10,11 @@ export interface WeightSource {
   linear(module: string): Promise<Matrix>;
   /** The codes of a quantized linear, of the embedding or the head; undefined where it is stored in float. */
   quantized(module: string): Promise<QuantizedMatrix | undefined>;
+  /**
+   * The weight of a linear, the embedding or the head where it is stored as [out, in] of BF16 or F32, its values checked; undefined where it is stored otherwise. A source
+   * without it has none to show.
+   */
+  stored?(module: string): Promise<StoredWeight | undefined>;
   /** How the inputs of a linear are rounded, or undefined where they are not. A source without it rounds none. */
   activation?(module: string): Promise<ActivationRounding | undefined>;
   /** How the keys and values of an attention layer (`model.layers.0.self_attn`) are rounded, or undefined where they are not. A source without it rounds none. */
@@ -17,6 +22,13 @@ export interface WeightSource {
   /** Any other float tensor by its full name. */
   vector(name: string): Promise<{ readonly shape: readonly number[]; readonly data: Float32Array }>;
   close(): Promise<void>;
+}
+
+/** A weight as its checkpoint has it, to be read only. */
+export interface StoredWeight {
+  readonly tensor: Tensor & { readonly dtype: 'BF16' | 'F32' };
+  /** Takes what is mapped of it out of memory until it is used again. */
+  release(): void;
 }
 
 /** A block's weights in a backend's memory, by tensor name (`….weight`, `….bias`). */

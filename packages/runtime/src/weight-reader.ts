@@ -1,17 +1,18 @@
-import { FewbitError, firstNonFinite, matrix, transpose } from '@fewbit/core';
+import { dtypeBytes, FewbitError, firstNonFinite, firstNonFiniteStored, matrix, toFloat32, transpose } from '@fewbit/core';
 import { decodeMatrix, type QuantizedMatrix } from '@fewbit/formats';
 import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
-import type { WeightSource } from './types.js';
+import type { StoredWeight, WeightSource } from './types.js';
 
 /** A linear, or the embedding or head: what may be stored in codes. */
 export type CodedWeight = Pick<LinearPlan, 'module' | 'rows' | 'cols'>;
 export type FloatTensor = Awaited<ReturnType<WeightSource['vector']>>;
 
-/** A weight source over two functions: float tensors as they are stored, by name, and the codes of quantized linears. */
+/** A weight source over functions: float tensors by name, widened or as they are stored where that is BF16 or F32, and the codes of quantized linears. */
 export function weightReader(
   plan: ModelPlan,
   readFloat: (name: string) => Promise<FloatTensor>,
   readCodes: (weight: CodedWeight) => Promise<QuantizedMatrix | undefined>,
+  readStored: (name: string) => Promise<StoredWeight | undefined>,
 ): WeightSource {
   const byModule = new Map(linears(plan).map((linear) => [linear.module, linear]));
   const find = (module: string): LinearPlan => {
@@ -29,6 +30,13 @@ export function weightReader(
     plan,
     vector,
     quantized: async (module) => readCodes(tables.find((table) => table.module === module) ?? find(module)),
+    async stored(module) {
+      if (!tables.some((table) => table.module === module) && find(module).transposed) return undefined;
+      const name = `${module}.weight`;
+      const weight = await readStored(name);
+      if (weight) requireFiniteStored(name, weight);
+      return weight;
+    },
     async linear(module) {
       const linear = find(module);
       const { rows, cols, transposed } = linear;
@@ -52,6 +60,17 @@ export function tablePlan({ vocabulary, hidden }: ModelPlan, name: string): Code
 
 function requireFinite(name: string, data: Float32Array): void {
   const at = firstNonFinite(data);
+  if (at >= 0) throw nonFinite(name, data[at]!, at);
+}
+
+function requireFiniteStored(name: string, { tensor }: StoredWeight): void {
+  const { dtype, data } = tensor;
+  const at = firstNonFiniteStored(tensor);
   if (at < 0) return;
-  throw new FewbitError('numeric', `${name} has ${data[at]} at index ${at}: the weights are damaged. Compare the file with its source.`);
+  const width = dtypeBytes[dtype];
+  throw nonFinite(name, toFloat32({ dtype, shape: [], data: data.slice(at * width, (at + 1) * width) })[0]!, at);
+}
+
+function nonFinite(name: string, value: number, at: number): FewbitError {
+  return new FewbitError('numeric', `${name} has ${value} at index ${at}: the weights are damaged. Compare the file with its source.`);
 }

@@ -1,6 +1,7 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
+import type { Backend } from '@fewbit/kernels';
 import { linears } from '@fewbit/models';
 import { layouts, openBackend } from '@fewbit/presets';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
@@ -62,20 +63,23 @@ export function addModel(program: Command, io: Io): void {
       const what = choose('--what', kinds, options.what);
       const peer = choose('--peer', peers, options.peer);
       const activations = choose('--activations', activationPrecisions, options.activations);
-      const { name, source, format, spec, close } = await openSource(path, options);
       const { backend } = await openBackend(options);
       try {
-        const { prompt, generate, rounds, seed } = options;
-        const document = await measureModel({
-          ...{ shape: name, source, backend, format, spec, activations, what, prompt, generate, rounds, seed, peer },
-          streamBytes: options.stream * 1e6,
-          signal: io.signal,
-          onProgress: (message) => io.stderr(`${message}\n`),
-        });
-        await print(io, options, document, describe, plotModel);
+        const { name, source, format, spec, close } = await openSource(path, options, backend);
+        try {
+          const { prompt, generate, rounds, seed } = options;
+          const document = await measureModel({
+            ...{ shape: name, source, backend, format, spec, activations, what, prompt, generate, rounds, seed, peer },
+            streamBytes: options.stream * 1e6,
+            signal: io.signal,
+            onProgress: (message) => io.stderr(`${message}\n`),
+          });
+          await print(io, options, document, describe, plotModel);
+        } finally {
+          await close();
+        }
       } finally {
         await backend.close();
-        await close();
       }
     });
 }
@@ -89,7 +93,7 @@ interface Source {
   close(): Promise<void>;
 }
 
-async function openSource(path: string | undefined, options: Options): Promise<Source> {
+async function openSource(path: string | undefined, options: Options, { mapper }: Backend): Promise<Source> {
   const { shape, format, group, seed } = options;
   const spec = parseWeights(format, group);
   if ((path === undefined) === (shape === undefined)) {
@@ -99,7 +103,7 @@ async function openSource(path: string | undefined, options: Options): Promise<S
   if (shape !== undefined) {
     return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), format, spec, close: async () => undefined };
   }
-  const directory = await openModelDirectory(path!);
+  const directory = await openModelDirectory(path!, mapper && { mapper });
   try {
     const source = await openWeights(directory, layouts);
     const stored = (await source.quantized(linears(source.plan)[0]!.module))?.spec;

@@ -1,4 +1,4 @@
-import { type DType, dtypeBytes, FewbitError, type Tensor, toFloat32 } from '@fewbit/core';
+import { type DType, dtypeBytes, FewbitError, type FileMapper, type Tensor, toFloat32 } from '@fewbit/core';
 import { noSuchTensor } from '../no-such-tensor.js';
 import { quote } from '../quote.js';
 import type { ModelDirectory, TensorInfo } from '../types.js';
@@ -17,8 +17,8 @@ const ropeFreqs = 'rope_freqs.weight';
  * names and row orders. Block-quantized ones appear as `${module}.weight.q4_k`, U8 [rows, bytes of a row], and
  * `quantization_config.modules` of the config names their types. Throws `checkpoint` for damaged files, `unsupported` for other architectures.
  */
-export async function openGgufModel(path: string): Promise<ModelDirectory> {
-  const file = await openGguf(path);
+export async function openGgufModel(path: string, mapper?: FileMapper): Promise<ModelDirectory> {
+  const file = await openGguf(path, mapper);
   try {
     const read = metadataReader(file.metadata, path);
     const config = metadataToConfig(read, {

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { FewbitError } from '@fewbit/core';
+import { FewbitError, type FileMapper } from '@fewbit/core';
 import { fileSource } from '../file-source.js';
+import { mapOrRead } from '../map-or-read.js';
 import { noSuchTensor } from '../no-such-tensor.js';
 import { list, quote } from '../quote.js';
 import type { ByteSource } from '../types.js';
@@ -15,24 +16,24 @@ export interface GgufFile {
   readonly metadata: GgufMetadata;
   /** By name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** The stored bytes. Throws `checkpoint` when there is no such tensor. */
+  /** The stored bytes, to be read only. Throws `checkpoint` when there is no such tensor. */
   read(name: string): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
 /**
  * Opens a .gguf file, and its sisters where it is the first of a split. Throws `checkpoint` for files that break any rule of the format, and for
- * parts that are missing or of another model.
+ * parts that are missing or of another model. `mapper` shows large tensors where they lie.
  */
-export async function openGguf(path: string): Promise<GgufFile> {
-  const first = await readGguf(await fileSource(path));
+export async function openGguf(path: string, mapper?: FileMapper): Promise<GgufFile> {
+  const first = await readGguf(await fileSource(path, mapper));
   const count = first.metadata.get('split.count')?.value ?? 1;
   if (count === 1) return first;
   const others: GgufFile[] = [];
   try {
     const parts = sisters(path, count);
     await refuseMissing(parts);
-    for (const part of parts) others.push(await readGguf(await fileSource(part)));
+    for (const part of parts) others.push(await readGguf(await fileSource(part, mapper)));
     return joined([first, ...others]);
   } catch (error) {
     for (const file of [first, ...others]) await file.close();
@@ -52,7 +53,7 @@ export async function readGguf(source: ByteSource): Promise<GgufFile> {
       async read(name) {
         const tensor = tensors.get(name);
         if (!tensor) throw noSuchTensor(name, tensors.keys(), source.name);
-        return source.read(header.dataStart + tensor.offset, tensor.bytes);
+        return mapOrRead(source, header.dataStart + tensor.offset, tensor.bytes);
       },
       close: () => source.close(),
     };
