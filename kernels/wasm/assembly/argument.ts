@@ -1,9 +1,9 @@
-// The arguments of the running job, by their place after the scratch words.
+// The arguments of the running job, by their place.
 
-import { firstArgument, slots } from '../src/control';
+import { firstArgument, job } from '../src/control';
 
 export function real(at: i32): f64 {
-  return load<f64>(slots + (firstArgument + at) * 8);
+  return load<f64>(<usize>load<u32>(job) + <usize>(firstArgument + at) * 8);
 }
 
 export function integer(at: i32): i32 {

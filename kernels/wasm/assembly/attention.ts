@@ -10,25 +10,25 @@ import { packLeft, packRight } from './pack';
 import { largest, loadUpTo, madd, storeUpTo, sum } from './vector';
 
 /**
- * Arguments: q, addresses of the pages of k, those of v, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all),
- * softcap (0: none), positions per page.
+ * Arguments: q, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all), softcap (0: none), positions per page, pages; then the
+ * addresses of the pages of k, and of those of v.
  * A task is up to 80 query rows of one head. Scratch: see the offsets below.
  */
 export function attention(task: i32, scratch: usize): void {
-  const heads = integer(5);
-  const keyValueHeads = integer(6);
-  const size = integer(7);
-  const start = integer(9);
-  const window = integer(10);
-  const pageRows = integer(12);
+  const heads = integer(3);
+  const keyValueHeads = integer(4);
+  const size = integer(5);
+  const start = integer(7);
+  const window = integer(8);
+  const pageRows = integer(10);
   const head = task % heads;
   const first = (task / heads) * queryRows;
-  const rows = min(queryRows, integer(4) - first);
+  const rows = min(queryRows, integer(2) - first);
   const width = <usize>(heads * size) * 4;
   const keyWidth = <usize>(keyValueHeads * size) * 4;
   const shared = <usize>((head / (heads / keyValueHeads)) * size) * 4;
   const q = pointer(0) + <usize>first * width + <usize>(head * size) * 4;
-  const out = pointer(3) + <usize>first * width + <usize>(head * size) * 4;
+  const out = pointer(1) + <usize>first * width + <usize>(head * size) * 4;
   const few = rows < tileRows;
 
   const padded = (size + tileColumns - 1) & ~(tileColumns - 1);
@@ -50,11 +50,11 @@ export function attention(task: i32, scratch: usize): void {
   const lastKey = start + first + rows;
   const firstKey = window > 0 ? max(0, start + first - window + 1) : 0;
   for (let key = firstKey, keys = 0; key < lastKey; key += keys) {
-    const page = <usize>(key / pageRows) * 4;
+    const page = 12 + key / pageRows;
     const row = key % pageRows;
     keys = min(keyStep, min(lastKey - key, pageRows - row));
-    const k = <usize>load<u32>(pointer(1) + page) + <usize>row * keyWidth + shared;
-    const v = <usize>load<u32>(pointer(2) + page) + <usize>row * keyWidth + shared;
+    const k = pointer(page) + <usize>row * keyWidth + shared;
+    const v = pointer(page + integer(11)) + <usize>row * keyWidth + shared;
     if (few) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < keys; j++) {
@@ -102,8 +102,8 @@ function weigh(row: usize, keys: i32, low: i32, high: i32, state: usize, mixed: 
     memory.fill(row, 0, <usize>keys * 4);
     return;
   }
-  const scale = f32x4.splat(<f32>real(8));
-  const cap = <f32>real(11);
+  const scale = f32x4.splat(<f32>real(6));
+  const cap = <f32>real(9);
   const lanes = i32x4(0, 1, 2, 3);
   const hidden = f32x4.splat(-Infinity);
   let top = hidden;

@@ -1,2 +1,1 @@
-export { runJob, serve } from './schedule';
-export { choleskyDiagonal } from './triangular';
+export { conduct, runJob, serve } from './schedule';

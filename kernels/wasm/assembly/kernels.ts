@@ -1,5 +1,6 @@
 import * as id from '../src/control';
 import { attention } from './attention';
+import { copyRows, pickRow } from './copy-rows';
 import { crossEntropy } from './cross-entropy';
 import { activate, add, gated, scale, softcap } from './elementwise';
 import { gram } from './gram';
@@ -13,7 +14,7 @@ import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { outlierMask, roundActivations } from './round-activations';
 import { stream } from './stream';
-import { choleskyPanel, inverseLower } from './triangular';
+import { choleskyDiagonal, choleskyPanel, inverseLower } from './triangular';
 
 /** Runs one task of a kernel. */
 export function runKernel(kernel: i32, task: i32, scratch: usize): void {
@@ -101,6 +102,15 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.roundActivations:
       roundActivations(task);
+      break;
+    case id.copyRows:
+      copyRows(task);
+      break;
+    case id.pickRow:
+      pickRow(task);
+      break;
+    case id.choleskyDiagonal:
+      choleskyDiagonal();
       break;
     default:
       unreachable();

@@ -96,10 +96,10 @@ function packRow(from: usize, count: i32, slot: i32, to: usize): void {
   }
 }
 
-/** Rows of the weight as float32. Arguments: packed weight, their indices, out. A task is a row. */
+/** A row of the weight as float32. Arguments: packed weight, out; then the row for each task. */
 export function decodeRow(task: i32): void {
   const w = changetype<PackedCodes>(pointer(0));
-  const row = load<i32>(pointer(1) + <usize>task * 4);
+  const row = integer(2 + task);
   const lane = row % blockRows;
   const mask = (1 << w.slot) - 1;
   const perLane = 32 / w.slot;
@@ -108,7 +108,7 @@ export function decodeRow(task: i32): void {
     const scales = at + <usize>((w.length * blockRows * w.slot) / 8);
     const scale = scaleOf(w, scales, lane);
     const zero = w.ownZeros ? <i32>load<u8>(scales + zerosPlace(w) + lane) : w.zero;
-    const to = pointer(2) + (<usize>task * <usize>w.cols + <usize>w.first(chunk)) * 4;
+    const to = pointer(1) + (<usize>task * <usize>w.cols + <usize>w.first(chunk)) * 4;
     for (let i = 0; i < w.count(chunk); i++) {
       const word = load<u32>(at + <usize>((i / perLane) * blockRows + lane) * 4);
       const code = <i32>(word >> bitOf(i % perLane, w.slot)) & mask;

@@ -3,15 +3,15 @@
 import { integer, pointer, real } from './argument';
 import { loadUpTo, storeUpTo } from './vector';
 
-/** Arguments: x, out, rows, width, head size, frequencies, pairs, amplitude, start. A task is a row. Scratch: its cosines and sines. */
+/** Arguments: x, out, width, head size, amplitude, start, pairs; then their frequencies. A task is a row. Scratch: its cosines and sines. */
 export function rotate(task: i32, scratch: usize): void {
-  const width = <usize>integer(3) * 4;
-  const head = <usize>integer(4) * 4;
+  const width = <usize>integer(2) * 4;
+  const head = <usize>integer(3) * 4;
   const pairs = integer(6);
   const half = <usize>pairs * 4;
   const x = pointer(0) + <usize>task * width;
   const out = pointer(1) + <usize>task * width;
-  turns(real(8) + <f64>task, pointer(5), pairs, real(7), scratch);
+  turns(real(5) + <f64>task, pairs, real(4), scratch);
   memory.copy(out, x, width);
   for (let at: usize = 0; at < width; at += head) {
     for (let p = 0; p < pairs; p += 4) {
@@ -30,10 +30,10 @@ export function rotate(task: i32, scratch: usize): void {
 /**
  * cos and sin of position·frequency, times amplitude: reduced to |r| ≤ π/4 in double, then Taylor polynomials to r¹³, whose error is below 1e-12.
  */
-function turns(position: f64, frequencies: usize, pairs: i32, amplitude: f64, out: usize): void {
+function turns(position: f64, pairs: i32, amplitude: f64, out: usize): void {
   const sines = out + <usize>pairs * 4 + 16;
   for (let p = 0; p < pairs; p++) {
-    const angle = position * <f64>load<f32>(frequencies + <usize>p * 4);
+    const angle = position * real(7 + p);
     const quarter = nearest(angle * (2 / Math.PI));
     const r = angle - quarter * (Math.PI / 2);
     const s = r * r;

@@ -8,12 +8,18 @@ import { addTileDouble } from './multiply';
 import { packLeft, packRightDouble } from './pack';
 import { maddDouble, nmaddDouble, sumDouble } from './vector';
 
-/** Factors the block at `a` in place, L·Lᵀ, lower part only; false when it is not positive definite. `row`: bytes between rows. */
-export function choleskyDiagonal(a: usize, row: usize, size: i32): bool {
+/** Factors a block in place, L·Lᵀ, lower part only. Arguments: block, bytes between rows, size, where to store 1 when it is not positive definite. */
+export function choleskyDiagonal(): void {
+  const a = pointer(0);
+  const row = pointer(1);
+  const size = integer(2);
   for (let j = 0; j < size; j++) {
     const pivotRow = a + <usize>j * row;
     const pivot = load<f64>(pivotRow + <usize>j * 8) - dotDouble(pivotRow, pivotRow, j);
-    if (!(pivot > 0 && pivot < Infinity)) return false;
+    if (!(pivot > 0 && pivot < Infinity)) {
+      store<f64>(pointer(3), 1);
+      return;
+    }
     const root = sqrt(pivot);
     store<f64>(pivotRow + <usize>j * 8, root);
     for (let i = j + 1; i < size; i++) {
@@ -21,7 +27,6 @@ export function choleskyDiagonal(a: usize, row: usize, size: i32): bool {
       store<f64>(at + <usize>j * 8, (load<f64>(at + <usize>j * 8) - dotDouble(at, pivotRow, j)) / root);
     }
   }
-  return true;
 }
 
 /** Panel rows x ← x·L⁻ᵀ, four at a time. Arguments: L, bytes between rows, size, x, rows. A task is four rows. */

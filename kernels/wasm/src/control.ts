@@ -1,24 +1,38 @@
 // Read by TypeScript and by AssemblyScript: addresses in the shared memory's first page. Counters that threads share have a cache line each.
 
+/** Helpers wait for this to change: the job that the coordinator has begun. */
 export const generation = 1024;
 export const remaining = 1088;
 export const finished = 1152;
-/** Workers that sleep until `generation` changes; 1 while the main thread sleeps until `finished` does. */
+/** Helpers that sleep until `generation` changes; 1 while the coordinator sleeps until `finished` does. */
 export const sleepers = 1160;
 export const waiting = 1168;
-/** 1 where the main thread may sleep. */
-export const mayWait = 1176;
+export const helpers = 1176;
 export const stopped = 1216;
+/** Address of the running job. */
+export const job = 1220;
 /** Set by a worker that trapped. */
 export const failed = 1224;
-export const kernel = 1220;
-/** The arguments of a job, one float64 each; the first two say where the threads' scratch memory lies. */
-export const slots = 1280;
-export const scratchBase = 0;
-export const scratchStride = 1;
-export const firstArgument = 2;
+/** Jobs that the host has handed in, counted, and that the coordinator has run. 1 while the coordinator sleeps; while the host waits to hear that all have run. */
+export const submitted = 1280;
+/** Times that the host has begun the queue anew, all of it having run. */
+export const laps = 1284;
+export const asleep = 1288;
+export const completed = 1344;
+export const listening = 1352;
+
+/** A job, in float64 words: how many they are, what runs, on how much, where the threads' scratch memory lies; then the kernel's arguments. */
+export const jobWords = 0;
+export const jobKernel = 1;
+export const jobTasks = 2;
+export const scratchBase = 3;
+export const scratchStride = 4;
+export const firstArgument = 5;
+
+export const queueStart = 65536;
+export const queueBytes = 524288;
 /** Where tensors begin. */
-export const heapStart = 65536;
+export const heapStart = 589824;
 
 export const packLeft = 0;
 export const packRight = 1;
@@ -48,6 +62,9 @@ export const multiplyRowsShort = 25;
 export const decodeRow = 26;
 export const outlierMask = 27;
 export const roundActivations = 28;
+export const copyRows = 29;
+export const pickRow = 30;
+export const choleskyDiagonal = 31;
 
 export const silu = 0;
 export const gelu = 1;
@@ -67,7 +84,7 @@ export const taskColumns = 64;
 export const gramSide = 160;
 /** Rows and columns of a block in the triangular solvers: a multiple of tileRows and of tileColumnsDouble. */
 export const blockSize = 60;
-/** Elementwise: values per task. */
+/** Elementwise and copies: values per task. */
 export const taskValues = 16384;
 /** Stream: bytes per task. */
 export const taskBytes = 1048576;

@@ -1,5 +1,5 @@
-import { FewbitError } from '@fewbit/core';
-import { firstArgument, generation, kernel, mayWait, scratchBase, scratchStride, slots, stopped } from './control.js';
+import { generation, helpers, stopped, submitted } from './control.js';
+import { otherThread, ownThread } from './job-queue.js';
 import type { Platform } from './platform.js';
 import { type SharedHeap, sharedHeap } from './shared-heap.js';
 import { startWorkers } from './workers.js';
@@ -10,63 +10,66 @@ export interface Engine {
   readonly threads: number;
   /** Why there are fewer threads than asked for. */
   readonly hindrance: string | undefined;
-  /** Runs `tasks` tasks of a kernel over all threads; returns when all are done. `scratch`: bytes that each thread may use. */
-  run(kernel: number, tasks: number, values: readonly number[], scratch?: number): void;
-  /** Factors one diagonal block; false when it is not positive definite. */
-  choleskyDiagonal(address: number, rowBytes: number, size: number): boolean;
+  /**
+   * Has `tasks` tasks of a kernel run over all threads, after all that was written down before: at once where JavaScript's thread is the only one. Until
+   * `settle` the host neither reads nor writes memory that jobs use, or used before it was freed.
+   */
+  run(kernel: number, tasks: number, values: readonly number[], options?: RunOptions): void;
+  /** Returns once all has run. */
+  settle(): void;
+  /** Resolves then, while JavaScript goes on; absent where it has no other thread. */
+  readonly finish?: () => Promise<void>;
   close(): Promise<void>;
 }
 
-interface Exports {
-  runJob(tasks: number, workers: number): number;
-  choleskyDiagonal(address: number, rowBytes: number, size: number): number;
+export interface RunOptions {
+  /** Bytes that each thread may use. Default 0. */
+  readonly scratch?: number;
+  /** Arguments behind the others; copied. */
+  readonly operands?: ArrayLike<number>;
 }
+
+const none: readonly number[] = [];
 
 export async function createEngine(module: WebAssembly.Module, threads: number, platform: Platform): Promise<Engine> {
   const heap = sharedHeap();
   const { memory } = heap;
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
-  // An old view of a shared memory stays valid when the memory grows; these words are in its first page.
+  const { workers, hindrance } = await startWorkers(platform, module, memory, threads);
   const words = new Int32Array(memory.buffer);
-  const values = new Float64Array(memory.buffer, slots, 32);
-  const { workers, hindrance } = await startWorkers(platform, module, memory, threads - 1);
-  words[mayWait / 4] = blockingAllowed() ? 1 : 0;
+  words[helpers / 4] = Math.max(0, workers.length - 1);
+  const [coordinator] = workers;
+  const queue = coordinator ? otherThread(memory, coordinator) : ownThread(memory, instantiate(module, memory));
+  const { finish } = queue;
 
   return {
     heap,
-    threads: workers.length + 1,
+    threads: Math.max(1, workers.length),
     hindrance,
 
-    run(id, tasks, list, scratch = 0) {
+    run(kernel, tasks, values, { scratch: bytes = 0, operands = none } = {}) {
       if (tasks <= 0) return;
-      const helpers = Math.min(workers.length, tasks - 1);
-      const stride = Math.ceil(scratch / 64) * 64;
-      const base = stride > 0 ? heap.allocate(stride * (workers.length + 1)) : 0;
-      words[kernel / 4] = id;
-      values[scratchBase] = base;
-      values[scratchStride] = stride;
-      values.set(list, firstArgument);
-      if (!exports.runJob(tasks, helpers)) throw new FewbitError('backend', 'A WebAssembly worker has failed; open the backend again.');
-      if (stride > 0) heap.free(base);
+      const scratch = Math.ceil(bytes / 64) * 64;
+      const scratchAt = scratch > 0 ? heap.allocate(scratch * Math.max(1, workers.length)) : 0;
+      queue.push({ kernel, tasks, values, operands, scratch, scratchAt });
+      if (scratch > 0) heap.free(scratchAt);
     },
-
-    choleskyDiagonal: (address, rowBytes, size) => exports.choleskyDiagonal(address, rowBytes, size) !== 0,
+    settle: queue.settle,
+    ...(finish && { finish }),
 
     async close() {
+      await finish?.().catch(() => undefined); // of a failure, those who wait for results hear
       Atomics.store(words, stopped / 4, 1);
-      Atomics.add(words, generation / 4, 1);
-      Atomics.notify(words, generation / 4);
+      for (const word of [generation, submitted]) {
+        Atomics.add(words, word / 4, 1);
+        Atomics.notify(words, word / 4);
+      }
       await Promise.all(workers.map((worker) => worker.terminate()));
     },
   };
 }
 
-/** False on a page's own thread, which must not sleep: there it looks again and again. */
-function blockingAllowed(): boolean {
-  try {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
-    return true;
-  } catch {
-    return false;
-  }
+/** The kernels on this thread. */
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): (job: number) => number {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return exports.runJob as (job: number) => number;
 }

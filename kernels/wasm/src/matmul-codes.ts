@@ -22,18 +22,20 @@ export function matmulCodes(
   const values = heap.allocate(count * (2 * length + 8));
   const scales = values + count * 2 * length;
   const shifts = scales + count * 4;
-  engine.run(id.quantizeTile, tiles, [at, from, values, scales, shifts, m, tileTokens], 2 * length);
+  engine.run(id.quantizeTile, tiles, [at, from, values, scales, shifts, m, tileTokens], { scratch: 2 * length });
   const blocks = Math.ceil(n / id.blockRows);
   if (m <= fewRows) {
     const share = Math.ceil(blocks / (tasksPerThread * threads));
-    engine.run(id.multiplyCodesRows, Math.ceil(blocks / share), [at, values, scales, shifts, to, add, m, share], 4 * id.blockRows);
+    engine.run(id.multiplyCodesRows, Math.ceil(blocks / share), [at, values, scales, shifts, to, add, m, share], {
+      scratch: 4 * id.blockRows,
+    });
   } else {
     const slab = Math.max(1, Math.floor(id.slabInputs / length));
     // In the order of the kernel: results; weights; scales and zero points of chunks, or of pieces.
     const pieces = 2 * Math.ceil(length / id.pieceInputs);
     const scratch = id.taskBlocks * id.blockRows * (4 * id.tileTokens * id.taskTiles + slab * (2 * length + 8 * pieces));
     const tasks = Math.ceil(blocks / id.taskBlocks) * Math.ceil(tiles / id.taskTiles);
-    engine.run(id.multiplyCodes, tasks, [at, values, scales, shifts, to, add, m], scratch);
+    engine.run(id.multiplyCodes, tasks, [at, values, scales, shifts, to, add, m], { scratch });
   }
   heap.free(values);
 }

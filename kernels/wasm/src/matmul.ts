@@ -37,7 +37,7 @@ export function matmul(
   const blockRows = Math.ceil(m / rowBlocks / id.tileRows) * id.tileRows;
   const scratch = 256 + id.taskColumns * id.depth * 4 * (short ? 2 : 1);
   const tasks = rowBlocks * Math.ceil(n / id.taskColumns);
-  engine.run(id.multiply, tasks, [left, ...rest, rowBlocks, blockRows, short ? 1 : 0], scratch);
+  engine.run(id.multiply, tasks, [left, ...rest, rowBlocks, blockRows, short ? 1 : 0], { scratch });
   engine.heap.free(left);
   return out;
 }

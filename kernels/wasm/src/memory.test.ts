@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import type { HostTensor } from '@fewbit/kernels';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { heapStart } from './control.js';
 import { plainBuild } from './load-build.js';
 import { currentPlatform, nodeHead } from './platform.js';
 import { sharedHeap } from './shared-heap.js';
@@ -28,9 +29,9 @@ describe('the shared heap', () => {
           live.clear();
         }
         // Everything is free and merged: one block as large as all of the memory fits without growth.
-        const total = heap.memory.buffer.byteLength - 65536;
+        const total = heap.memory.buffer.byteLength - heapStart;
         if (total > 0) heap.allocate(total);
-        expect(heap.memory.buffer.byteLength).toBe(total + 65536);
+        expect(heap.memory.buffer.byteLength).toBe(total + heapStart);
       }),
       { numRuns: 30, seed: 1 },
     );

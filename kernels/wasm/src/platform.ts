@@ -9,6 +9,11 @@ export interface Platform {
 }
 
 export interface ThreadWorker {
+  /** `heard` is called after each message that the worker posts from now on. */
+  listen(heard: () => void): void;
+  /** Keeps the process alive, and no longer. */
+  ref(): void;
+  unref(): void;
   terminate(): unknown;
 }
 
@@ -56,7 +61,12 @@ const node: Platform = {
     // Without a listener an error event would end the process; the failure is reported where the result is missing.
     worker.on('error', () => undefined);
     worker.unref();
-    return worker;
+    return {
+      listen: (heard) => void worker.on('message', heard),
+      ref: () => worker.ref(),
+      unref: () => worker.unref(),
+      terminate: () => worker.terminate(),
+    };
   },
 };
 
@@ -82,7 +92,14 @@ export const browser: Platform = {
         worker.onerror = ({ message }) => reject(new Error(message));
         worker.postMessage(data);
       });
-      return worker;
+      return {
+        listen: (heard) => {
+          worker.onmessage = heard;
+        },
+        ref: () => undefined,
+        unref: () => undefined,
+        terminate: () => worker.terminate(),
+      };
     } catch (error) {
       worker.terminate();
       throw error;

@@ -15,7 +15,7 @@ export interface SharedHeap {
 }
 
 export function sharedHeap(): SharedHeap {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: heapLimit / page, shared: true });
+  const memory = new WebAssembly.Memory({ initial: heapStart / page, maximum: heapLimit / page, shared: true });
   const used = new Map<number, number>();
   /** Free blocks by address; neighbours are merged, so the list stays short. */
   const holes: { start: number; end: number }[] = [];

@@ -13,9 +13,10 @@ export function wasmAlgebra(engine: Engine): Algebra {
   const doubles = (address: number, length: number) => new Float64Array(heap.memory.buffer, address, length);
   const floats = (address: number, length: number) => new Float32Array(heap.memory.buffer, address, length);
 
-  /** Runs `body` with blocks of the given bytes, then frees them. */
+  /** Runs `body` with blocks of the given bytes, which it may write to, then frees them. */
   const within = <R>(sizes: readonly number[], body: (...addresses: number[]) => R): R => {
     const addresses: number[] = [];
+    engine.settle();
     try {
       for (const size of sizes) addresses.push(heap.allocate(size));
       return body(...addresses);
@@ -33,36 +34,39 @@ export function wasmAlgebra(engine: Engine): Algebra {
     lower: boolean,
   ) => {
     const panels = Math.ceil(a.rows / id.tileRows);
-    within([panels * id.tileRows * a.k * 8], (left) => {
-      engine.run(id.packLeftDouble, panels, [a.at, a.row, 8, a.rows, a.k, left]);
-      const rowBlocks = Math.ceil(a.rows / taskRows);
-      const tasks = rowBlocks * Math.ceil(b.columns / id.taskColumns);
-      const values = [left, b.at, b.row, b.column, c.at, c.row, a.rows, a.k, b.columns, rowBlocks, taskRows, sign, lower ? 1 : 0];
-      engine.run(id.multiplyDouble, tasks, values, 256 + id.taskColumns * id.depthDouble * 8);
-    });
+    const left = heap.allocate(panels * id.tileRows * a.k * 8);
+    engine.run(id.packLeftDouble, panels, [a.at, a.row, 8, a.rows, a.k, left]);
+    const rowBlocks = Math.ceil(a.rows / taskRows);
+    const tasks = rowBlocks * Math.ceil(b.columns / id.taskColumns);
+    const values = [left, b.at, b.row, b.column, c.at, c.row, a.rows, a.k, b.columns, rowBlocks, taskRows, sign, lower ? 1 : 0];
+    engine.run(id.multiplyDouble, tasks, values, { scratch: 256 + id.taskColumns * id.depthDouble * 8 });
+    heap.free(left);
   };
 
   /** Lower Cholesky factor in place, by blocks to the right (Golub and Van Loan, section 4.2.6); what is above the diagonal stays. */
-  const factor = (at: number, n: number): boolean => {
-    const row = n * 8;
-    for (let j = 0; j < n; j += id.blockSize) {
-      const size = Math.min(id.blockSize, n - j);
-      const corner = at + j * row + j * 8;
-      if (!engine.choleskyDiagonal(corner, row, size)) return false;
-      const rows = n - j - size;
-      if (rows === 0) return true;
-      const panel = corner + size * row;
-      engine.run(id.choleskyPanel, Math.ceil(rows / 4), [corner, row, size, panel, rows]);
-      multiply(
-        { at: panel, row, rows, k: size },
-        { at: panel, row: 8, column: row, columns: rows },
-        { at: panel + size * 8, row },
-        -1,
-        true,
-      );
-    }
-    return true;
-  };
+  const factor = (at: number, n: number): boolean =>
+    within([8], (failure) => {
+      doubles(failure!, 1)[0] = 0;
+      const row = n * 8;
+      for (let j = 0; j < n; j += id.blockSize) {
+        const size = Math.min(id.blockSize, n - j);
+        const corner = at + j * row + j * 8;
+        engine.run(id.choleskyDiagonal, 1, [corner, row, size, failure!]);
+        const rows = n - j - size;
+        if (rows === 0) break;
+        const panel = corner + size * row;
+        engine.run(id.choleskyPanel, Math.ceil(rows / 4), [corner, row, size, panel, rows]);
+        multiply(
+          { at: panel, row, rows, k: size },
+          { at: panel, row: 8, column: row, columns: rows },
+          { at: panel + size * 8, row },
+          -1,
+          true,
+        );
+      }
+      engine.settle();
+      return doubles(failure!, 1)[0] === 0;
+    });
 
   const inverseCholesky = (h: Float64Array, n: number): Float64Array | undefined =>
     within([n * n * 8, n * n * 8], (lower, inverse) => {
@@ -73,7 +77,8 @@ export function wasmAlgebra(engine: Engine): Algebra {
       const result = doubles(inverse, n * n).fill(0);
       const strips = Math.ceil(n / id.taskColumns);
       const scratch = 256 + (id.blockSize * id.taskColumns + (id.blockSize + id.taskColumns) * n) * 8;
-      engine.run(id.inverseLower, strips, [lower, inverse, n], scratch);
+      engine.run(id.inverseLower, strips, [lower, inverse, n], { scratch });
+      engine.settle();
       const upper = new Float64Array(n * n);
       for (let i = 0, last = n * n - 1; i <= last; i++) upper[i] = result[last - i]!;
       return upper;
@@ -85,6 +90,7 @@ export function wasmAlgebra(engine: Engine): Algebra {
       doubles(right, k * n).set(b.subarray(0, k * n));
       doubles(out, rows * n).fill(0);
       multiply({ at: left, row: k * 8, rows, k }, { at: right, row: n * 8, column: 8, columns: n }, { at: out, row: n * 8 }, 1, false);
+      engine.settle();
       return doubles(out, rows * n).slice();
     });
 
@@ -110,7 +116,10 @@ export function wasmAlgebra(engine: Engine): Algebra {
           engine.run(id.packLeft, aPanels, [xAt!, 4, a * 4, a, rows, left!]);
           engine.run(id.packRight, bPanels, [same ? xAt! : yAt!, b * 4, 4, b, rows, right!]);
           const across = Math.ceil(b / id.gramSide);
-          engine.run(id.gram, Math.ceil(a / id.gramSide) * across, [left!, right!, out!, rows, a, b, across, same ? 1 : 0], 256);
+          engine.run(id.gram, Math.ceil(a / id.gramSide) * across, [left!, right!, out!, rows, a, b, across, same ? 1 : 0], {
+            scratch: 256,
+          });
+          engine.settle();
         }
         const sums = doubles(out!, a * b);
         for (let i = 0; i < sums.length; i++) into[i]! += sums[i]!;
@@ -138,6 +147,7 @@ export function wasmAlgebra(engine: Engine): Algebra {
         for (let i = 0; i < rows; i++) outView.set(c.subarray(i * n + cStart, (i + 1) * n), i * columns);
         const row = columns * 8;
         multiply({ at: left!, row: k * 8, rows, k }, { at: right!, row, column: 8, columns }, { at: out!, row }, -1, false);
+        engine.settle();
         for (let i = 0; i < rows; i++) c.set(outView.subarray(i * columns, (i + 1) * columns), i * n + cStart);
       });
     },

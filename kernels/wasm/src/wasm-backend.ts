@@ -8,8 +8,6 @@ import { wasmAlgebra } from './wasm-algebra.js';
 import { wasmOps } from './wasm-ops.js';
 import { weightForms } from './weight-forms.js';
 
-const copies = 'a plain copy, which the host does at the speed of memory';
-
 /** A backend over one build of the kernels. */
 export async function wasmBackend({ module, instructions }: Build, threads: number, platform = currentPlatform()): Promise<Backend> {
   const engine = await createEngine(module, threads, platform);
@@ -20,12 +18,13 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
     threads: engine.threads,
     heap: tensorHeap(engine.heap),
     capacity: heapLimit,
+    ...(engine.finish && { queue: { settle: engine.settle, finish: engine.finish } }),
     tables: (memory) => [
       {
         id: 'wasm',
         ops: wasmOps(engine, memory),
         algebra: wasmAlgebra(engine),
-        rejects: { columns: copies, rows: copies, store: copies },
+        rejects: {},
       },
     ],
     weights: (memory) => weightForms(engine, memory),

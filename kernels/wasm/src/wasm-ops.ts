@@ -8,19 +8,19 @@ import {
   roundingShape,
 } from '@fewbit/kernels';
 import * as id from './control.js';
-import { embed } from './embed.js';
+import { embed, rowsAtOnce } from './embed.js';
 import type { Engine } from './engine.js';
 import { matmul } from './matmul.js';
 
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
-/** The ops that WebAssembly does faster than JavaScript; and `embed`, for tables in a form of the backend's own; the other copies (columns, rows, store) are left out. */
-export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemory): Partial<Ops> {
+/** All ops, as jobs of the engine. */
+export function wasmOps(engine: Engine, { allocate, find, findWeight, read }: HostMemory): Ops {
   const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
-    const x = read(tensor);
+    const x = find(tensor);
     const out = allocate(x.shape);
     const count = x.data.length;
-    engine.run(kernel, Math.ceil(count / id.taskValues), [at(x), at(out), count, value, other ? at(read(other)) : 0]);
+    engine.run(kernel, Math.ceil(count / id.taskValues), [at(x), at(out), count, value, other ? at(find(other)) : 0]);
     return out;
   };
   /** Rows of `size` values in shares of about one task's worth: [rows, share, tasks]. */
@@ -28,6 +28,11 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
     const rows = count / size;
     const share = Math.max(1, Math.floor(id.taskValues / size));
     return { rows, share, tasks: Math.ceil(rows / share) };
+  };
+  /** `rows` rows of `bytes` each, from one address to another; the strides are bytes between rows. */
+  const copy = (from: number, fromStride: number, to: number, toStride: number, bytes: number, rows: number) => {
+    const share = Math.max(1, Math.floor((id.taskValues * 4) / Math.max(1, bytes)));
+    engine.run(id.copyRows, Math.ceil(rows / share), [from, fromStride, to, toStride, bytes, rows, share]);
   };
   const reference = referenceOps({ allocate, read });
   return {
@@ -38,10 +43,10 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
       return out;
     },
 
-    matmul: (x, w, bias) => matmul(engine, allocate, read(x), findWeight(w), bias && read(bias)),
+    matmul: (x, w, bias) => matmul(engine, allocate, find(x), findWeight(w), bias && find(bias)),
 
     add(aTensor, bTensor) {
-      const [a, b] = [read(aTensor), read(bTensor)];
+      const [a, b] = [find(aTensor), find(bTensor)];
       const out = allocate(a.shape);
       const columns = a.shape.at(-1)!;
       const { rows, share, tasks } = shares(a.data.length, columns);
@@ -56,7 +61,7 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
     gated: (gate, up, activation) => flat(id.gated, gate, activationIds[activation], up),
 
     rmsNorm(xTensor, gain, epsilon, gainOffset) {
-      const [x, g] = [read(xTensor), read(gain)];
+      const [x, g] = [find(xTensor), find(gain)];
       const out = allocate(x.shape);
       const { rows, share, tasks } = shares(x.data.length, g.data.length);
       engine.run(id.rmsNorm, tasks, [at(x), at(g), at(out), rows, g.data.length, share, epsilon, gainOffset]);
@@ -64,45 +69,61 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
     },
 
     layerNorm(xTensor, gain, bias, epsilon) {
-      const [x, g] = [read(xTensor), read(gain)];
+      const [x, g] = [find(xTensor), find(gain)];
       const out = allocate(x.shape);
       const { rows, share, tasks } = shares(x.data.length, g.data.length);
-      engine.run(id.layerNorm, tasks, [at(x), at(g), at(out), rows, g.data.length, share, epsilon, at(read(bias))]);
+      engine.run(id.layerNorm, tasks, [at(x), at(g), at(out), rows, g.data.length, share, epsilon, at(find(bias))]);
       return out;
     },
 
     rotate(tensor, headSize, { frequencies, amplitude }, start) {
-      const x = read(tensor);
+      const x = find(tensor);
       const [m, width] = [x.shape[0]!, x.shape[1]!];
       const out = allocate(x.shape);
       const pairs = frequencies.length;
-      const table = engine.heap.allocate(pairs * 4);
-      new Float32Array(engine.heap.memory.buffer, table, pairs).set(frequencies);
-      engine.run(id.rotate, m, [at(x), at(out), m, width, headSize, table, pairs, amplitude, start], pairs * 8 + 64);
-      engine.heap.free(table);
+      const values = [at(x), at(out), width, headSize, amplitude, start, pairs];
+      engine.run(id.rotate, m, values, { operands: frequencies, scratch: pairs * 8 + 64 });
       return out;
     },
 
     attention(qTensor, k, v, { heads, keyValueHeads, headSize, scale, start, window = 0, softcap = 0 }) {
-      const q = read(qTensor);
+      const q = find(qTensor);
       const m = q.shape[0]!;
       const out = allocate(q.shape);
-      const pages = [...k, ...v].map((page) => at(read(page)));
-      const table = engine.heap.allocate(pages.length * 4);
-      new Uint32Array(engine.heap.memory.buffer, table, pages.length).set(pages);
-      const sizes = [m, heads, keyValueHeads, headSize, scale, start, window, softcap, k[0]!.shape[0]!];
-      const values = [at(q), table, table + k.length * 4, at(out), ...sizes];
+      const operands = [...k, ...v].map((page) => at(find(page)));
+      const sizes = [m, heads, keyValueHeads, headSize, scale, start, window, softcap, k[0]!.shape[0]!, k.length];
       const padded = Math.ceil(headSize / id.tileColumns) * id.tileColumns;
       const { queryRows, keyStep } = id;
       // In the order of the kernel: tile, state, scores, mixed, queries, weights, panels.
       const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep) + keyStep * padded;
-      engine.run(id.attention, heads * Math.ceil(m / queryRows), values, floats * 4);
-      engine.heap.free(table);
+      engine.run(id.attention, heads * Math.ceil(m / queryRows), [at(q), at(out), ...sizes], { operands, scratch: floats * 4 });
       return out;
     },
 
+    columns(tensor, start, count) {
+      const x = find(tensor);
+      const [m, n] = [x.shape[0]!, x.shape[1]!];
+      const out = allocate([m, count]);
+      copy(at(x) + start * 4, n * 4, at(out), count * 4, count * 4, m);
+      return out;
+    },
+
+    rows(tensor, start, count) {
+      const x = find(tensor);
+      const bytes = x.shape[1]! * 4;
+      const out = allocate([count, x.shape[1]!]);
+      copy(at(x) + start * bytes, bytes, at(out), bytes, bytes, count);
+      return out;
+    },
+
+    store(cache, rows, start) {
+      const [to, from] = [find(cache), find(rows)];
+      const bytes = to.shape[1]! * 4;
+      copy(at(from), bytes, at(to) + start * bytes, bytes, bytes, from.shape[0]!);
+    },
+
     roundActivations(tensor, rounding) {
-      const x = read(tensor);
+      const x = find(tensor);
       const [m, k] = [x.shape[0]!, x.shape[1]!];
       const shape = roundingShape(rounding, k);
       if (!shape) return reference.roundActivations(tensor, rounding);
@@ -118,14 +139,13 @@ export function wasmOps(engine: Engine, { allocate, read, findWeight }: HostMemo
     },
 
     crossEntropy(tensor, targets) {
-      const logits = read(tensor);
+      const logits = find(tensor);
       const [m, n] = [logits.shape[0]!, logits.shape[1]!];
       const out = allocate([m]);
-      const sums = engine.heap.allocate(m * 16);
-      engine.run(id.crossEntropy, m, [at(logits), sums, n]);
-      const pairs = new Float64Array(engine.heap.memory.buffer, sums, 2 * m);
-      for (const [i, target] of targets.entries()) out.data[i] = Math.log(pairs[2 * i + 1]!) + pairs[2 * i]! - logits.data[i * n + target]!;
-      engine.heap.free(sums);
+      for (let row = 0; row < m; row += rowsAtOnce) {
+        const operands = targets.subarray(row, row + rowsAtOnce);
+        engine.run(id.crossEntropy, operands.length, [at(logits) + row * n * 4, at(out) + row * 4, n], { operands });
+      }
       return out;
     },
   };

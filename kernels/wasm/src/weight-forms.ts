@@ -71,6 +71,7 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
       const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
       new Uint8Array(buffer, strip, part.length).set(part);
       engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, zeros, tileRows, across]);
+      engine.settle();
     }
     return tensor;
   } finally {

@@ -1,15 +1,22 @@
-import { failed } from './control.js';
+import { completed, failed } from './control.js';
 import type { Platform, ThreadWorker } from './platform.js';
 
-/** A worker's whole program, as text: it runs the same from the sources and from the build. `serve` returns when the engine closes. */
+/**
+ * A worker's whole program, as text: it runs the same from the sources and from the build. The first worker coordinates, the others help it; both return
+ * when the engine closes. A post of the coordinator says that all jobs have run, or that there is a failure.
+ */
 export const workerProgram = `
 function run({ module, memory, thread }) {
-  const { serve } = new WebAssembly.Instance(module, { env: { memory } }).exports;
+  const { conduct, serve } = new WebAssembly.Instance(module, { env: { memory } }).exports;
   post('ready');
   try {
-    serve(thread);
+    if (thread > 0) serve(thread);
+    else while (conduct()) post('done');
   } catch (error) {
-    Atomics.store(new Int32Array(memory.buffer), ${failed / 4}, 1);
+    const words = new Int32Array(memory.buffer);
+    Atomics.store(words, ${failed / 4}, 1);
+    Atomics.notify(words, ${completed / 4});
+    post('failed');
     throw error;
   }
 }
@@ -22,7 +29,7 @@ export async function startWorkers(
   memory: WebAssembly.Memory,
   count: number,
 ): Promise<{ workers: ThreadWorker[]; hindrance?: string }> {
-  const starts = Array.from({ length: count }, (_, i) => platform.startWorker(workerProgram, { module, memory, thread: i + 1 }));
+  const starts = Array.from({ length: count }, (_, i) => platform.startWorker(workerProgram, { module, memory, thread: i }));
   const results = await Promise.allSettled(starts);
   const workers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failure = results.find((result) => result.status === 'rejected');

@@ -63,7 +63,8 @@ describe.skipIf(!browser)('Chromium', () => {
       const got = await page.evaluate((options) => (globalThis as unknown as Checks).checks.kernels(options), { threads });
       expect(got.isolated).toBe(isolated);
       expect(got.threads).toBe(isolated ? threads : 1);
-      if (isolated || threads === 1) expect(got.description).not.toContain('no worker threads');
+      expect(got.deferred).toBe(isolated);
+      if (isolated) expect(got.description).not.toContain('no worker threads');
       else expect(got.description).toMatch(/1 thread; no worker threads: the page is not cross-origin isolated/);
       expect(Object.keys(got.distances)).toHaveLength(6);
       for (const [name, distance] of Object.entries(got.distances)) expect(distance, name).toBeLessThan(tolerance[name.split(' ')[0]!]!);
