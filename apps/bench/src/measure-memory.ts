@@ -7,7 +7,7 @@ import type { Task } from './peers/types.js';
  * memory: the peak is that of the whole process since it began, loading included.
  */
 export async function measureMemory(model: Model, weights: number, { prompt }: Task): Promise<MemoryFigures> {
-  const cache = createCache(model.plan, model.backend);
+  const cache = createCache(model);
   try {
     const before = model.backend.bytes;
     await model.logits(prompt, { cache, lastOnly: true });

@@ -2,7 +2,7 @@ import { random } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan } from '@fewbit/models';
-import { createCache, type Model, openModel, sampler, type WeightSource } from '@fewbit/runtime';
+import { createCache, type Model, type ModelOptions, openModel, sampler, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
 import { groupOf } from './format-label.js';
 import { measureLag } from './measure-lag.js';
@@ -21,6 +21,7 @@ export interface ModelBenchmark {
   readonly spec: FormatSpec;
   /** What the inputs of weights that the backend holds as codes are rounded to. */
   readonly activations: ActivationPrecision;
+  readonly keyValues: NonNullable<ModelOptions['keyValues']>;
   readonly what: readonly ('decode' | 'prefill')[];
   readonly prompt: number;
   readonly generate: number;
@@ -34,14 +35,14 @@ export interface ModelBenchmark {
 
 /** Tokens per second of a model, of a peer with a model of the same shape, and the machine's limits, all in turns. */
 export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocument> {
-  const { source, backend, activations, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
+  const { source, backend, activations, keyValues, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
   const { plan } = source;
   const task = { prompt: randomTokens(plan, benchmark.prompt, benchmark.seed), generate: benchmark.generate };
   const notes: string[] = [];
 
   onProgress('loading the weights');
   const before = backend.bytes;
-  const model = await openModel(source, backend, { activations });
+  const model = await openModel(source, backend, { activations, keyValues });
   const held = backend.bytes - before;
   onProgress('running the prompt once');
   const memory = await measureMemory(model, held, task);
@@ -104,7 +105,7 @@ async function openPeer(
 
 /** Prompt tokens per second, up to the logits after the last one. */
 async function prefill(model: Model, { prompt }: Task): Promise<number> {
-  const cache = createCache(model.plan, model.backend);
+  const cache = createCache(model);
   try {
     return prompt.length / (await seconds(() => model.logits(prompt, { cache, lastOnly: true })));
   } finally {
@@ -114,7 +115,7 @@ async function prefill(model: Model, { prompt }: Task): Promise<number> {
 
 /** Tokens per second, greedily from one token of context. */
 async function decode(model: Model, { prompt, generate }: Task): Promise<number> {
-  const cache = createCache(model.plan, model.backend);
+  const cache = createCache(model);
   const sample = sampler();
   try {
     let logits = await model.logits(prompt.subarray(0, 1), { cache, lastOnly: true });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "functions.h"
+#include "page.h"
 #include "rows.h"
 
 namespace {
@@ -69,7 +70,7 @@ inline void mixValues(const float (*weights)[stretchKeys], const float *v, Index
   }
 }
 
-/** Scores → weights, in place; returns their maximum and sum. */
+/** Scores → weights, in place; returns their maximum and sum, which is NaN where a score is not finite. */
 inline void weighScores(float *scores, Index count, float softcap, float &most, float &total) {
   Floats tops = all(-3e38f);
   for (Index i = count; i < stretchKeys; i++) scores[i] = -3e38f;
@@ -83,75 +84,85 @@ inline void weighScores(float *scores, Index count, float softcap, float &most, 
   Floats sums = {};
   for (Index i = 0; i < stretchKeys; i += lanes) {
     const Floats weight = firstLanes(exponential(load(scores + i) - most), largerOf(0, smallerOf(lanes, count - i)));
-    sums += weight;
+    sums += weight + (load(scores + i) - load(scores + i));
     store(scores + i, weight);
   }
   total = sum(sums);
 }
 
-/** `count` keys from k and v, of one key-value head, for `heads` heads of one query, of which that many partial results lie one after the other. */
+/** `count` keys and values of one key-value head for `heads` heads of one query, of which that many partial results lie one after the other. */
 template <int heads>
-void attendStretch(const float *q, const float *k, const float *v, Index width, Index headSize, Index count, float scale, float softcap,
-                   float *partials) {
+void attendStretch(const float *q, Lines k, Lines v, Index headSize, Index count, float scale, float softcap, float *partials) {
   // Four accumulators of each of four heads stay in registers where there are 32 of these.
   constexpr int vectors = lanes == 16 ? 4 : 2;
   alignas(64) float scores[heads][stretchKeys];
   float *mixed[heads];
   // Keys are read head by head, not as they lie: values come as a stretch of memory ahead of their use.
   for (Index i = 0; i < count; i++)
-    for (Index d = 0; d < headSize; d += 16) __builtin_prefetch(v + i * width + d);
+    for (Index d = 0; d < headSize; d += 16) __builtin_prefetch(v.at + i * v.stride + d);
   Index i = 0;
-  for (; i + 4 <= count; i += 4) scoreKeys<heads, 4>(q, k + i * width, width, headSize, scale, scores[0] + i);
-  for (; i < count; i++) scoreKeys<heads, 1>(q, k + i * width, width, headSize, scale, scores[0] + i);
+  for (; i + 4 <= count; i += 4) scoreKeys<heads, 4>(q, k.at + i * k.stride, k.stride, headSize, scale, scores[0] + i);
+  for (; i < count; i++) scoreKeys<heads, 1>(q, k.at + i * k.stride, k.stride, headSize, scale, scores[0] + i);
   for (int head = 0; head < heads; head++) {
     const PartialAttention to(partials + head * PartialAttention::floats(headSize), headSize);
     weighScores(scores[head], count, softcap, *to.most, *to.total);
     mixed[head] = to.mixed;
   }
   Index d = 0;
-  for (; d + vectors * lanes <= headSize; d += vectors * lanes) mixValues<heads, vectors>(scores, v, width, count, mixed, d);
-  for (; d + lanes <= headSize; d += lanes) mixValues<heads, 1>(scores, v, width, count, mixed, d);
+  for (; d + vectors * lanes <= headSize; d += vectors * lanes) mixValues<heads, vectors>(scores, v.at, v.stride, count, mixed, d);
+  for (; d + lanes <= headSize; d += lanes) mixValues<heads, 1>(scores, v.at, v.stride, count, mixed, d);
   for (; d < headSize; d++) {
     for (int head = 0; head < heads; head++) {
       mixed[head][d] = 0;
-      for (Index j = 0; j < count; j++) mixed[head][d] += scores[head][j] * v[j * width + d];
+      for (Index j = 0; j < count; j++) mixed[head][d] += scores[head][j] * v.at[j * v.stride + d];
     }
   }
 }
 
-void attentionOfFew(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
-  const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
-  const Index group = heads / keyValueHeads, width = keyValueHeads * headSize, rows = m * heads;
-  const auto firstKey = [&, start = start, window = window](Index query) { return window > 0 ? largerOf(0, start + query + 1 - window) : 0; };
+void attentionOfFew(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
+  const Index m = shape.m, heads = shape.heads, headSize = shape.headSize, start = shape.start, window = shape.window, pageRows = shape.pageRows;
+  const Index group = heads / shape.keyValueHeads, rows = m * heads;
+  const auto firstKey = [&](Index query) { return window > 0 ? largerOf(0, start + query + 1 - window) : 0; };
   // Each page is cut into stretches by itself.
   const Index stretchesOfPage = quotientUp(pageRows, stretchKeys);
-  const auto stretchOf = [&, pageRows = pageRows](Index key) { return key / pageRows * stretchesOfPage + key % pageRows / stretchKeys; };
+  const auto stretchOf = [&](Index key) { return key / pageRows * stretchesOfPage + key % pageRows / stretchKeys; };
   const Index firstStretch = stretchOf(firstKey(0)), stretches = stretchOf(start + m - 1) + 1 - firstStretch;
   const Index size = PartialAttention::floats(headSize);
   float *partials = reinterpret_cast<float *>(pool.workspace(stretches * rows * size * sizeof(float)));
 
-  parallel(pool, stretches, 0, [&, shape](Index stretch, char *) {
-    const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
+  parallel(pool, stretches, 2 * stretchKeys * headSize * sizeof(float), [&](Index stretch, char *scratch) {
     const Index page = (firstStretch + stretch) / stretchesOfPage, firstOfPage = page * pageRows;
-    const Index begin = firstOfPage + (firstStretch + stretch) % stretchesOfPage * stretchKeys;
-    const Index end = smallerOf(begin + stretchKeys, firstOfPage + pageRows);
-    for (Index query = 0; query < m; query++) {
-      const Index from = largerOf(begin, firstKey(query)), to = smallerOf(end, start + query + 1);
-      float *first = partials + (stretch * rows + query * heads) * size;
-      for (Index head = 0; from >= to && head < heads; head++) {
-        const PartialAttention nothing(first + head * size, headSize);
-        *nothing.most = -3e38f, *nothing.total = 0, memset(nothing.mixed, 0, headSize * sizeof(float));
-      }
-      for (Index head = 0, count; from < to && head < heads; head += count) {
-        count = smallerOf(headsTogether, group - head % group);
-        const auto attend = count == 4 ? attendStretch<4> : count == 3 ? attendStretch<3> : count == 2 ? attendStretch<2> : attendStretch<1>;
-        const Index at = (from - firstOfPage) * width + head / group * headSize;
-        attend(q + (query * heads + head) * headSize, k[page] + at, v[page] + at, width, headSize, to - from, scale, softcap, first + head * size);
+    Index begin = firstOfPage + (firstStretch + stretch) % stretchesOfPage * stretchKeys;
+    // What any of the queries sees.
+    const Index end = smallerOf(smallerOf(begin + stretchKeys, firstOfPage + pageRows), start + m);
+    begin = largerOf(begin, firstKey(0));
+    float *keyScratch = reinterpret_cast<float *>(scratch), *valueScratch = keyScratch + stretchKeys * headSize;
+    for (Index shared = 0; shared < shape.keyValueHeads; shared++) {
+      const auto read = [&](const char *const *pages, const PageShape &as, float *decoded) {
+        return readPage(pages[page], as, begin - firstOfPage, end - begin, shared * headSize, headSize, decoded);
+      };
+      const Lines keys = read(k, shape.keys, keyScratch), values = read(v, shape.values, valueScratch);
+      for (Index query = 0; query < m; query++) {
+        const Index from = largerOf(begin, firstKey(query)), to = smallerOf(end, start + query + 1);
+        const auto behind = [&](Lines lines) { return Lines{lines.at + (from - begin) * lines.stride, lines.stride}; };
+        for (Index head = shared * group, count; head < (shared + 1) * group; head += count) {
+          count = smallerOf(headsTogether, (shared + 1) * group - head);
+          float *first = partials + (stretch * rows + query * heads + head) * size;
+          if (from < to) {
+            const auto attend = count == 4 ? attendStretch<4> : count == 3 ? attendStretch<3> : count == 2 ? attendStretch<2> : attendStretch<1>;
+            attend(q + (query * heads + head) * headSize, behind(keys), behind(values), headSize, to - from, shape.scale, shape.softcap, first);
+            continue;
+          }
+          for (Index i = 0; i < count; i++) {
+            const PartialAttention nothing(first + i * size, headSize);
+            *nothing.most = -3e38f, *nothing.total = 0, memset(nothing.mixed, 0, headSize * sizeof(float));
+          }
+        }
       }
     }
   });
 
-  byRows(pool, rows, stretches * headSize, [&, headSize = headSize](Index row) {
+  byRows(pool, rows, stretches * headSize, [&](Index row) {
     const auto partialOf = [&](Index stretch) { return PartialAttention(partials + (stretch * rows + row) * size, headSize); };
     float most = -3e38f, total = 0;
     for (Index stretch = 0; stretch < stretches; stretch++) most = *partialOf(stretch).most > most ? *partialOf(stretch).most : most;

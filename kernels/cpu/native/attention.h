@@ -5,6 +5,7 @@
 #include "attention-of-few.h"
 #include "functions.h"
 #include "micro-kernel.h"
+#include "page.h"
 
 namespace {
 
@@ -31,6 +32,8 @@ struct AttentionTask {
   /** [panels·tileRows][padded] */
   float *mixed;
   float *most, *total;
+  /** Keys or values, where they are decoded: [keyStep][headSize] */
+  float *lines;
 
   AttentionTask(Index rows, Index headSize, float *at)
       : rows(rows), panels(quotientUp(rows, tileRows)), padded(quotientUp(headSize, tileColumns<float>) * tileColumns<float>) {
@@ -47,6 +50,7 @@ struct AttentionTask {
     mixed = take(panels * tileRows * padded);
     most = take(rows);
     total = take(rows);
+    lines = take(keyStep * headSize);
     end = at;
   }
   float *end;
@@ -65,8 +69,9 @@ inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, fl
   Floats sums = {};
   for (Index i = 0; i < keyStep; i += lanes) {
     const Floats value = load(scores + i);
-    const Floats weight = value < -__builtin_huge_valf() / 2 ? Floats{} : exponential(value - top);
-    sums += weight;
+    const Floats weight = value == -__builtin_inff() ? Floats{} : exponential(value - top);
+    // NaN where a score is not finite, unless it is one that is not seen.
+    sums += weight == 0.f ? Floats{} : weight + (value - value);
     store(scores + i, weight);
   }
   const float shrink = exponential(all(task.most[row] - top))[0];
@@ -79,13 +84,13 @@ inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, fl
 }
 
 /** Attention of many queries. */
-void attentionByBlocks(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
+void attentionByBlocks(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
   constexpr int columns = tileColumns<float>;
-  const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap] = shape;
+  const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap, keys, values] = shape;
   const Index group = heads / keyValueHeads;
   const Index queriesPerTask = largerOf(1, smallerOf(m, attentionRows / group));
   const Index blocks = quotientUp(m, queriesPerTask);
-  const Index width = heads * headSize, keyWidth = keyValueHeads * headSize;
+  const Index width = heads * headSize;
   const size_t scratchBytes = (AttentionTask(queriesPerTask * group, headSize, nullptr).end - static_cast<float *>(nullptr)) * sizeof(float);
 
   parallel(pool, keyValueHeads * blocks, scratchBytes, [&](Index index, char *scratch) {
@@ -111,8 +116,9 @@ void attentionByBlocks(Pool &pool, const float *q, const float *const *k, const 
       const Index page = key / pageRows, rowOfPage = key % pageRows;
       count = smallerOf(keyStep, smallerOf(last - key, pageRows - rowOfPage));
       const Index keyPanels = quotientUp(count, columns);
+      const Lines keyLines = readPage(k[page], keys, rowOfPage, count, head * headSize, headSize, task.lines);
       for (Index panel = 0; panel < keyPanels; panel++) {
-        const View<float> lines{k[page] + (rowOfPage + panel * columns) * keyWidth + head * headSize, keyWidth, 1};
+        const View<float> lines{keyLines.at + panel * columns * keyLines.stride, keyLines.stride, 1};
         packPanel<columns>(lines, smallerOf(columns, count - panel * columns), headSize, task.keys + panel * headSize * columns);
         for (Index p = 0; p < task.panels; p++)
           tile(headSize, task.queries + p * headSize * tileRows, task.keys + panel * headSize * columns,
@@ -130,8 +136,9 @@ void attentionByBlocks(Pool &pool, const float *q, const float *const *k, const 
         softmaxStep(task, row, from, to, softcap);
         for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
       }
+      const Lines valueLines = readPage(v[page], values, rowOfPage, count, head * headSize, headSize, task.lines);
       for (Index d = 0; d < headSize; d += columns) {
-        const View<float> lines{v[page] + rowOfPage * keyWidth + head * headSize + d, 1, keyWidth};
+        const View<float> lines{valueLines.at + d, 1, valueLines.stride};
         float *panel = task.values + d * keyStep;
         packPanel<columns>(lines, smallerOf(columns, headSize - d), count, panel);
         for (Index p = 0; p < task.panels; p++)
@@ -146,7 +153,7 @@ void attentionByBlocks(Pool &pool, const float *q, const float *const *k, const 
   });
 }
 
-void attention(Pool &pool, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape shape) {
+void attention(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
   if (shape.m <= fewQueries) attentionOfFew(pool, q, k, v, out, shape);
   else attentionByBlocks(pool, q, k, v, out, shape);
 }

@@ -19,9 +19,9 @@ class Operands {
   T *array() {
     return reinterpret_cast<T *>(static_cast<uintptr_t>(*at++));
   }
-  std::vector<const float *> arrays(Index count) {
-    std::vector<const float *> list;
-    for (Index i = 0; i < count; i++) list.push_back(array());
+  std::vector<const char *> arrays(Index count) {
+    std::vector<const char *> list;
+    for (Index i = 0; i < count; i++) list.push_back(array<char>());
     return list;
   }
   Index index() { return static_cast<Index>(*at++); }
@@ -160,6 +160,15 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
                        toStride * 4, rows, count * 4);
       break;
     }
+    case Command::storePage: {
+      const auto *x = of.array();
+      auto *page = of.array<char>();
+      const Index start = of.index(), rows = of.index();
+      const PageShape shape = pageShape(of);
+      const RoundingShape rounding = of.rounding();
+      kernels.storePage(pool, x, page, shape, start, rows, rounding);
+      break;
+    }
     case Command::attention: {
       const auto *q = of.array();
       auto *out = of.array();
@@ -167,6 +176,8 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window, &shape.pageRows}) *size = of.index();
       shape.scale = float(of.number());
       shape.softcap = float(of.number());
+      shape.keys = pageShape(of);
+      shape.values = pageShape(of);
       const Index pages = of.index();
       const auto k = of.arrays(pages), v = of.arrays(pages);
       kernels.attention(pool, q, k.data(), v.data(), out, shape);

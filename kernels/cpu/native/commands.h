@@ -17,6 +17,7 @@ enum class Command {
   unpackLevels,
   pickRows,
   copyRows,
+  storePage,
   attention,
   rmsNorm,
   layerNorm,

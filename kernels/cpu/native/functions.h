@@ -9,7 +9,7 @@ namespace {
 
 using fewbit::Activation;
 
-/** eˣ = 2ⁿ·eʳ, |r| ≤ ln 2 / 2. Saturates: below −87 about 1e-38, above 88.4 infinity. */
+/** eˣ = 2ⁿ·eʳ, |r| ≤ ln 2 / 2. Saturates: below −87 about 1e-38, above 88.4 infinity; of NaN about 1e-38. */
 inline Floats exponential(Floats x) {
   // Adding it rounds a small float to a whole number, which stands in the low bits of the sum: 1.5·2²³.
   constexpr float rounder = 12582912;

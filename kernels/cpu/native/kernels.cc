@@ -11,6 +11,7 @@
 #include "matmul-quantized.h"
 #include "matmul.h"
 #include "norm.h"
+#include "page.h"
 #include "pack-codes.h"
 #include "rotate.h"
 #include "round-activations.h"
@@ -34,7 +35,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::pageBytes, ::storePage, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
     ::stream,
 };

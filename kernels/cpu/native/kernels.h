@@ -7,6 +7,17 @@ namespace fewbit {
 
 enum class Activation { silu, gelu, geluTanh, relu };
 
+/** How a row of a page of the KV cache lies: as float32, as half precision, or as codes of 4 or 8 bits with scales. */
+enum class PageKind { floats, halves, nibbles, bytes, e4m3, e5m2 };
+
+/** A page of rows of n values (page.h). Codes share a scale per `group` values; each scale has a zero point of its own, or `zero` is everyone's. */
+struct PageShape {
+  PageKind kind;
+  Index n, group;
+  bool ownZeros;
+  float zero;
+};
+
 struct AttentionShape {
   Index m, heads, keyValueHeads, headSize;
   float scale;
@@ -18,6 +29,8 @@ struct AttentionShape {
   Index pageRows;
   /** 0 for none. */
   float softcap;
+  /** Of k and of v. */
+  PageShape keys, values;
 };
 
 struct UpdateShape {
@@ -111,8 +124,11 @@ struct Kernels {
   bool (*solve)(Pool &, const double *h, Index n, const double *b, double *out, Index rows);
   void (*subtractProduct)(Pool &, double *c, const double *a, const double *b, UpdateShape);
   void (*product)(Pool &, const double *a, const double *b, double *c, Index rows, Index k, Index n);
+  Index (*pageBytes)(const PageShape &, Index rows);
+  /** Rounds x [rows, n] as `rounding` says, and writes it to a page from row `start` on. */
+  void (*storePage)(Pool &, const float *x, char *page, const PageShape &, Index start, Index rows, const RoundingShape &rounding);
   /** k and v: their pages. */
-  void (*attention)(Pool &, const float *q, const float *const *k, const float *const *v, float *out, AttentionShape);
+  void (*attention)(Pool &, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &);
   /** Over `rows` segments of n. */
   void (*rmsNorm)(Pool &, const float *x, const float *gain, float *out, Index rows, Index n, double epsilon, float gainOffset);
   void (*layerNorm)(Pool &, const float *x, const float *gain, const float *bias, float *out, Index rows, Index n, double epsilon);

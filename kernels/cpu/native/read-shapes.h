@@ -28,4 +28,14 @@ LevelsShape levelsShape(Reader &of) {
   return shape;
 }
 
+template <class Reader>
+PageShape pageShape(Reader &of) {
+  PageShape shape{};
+  shape.kind = static_cast<PageKind>(of.index());
+  for (Index *size : {&shape.n, &shape.group}) *size = of.index();
+  shape.ownZeros = of.flag();
+  shape.zero = float(of.index());
+  return shape;
+}
+
 }  // namespace fewbit

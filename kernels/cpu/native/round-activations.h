@@ -57,6 +57,10 @@ inline int32_t largestMagnitude(Index count, Values values) {
   return largest;
 }
 
+inline bool allFinite(const float *x, Index count) {
+  return largestMagnitude(count, [&](Index i, Index part) { return loadUpTo(x + i, part); }) < 0x7f800000;
+}
+
 /** Never 0 and never infinite. */
 inline float storable(float scale) {
   if (scale == 0) return fromBits(1);
@@ -99,41 +103,54 @@ inline void fitRange(const RoundingShape &shape, Index count, Values values, flo
   zero = code < shape.top ? code : shape.top;
 }
 
+/** What the values of one run share; floats have zero 0. */
+struct RunScale {
+  float scale, zero;
+};
+
+/** The run's own, or the one that is given. Not for `halves`. */
+template <class Values>
+inline RunScale scaleOfRun(const RoundingShape &shape, Index count, Values values) {
+  RunScale run{shape.scale, shape.zero};
+  if (run.scale != 0) return run;
+  if (shape.kind == RoundingKind::asymmetric) fitRange(shape, count, values, run.scale, run.zero);
+  else run.scale = scaleOf(shape, count, values);
+  return run;
+}
+
+/** The nearest integer code, or the nearest small float. */
+inline Floats codesOf(const RoundingShape &shape, RunScale run, Floats values) {
+  const Floats quotient = values / run.scale;
+  if (shape.kind == RoundingKind::symmetric || shape.kind == RoundingKind::asymmetric)
+    return larger(smaller(nearest(quotient) + run.zero, all(shape.top)), Floats{});
+  const float unit = shape.smallestNormal / float(1 << shape.mantissa);
+  const Floats magnitude = smaller(magnitudeOf(quotient), all(shape.largest));
+  return withSignOf(nearestFloat(magnitude, 23 - shape.mantissa, shape.smallestNormal, unit), quotient);
+}
+
+inline Floats valuesOf(Floats codes, RunScale run) { return (codes - run.zero) * run.scale; }
+
+/** LLM.int8() of one run: values rounded to half precision first, absmax for a scale. */
+template <class Values, class Put>
+inline void roundHalves(const RoundingShape &shape, Index count, Values values, Put put) {
+  const float bound = nearestHalf(all(fromBits(largestMagnitude(count, values))))[0];
+  const float absmax = bound < 65504 ? bound : 65504;
+  const float inverse = 1 / absmax;
+  const float perUnit = absmax == 0 ? 0 : inverse * shape.steps;
+  const float perStep = 1 / shape.steps;
+  byVectors(count, [&](Index i, Index part) {
+    const Floats code = nearest(nearestHalf(values(i, part)) * perUnit);
+    const Floats inside = larger(smaller(code, all(shape.steps)), all(-shape.steps)) + 0.f;  // no −0
+    put(i, part, inside * absmax * perStep);
+  });
+}
+
 /** Calls put(i, count, rounded) for the values of one scale. */
 template <class Values, class Put>
 inline void roundRun(const RoundingShape &shape, Index count, Values values, Put put) {
-  if (shape.kind == RoundingKind::halves) {
-    const float bound = nearestHalf(all(fromBits(largestMagnitude(count, values))))[0];
-    const float absmax = bound < 65504 ? bound : 65504;
-    const float inverse = 1 / absmax;
-    const float perUnit = absmax == 0 ? 0 : inverse * shape.steps;
-    const float perStep = 1 / shape.steps;
-    byVectors(count, [&](Index i, Index part) {
-      const Floats code = nearest(nearestHalf(values(i, part)) * perUnit);
-      const Floats inside = larger(smaller(code, all(shape.steps)), all(-shape.steps)) + 0.f;  // no −0
-      put(i, part, inside * absmax * perStep);
-    });
-    return;
-  }
-  float scale = shape.scale, zero = shape.zero;
-  const bool given = scale != 0;
-  if (shape.kind == RoundingKind::symmetric || shape.kind == RoundingKind::asymmetric) {
-    if (!given && shape.kind == RoundingKind::asymmetric) fitRange(shape, count, values, scale, zero);
-    else if (!given) scale = scaleOf(shape, count, values);
-    byVectors(count, [&](Index i, Index part) {
-      const Floats code = nearest(values(i, part) / scale) + zero;
-      put(i, part, (larger(smaller(code, all(shape.top)), Floats{}) - zero) * scale);
-    });
-    return;
-  }
-  if (!given) scale = scaleOf(shape, count, values);
-  const int dropped = 23 - shape.mantissa;
-  const float unit = shape.smallestNormal / float(1 << shape.mantissa);
-  byVectors(count, [&](Index i, Index part) {
-    const Floats quotient = values(i, part) / scale;
-    const Floats magnitude = smaller(magnitudeOf(quotient), all(shape.largest));
-    put(i, part, withSignOf(nearestFloat(magnitude, dropped, shape.smallestNormal, unit), quotient) * scale);
-  });
+  if (shape.kind == RoundingKind::halves) return roundHalves(shape, count, values, put);
+  const RunScale run = scaleOfRun(shape, count, values);
+  byVectors(count, [&](Index i, Index part) { put(i, part, valuesOf(codesOf(shape, run, values(i, part)), run)); });
 }
 
 /** All bits of a feature's word where no |x| of its column reaches the threshold, none where one does. */
@@ -156,7 +173,7 @@ void roundActivations(Pool &pool, const float *x, float *out, Index rows, Index 
   byRows(pool, rows, n, [&](Index row) {
     const float *from = x + row * n;
     float *to = out + row * n;
-    if (largestMagnitude(n, [&](Index i, Index part) { return loadUpTo(from + i, part); }) >= 0x7f800000) {
+    if (!allFinite(from, n)) {
       byVectors(n, [&](Index i, Index part) { storeUpTo(to + i, all(__builtin_nanf("")), part); });
       return;
     }

@@ -12,6 +12,7 @@ const commands = [
   'unpackLevels',
   'pickRows',
   'copyRows',
+  'storePage',
   'attention',
   'rmsNorm',
   'layerNorm',

@@ -5,6 +5,7 @@ import { cpuAlgebra } from './cpu-algebra.js';
 import { cpuOps } from './cpu-ops.js';
 import { nativeFiles } from './native-files.js';
 import { nativeHeap } from './native-heap.js';
+import { pageForms } from './page-forms.js';
 import { weightForms } from './weight-forms.js';
 
 /** A backend over one set of native kernels. Throws when this processor cannot run it. */
@@ -28,6 +29,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
       },
     ],
     weights: (memory) => weightForms(engine, memory, files),
+    pages: (memory) => pageForms(engine, memory),
     mapper: files,
     stream: ({ data }) => engine.stream(data, data.length),
     async close() {

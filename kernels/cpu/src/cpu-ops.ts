@@ -1,16 +1,26 @@
+import { FewbitError } from '@fewbit/core';
 import { type DeviceTensor, type Heap, type HostMemory, type HostTensor, type Ops, referenceOps, roundingShape } from '@fewbit/kernels';
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
+import { commonShape, type NativePage, type PageTensor, pageShapeOf, roundingNumbers } from './page-forms.js';
 import type { FloatForm, WeightForm } from './weight-forms.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate, read, find, findWeight }: HostMemory<NativeArray>): Ops {
+export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate, read, find, findAny }: HostMemory<NativeArray>): Ops {
   const reference = referenceOps({ allocate, read });
   const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   const countOf = (tensor: DeviceTensor) => find(tensor).data.length;
-  const weightOf = (tensor: DeviceTensor) => findWeight(tensor) as HostTensor<NativeArray> & { readonly form?: WeightForm };
+  const weightOf = (tensor: DeviceTensor) => {
+    const weight = findAny(tensor) as HostTensor<NativeArray> & { readonly form?: WeightForm | NativePage };
+    if (weight.form?.kind !== 'page') return weight as HostTensor<NativeArray> & { readonly form?: WeightForm };
+    throw new FewbitError('usage', `A page of shape [${tensor.shape.join(', ')}] of a KV cache is no weight.`);
+  };
+  const pagesOf = (tensors: readonly DeviceTensor[], headSize: number) => {
+    const held = tensors.map((tensor) => findAny(tensor) as PageTensor);
+    return { shape: commonShape(held, headSize), addresses: held.map(({ data }) => data.address) };
+  };
   /** Frequencies that were put into native memory once. */
   const known = new WeakMap<Float32Array, NativeArray>();
   const native = (data: Float32Array) => {
@@ -100,10 +110,23 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     },
 
     attention(q, k, v, { heads, keyValueHeads, headSize, scale, start, window = 0, softcap = 0 }) {
-      const [queries, pages] = [addressOf(q), [...k, ...v].map(addressOf)];
+      const queries = addressOf(q);
+      const [keys, values] = [pagesOf(k, headSize), pagesOf(v, headSize)];
       const out = allocate(q.shape);
-      const sizes = [q.shape[0]!, heads, keyValueHeads, headSize, start, window, k[0]!.shape[0]!, scale, softcap];
-      queue.push('attention', [queries, out.data.address, ...sizes, k.length, ...pages]);
+      const sizes = [
+        q.shape[0]!,
+        heads,
+        keyValueHeads,
+        headSize,
+        start,
+        window,
+        k[0]!.shape[0]!,
+        scale,
+        softcap,
+        ...keys.shape,
+        ...values.shape,
+      ];
+      queue.push('attention', [queries, out.data.address, ...sizes, k.length], [...keys.addresses, ...values.addresses]);
       return out;
     },
 
@@ -121,8 +144,11 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     rows: (x, start, count) => copied(x, start * columnsOf(x), count, columnsOf(x)),
 
     store(cache, rows, start) {
-      const n = columnsOf(cache);
-      queue.push('copyRows', [addressOf(rows), 0, n, addressOf(cache), start * n, n, rows.shape[0]!, n]);
+      const page = findAny(cache) as PageTensor;
+      const [from, m, n] = [addressOf(rows), rows.shape[0]!, columnsOf(cache)];
+      const shape = pageShapeOf(page);
+      if (page.form?.kind === 'page') queue.push('storePage', [from, page.data.address, start, m, ...shape], page.form.rounding);
+      else queue.push('copyRows', [from, 0, n, page.data.address, start * n, n, m, n]);
     },
 
     roundActivations(x, rounding) {
@@ -131,20 +157,7 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       if (!shape) return reference.roundActivations(x, rounding);
       const from = addressOf(x);
       const out = allocate(x.shape);
-      const { group, kind, steps, top, zero, emptyScale, scale, element, divisor, outlierThreshold } = shape;
-      const numbers = [
-        steps,
-        top,
-        zero,
-        emptyScale,
-        scale,
-        element.mantissa,
-        element.largest,
-        element.smallestNormal,
-        divisor,
-        outlierThreshold,
-      ];
-      queue.push('roundActivations', [from, out.data.address, m, k, group, kind, ...numbers]);
+      queue.push('roundActivations', [from, out.data.address, m, k], roundingNumbers(shape));
       return out;
     },
 

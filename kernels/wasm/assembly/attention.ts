@@ -124,7 +124,8 @@ function weigh(row: usize, keys: i32, low: i32, high: i32, state: usize, mixed: 
   for (let j = 0; j < keys; j += 4) {
     const at = row + <usize>j * 4;
     const score = v128.load(at);
-    const weight = v128.andnot(exp(f32x4.sub(score, shift)), f32x4.eq(score, hidden));
+    // a score that is not finite makes the sum NaN
+    const weight = v128.andnot(f32x4.add(exp(f32x4.sub(score, shift)), f32x4.sub(score, score)), f32x4.eq(score, hidden));
     v128.store(at, weight);
     total = f32x4.add(total, weight);
   }

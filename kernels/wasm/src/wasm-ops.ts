@@ -15,7 +15,7 @@ import { matmul } from './matmul.js';
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
 /** All ops, as jobs of the engine. */
-export function wasmOps(engine: Engine, { allocate, find, findWeight, read }: HostMemory): Ops {
+export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostMemory): Ops {
   const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
     const x = find(tensor);
     const out = allocate(x.shape);
@@ -37,13 +37,13 @@ export function wasmOps(engine: Engine, { allocate, find, findWeight, read }: Ho
   const reference = referenceOps({ allocate, read });
   return {
     embed(tensor, tokens) {
-      const table = findWeight(tensor);
+      const table = findAny(tensor);
       const out = allocate([tokens.length, table.shape[1]!]);
       embed(engine, table, tokens, out);
       return out;
     },
 
-    matmul: (x, w, bias) => matmul(engine, allocate, find(x), findWeight(w), bias && find(bias)),
+    matmul: (x, w, bias) => matmul(engine, allocate, find(x), findAny(w), bias && find(bias)),
 
     add(aTensor, bTensor) {
       const [a, b] = [find(aTensor), find(bTensor)];

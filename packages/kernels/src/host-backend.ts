@@ -3,7 +3,7 @@ import { checkedOps } from './checked-ops.js';
 import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
 import { referenceAlgebra } from './reference-algebra.js';
 import { referenceOps } from './reference-ops.js';
-import type { Algebra, Backend, DeviceTensor, Ops, WeightForms } from './types.js';
+import type { Algebra, Backend, DeviceTensor, Ops, PageForms, WeightForms } from './types.js';
 
 /** A partial op table, with the reason for each op that it leaves to the next table. */
 export interface HostTable {
@@ -28,6 +28,8 @@ export function hostBackend<A extends Float32Array>(options: {
   weights?: (memory: HostMemory<A>) => WeightForms;
   /** `Backend.mapper`, where there is one. */
   mapper?: FileMapper;
+  /** `Backend.pages`, where there are any. */
+  pages?: (memory: HostMemory<A>) => PageForms;
   /** `Backend.stream`, where there is one. */
   stream?: (tensor: HostTensor<A>) => number;
   close(): Promise<void>;
@@ -48,6 +50,7 @@ export function hostBackend<A extends Float32Array>(options: {
     upload: memory.upload,
     ...(options.weights && { weights: options.weights(memory) }),
     ...(mapper && { mapper }),
+    ...(options.pages && { pages: options.pages(memory) }),
     ...(queue && { deferred: true }),
     async download(tensor, into) {
       const { data } = memory.find(tensor);

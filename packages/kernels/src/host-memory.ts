@@ -6,7 +6,7 @@ export interface HostTensor<A extends Float32Array = Float32Array> extends Devic
   readonly data: A;
 }
 
-/** A weight in a form of the backend's own, which `form` describes: `data` holds its bytes. */
+/** A weight or page in a form of the backend's own, which `form` describes: `data` holds its bytes. */
 export interface FormedTensor<A extends Float32Array = Float32Array> extends HostTensor<A> {
   readonly form: unknown;
 }
@@ -27,9 +27,9 @@ export interface HostMemory<A extends Float32Array = Float32Array> {
   read(tensor: DeviceTensor): HostTensor<A>;
   /** The tensor, whose numbers may still be to come; throws `backend` when it is freed or another backend's, `usage` when its numbers are in a form of the backend's own. */
   find(tensor: DeviceTensor): HostTensor<A>;
-  /** A tensor of any form. */
-  findWeight(tensor: DeviceTensor): HostTensor<A> | FormedTensor<A>;
-  /** Room of `bytes` for a weight in a form of the backend's own; lives until `free`. The host may write to it. */
+  /** A tensor of any form: a weight, or a page. */
+  findAny(tensor: DeviceTensor): HostTensor<A> | FormedTensor<A>;
+  /** Room of `bytes` for a weight or page in a form of the backend's own; lives until `free`. The host may write to it. */
   hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor<A>;
   /** A weight of `bytes` in memory of somebody else's, which `data` keeps. Lives until `free`. */
   lend(shape: readonly number[], data: A, bytes: number, form: unknown): FormedTensor<A>;
@@ -77,22 +77,22 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     for (let i = 0; i < shape.length; i++) length *= shape[i]!;
     return new Held([...shape], heap.take(length), owner);
   };
-  const findWeight = (tensor: DeviceTensor): Held => {
+  const findAny = (tensor: DeviceTensor): Held => {
     if (tensor instanceof Held && tensor.alive) return tensor;
     throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
   };
   const find = (tensor: DeviceTensor): Held => {
-    const found = findWeight(tensor);
+    const found = findAny(tensor);
     if ('form' in found) {
       throw new FewbitError(
         'usage',
-        `A weight of shape [${tensor.shape.join(', ')}] in the backend's own form: only matmul and embed take it.`,
+        `A weight or page of shape [${tensor.shape.join(', ')}] in a form of the backend's own: only matmul and embed take such weights, store and attention such pages.`,
       );
     }
     return found;
   };
   const free = (tensor: DeviceTensor) => {
-    const found = findWeight(tensor);
+    const found = findAny(tensor);
     found.alive = false;
     kept.delete(found);
     bytes -= found.size;
@@ -119,7 +119,7 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
       return found;
     },
     find,
-    findWeight,
+    findAny,
     hold(shape, size, form) {
       settle();
       return Object.assign(new Held([...shape], heap.take(Math.ceil(size / 4)), undefined), { form });

@@ -14,6 +14,8 @@ export type {
   BackendProbe,
   DeviceTensor,
   Ops,
+  PageForm,
+  PageForms,
   Rotary,
   WeightForms,
 } from './types.js';

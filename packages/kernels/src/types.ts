@@ -120,6 +120,20 @@ export interface WeightForms {
   rounds(matrix: QuantizedMatrix): boolean;
 }
 
+/** How a page of a KV cache holds its rows: in half precision, or in codes, rounded as a model asks. */
+export type PageForm = 'f16' | ActivationRounding;
+
+/**
+ * Pages of a KV cache in forms of a backend's own. `store` rounds what it writes there: as `roundActivations` does, 'f16' to the nearest half-precision
+ * number (Inf beyond 65504). `attention` sees the rounded values, in float32. Nothing else takes such a page.
+ */
+export interface PageForms {
+  /** Why there is no such page of rows of n values (round rows, and keep them in a tensor), or undefined. */
+  rejects(form: PageForm, n: number): string | undefined;
+  /** A page [rows, n] of any content, until `free`. Throws `usage` for a form that `rejects` refuses. */
+  create(shape: readonly [rows: number, n: number], form: PageForm): DeviceTensor;
+}
+
 /** A device with memory and a full op table. */
 export interface Backend {
   readonly id: string;
@@ -138,6 +152,8 @@ export interface Backend {
   readonly weights?: WeightForms;
   /** Shows files where `weights.uploadStored` can use them. Absent where the backend cannot. */
   readonly mapper?: FileMapper;
+  /** Absent where every page is best a tensor of float32. */
+  readonly pages?: PageForms;
   /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
   readonly deferred?: boolean;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */

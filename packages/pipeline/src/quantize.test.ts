@@ -154,7 +154,7 @@ describe('quantize', () => {
       { ...source, keyValues: async (module) => (module.includes('layers.0') ? source.keyValues!(module) : undefined) },
       backend,
     );
-    const cache = createCache(model.plan, backend);
+    const cache = createCache(model);
     let most = 0;
     for (const window of windows) {
       cache.truncate(0);

@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import type { ActivationSpec, FormatSpec, Granularity, IntSpec } from '@fewbit/formats';
+import type { ActivationSpec, FormatSpec, Granularity, IntSpec, KeyValueRounding } from '@fewbit/formats';
 
 const int8 = (granularity: Granularity): IntSpec => ({
   kind: 'int',
@@ -69,4 +69,25 @@ export const keyValueNames: readonly string[] = Object.keys(keyValues);
 export function parseKeyValues(name: string): ActivationSpec | undefined {
   if (Object.hasOwn(keyValues, name)) return keyValues[name];
   throw new FewbitError('usage', `Unknown kv "${name}". Choose one of: ${keyValueNames.join(', ')}.`);
+}
+
+const per32 = { kind: 'group', size: 32 } as const;
+
+/** What a cache may hold that the checkpoint does not speak of: each token's own scales, of 32 values in integers. */
+const keyValueCaches: Readonly<Record<string, 'f16' | 'f32' | ActivationSpec>> = {
+  f32: 'f32',
+  f16: 'f16',
+  fp8: { format: fp8(perToken), scaling: 'dynamic' },
+  int8: { format: int8(per32), scaling: 'dynamic' },
+  int4: { format: asymmetric(4)(per32), scaling: 'dynamic' },
+};
+
+export const keyValueCacheNames: readonly string[] = Object.keys(keyValueCaches);
+
+/** How a running model keeps keys and values, by its command-line name. Throws `usage` with the choices. */
+export function parseKeyValueCache(name: string): 'f16' | 'f32' | KeyValueRounding {
+  if (!Object.hasOwn(keyValueCaches, name))
+    throw new FewbitError('usage', `Unknown kv-cache "${name}". Choose one of: ${keyValueCacheNames.join(', ')}.`);
+  const spec = keyValueCaches[name]!;
+  return typeof spec === 'string' ? spec : { keys: { spec }, values: { spec } };
 }

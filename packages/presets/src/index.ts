@@ -1,4 +1,4 @@
-export { activationNames, keyValueNames, parseActivation, parseKeyValues } from './activations.js';
+export { activationNames, keyValueCacheNames, keyValueNames, parseActivation, parseKeyValueCache, parseKeyValues } from './activations.js';
 export { type ConvertJob, convertPretrained } from './convert-pretrained.js';
 export { type FormatChoice, formatNames, parseFormat } from './formats.js';
 export { ggufMixNames } from './gguf-mixes.js';

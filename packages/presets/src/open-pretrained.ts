@@ -1,15 +1,15 @@
 import { openModelDirectory } from '@fewbit/checkpoint';
 import type { Backend } from '@fewbit/kernels';
-import { endTokens, openModel, openWeights, type WeightOptions } from '@fewbit/runtime';
+import { endTokens, type ModelOptions, openModel, openWeights } from '@fewbit/runtime';
 import { openTokenizer } from '@fewbit/tokenizer';
 import { layouts } from './layouts.js';
 import type { Pretrained } from './types.js';
 
-/** Opens a model directory, float or quantized, with its tokenizer, on a backend. `activations`: as for `openModel`. */
+/** Opens a model directory, float or quantized, with its tokenizer, on a backend; options as for `openModel`. */
 export async function openPretrained(
   path: string,
   backend: Backend,
-  options: Pick<WeightOptions, 'activations'> = {},
+  options: Pick<ModelOptions, 'activations' | 'keyValues'> = {},
 ): Promise<Pretrained> {
   const directory = await openModelDirectory(path, backend.mapper && { mapper: backend.mapper });
   try {

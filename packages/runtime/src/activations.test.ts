@@ -111,7 +111,7 @@ describe('rounded keys and values', () => {
     const model = await openModel(await source(), backend);
     const whole = await model.logits(tokens);
     expect(whole.data).not.toEqual((await float.logits(tokens)).data);
-    const cache = createCache(model.plan, backend, { pageTokens: 3 });
+    const cache = createCache(model, { pageTokens: 3 });
     const parts = [await model.logits(tokens.subarray(0, 4), { cache })];
     for (const token of tokens.subarray(4)) parts.push(await model.logits(Uint32Array.of(token), { cache }));
     expect(parts.flatMap(({ data }) => [...data])).toEqual([...whole.data]);

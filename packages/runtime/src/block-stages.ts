@@ -86,8 +86,9 @@ function attendOne(
   const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
   const query = turn(ops, queries, attention, start);
   const turned = turn(ops, keys, attention, start);
-  const key = rounding ? ops.roundActivations(turned, rounding.keys) : turned;
-  const value = rounding ? ops.roundActivations(values, rounding.values) : values;
+  const toRound = cache?.rounds ? undefined : rounding;
+  const key = toRound ? ops.roundActivations(turned, toRound.keys) : turned;
+  const value = toRound ? ops.roundActivations(values, toRound.values) : values;
   const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
   if (!cache) return ops.attention(query, [key], [value], options);
   storeRows(ops, cache.keys, key, start);

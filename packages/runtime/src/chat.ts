@@ -36,7 +36,7 @@ export function createChat(model: Model, tokenizer: Tokenizer, { system = '', pl
   // templates write the special tokens themselves
   const encode = (messages: readonly ChatMessage[]) =>
     render ? tokenizer.encode(render(messages), { addSpecialTokens: false }) : tokenizer.encode(plainText(messages));
-  const cache = createCache(model.plan, model.backend);
+  const cache = createCache(model);
   const opening = (text: string): ChatMessage[] => (text === '' ? [] : [{ role: 'system', content: text }]);
   let messages = opening(system);
   let turns = 0;

@@ -91,7 +91,7 @@ describe('generate', () => {
   });
 
   it('runs only what a cache does not hold', async () => {
-    const cache = createCache(model.plan, backend, { pageTokens: 8 });
+    const cache = createCache(model, { pageTokens: 8 });
     const first = await run({ cache, maxTokens: 10 });
     expect(cache.length).toBe(15); // the last token was not run
     const longer = [...cache.tokens(), 5, 6];
@@ -115,7 +115,7 @@ describe('generate', () => {
     const directory = await openModelDirectory(goldenModel('llama').folder);
     const long = await openModel(await openWeights({ ...directory, config }), backend);
     await directory.close();
-    const cache = createCache(long.plan, backend);
+    const cache = createCache(long);
     const controller = new AbortController();
     const prompt = Uint32Array.from({ length: 700 }, (_, i) => i % 64);
     const { ops } = backend;
@@ -160,8 +160,8 @@ describe('a model', () => {
   });
 
   it('refuses batches that it cannot run, and leaves their caches as they were', async () => {
-    const cache = createCache(model.plan, backend);
-    const other = createCache(model.plan, backend);
+    const cache = createCache(model);
+    const other = createCache(model);
     const tokens = Uint32Array.of(1);
     const refused = (batch: Parameters<Model['batch']>[0], message: RegExp) =>
       expect(model.batch(batch)).rejects.toThrow(fewbitError('usage', message));

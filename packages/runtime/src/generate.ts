@@ -54,7 +54,7 @@ export async function* generate(
   const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
   checkPrompt(ids.length, model.plan.maxPositions);
 
-  const cache = options.cache ?? createCache(model.plan, model.backend);
+  const cache = options.cache ?? createCache(model);
   // the last token runs in any case: the answer begins with its logits
   const cached = Math.min(sharedLength(cache.tokens(), ids), ids.length - 1);
   cache.truncate(cached);

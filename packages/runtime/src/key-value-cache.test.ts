@@ -10,7 +10,7 @@ const pageBytes = (pageTokens: number) => 2 * 2 * pageTokens * 16 * 4;
 
 it('takes a page when it needs one, and gives pages back', () => {
   const backend = referenceBackend();
-  const cache = createCache(plan, backend, { pageTokens: 10 });
+  const cache = createCache({ plan, backend }, { pageTokens: 10 });
   expect([cache.length, cache.capacity, backend.bytes]).toEqual([0, 0, 0]);
   cache.reserve(10);
   cache.advance(Uint32Array.from({ length: 10 }, (_, i) => i));
@@ -31,16 +31,18 @@ it('takes a page when it needs one, and gives pages back', () => {
 
 it('ends where the context does', () => {
   const backend = referenceBackend();
-  const cache = createCache(plan, backend, { pageTokens: 10 });
+  const cache = createCache({ plan, backend }, { pageTokens: 10 });
   cache.reserve(64);
   expect(cache.capacity).toBe(64);
   expect(() => cache.reserve(65)).toThrow(fewbitError('usage', /65 tokens are more than this model's context of 64/));
   cache.close();
   // a page is never longer than the context
-  const whole = createCache(plan, backend);
+  const whole = createCache({ plan, backend });
   whole.reserve(1);
   expect([whole.capacity, backend.bytes]).toEqual([64, pageBytes(64)]);
-  expect(() => createCache(plan, backend, { pageTokens: 0 })).toThrow(fewbitError('usage', /pageTokens must be a positive integer, got 0/));
+  expect(() => createCache({ plan, backend }, { pageTokens: 0 })).toThrow(
+    fewbitError('usage', /pageTokens must be a positive integer, got 0/),
+  );
 });
 
 it('holds what it held when memory ends', () => {
@@ -53,7 +55,7 @@ it('holds what it held when memory ends', () => {
       return backend.upload(data, shape);
     },
   };
-  const cache = createCache(plan, scarce, { pageTokens: 10 });
+  const cache = createCache({ plan, backend: scarce }, { pageTokens: 10 });
   cache.reserve(20);
   cache.advance(new Uint32Array(20));
   expect(() => cache.reserve(20)).toThrow('no memory');

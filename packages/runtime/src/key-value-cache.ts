@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
-import type { Backend, DeviceTensor, Ops } from '@fewbit/kernels';
+import type { KeyValueRounding } from '@fewbit/formats';
+import type { Backend, DeviceTensor, Ops, PageForm } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import type { BlockCache } from './types.js';
 
@@ -21,23 +22,53 @@ export interface KeyValueCache {
   close(): void;
 }
 
+/** What a cache is made for: a model, or its plan on a backend. */
+export interface CachedModel {
+  readonly plan: ModelPlan;
+  readonly backend: Backend;
+  /** Of each block; default: float32 in all of them. */
+  readonly cacheForms?: readonly BlockForms[];
+}
+
+/** How pages of a block hold keys and values; float32 where it is not said. */
+export interface BlockForms {
+  readonly keys?: PageForm;
+  readonly values?: PageForm;
+}
+
 /**
  * An empty cache in the backend's memory, until `close`. `pageTokens`: tokens per page; by default 240, two steps of the attention kernels (120 keys
  * with AVX2, up to 128 elsewhere).
  */
-export function createCache(plan: ModelPlan, backend: Backend, { pageTokens = 240 }: { readonly pageTokens?: number } = {}): KeyValueCache {
+export function createCache(
+  { plan, backend, cacheForms }: CachedModel,
+  { pageTokens = 240 }: { readonly pageTokens?: number } = {},
+): KeyValueCache {
   if (!Number.isSafeInteger(pageTokens) || pageTokens < 1)
     throw new FewbitError('usage', `pageTokens must be a positive integer, got ${pageTokens}.`);
   const pageRows = Math.min(pageTokens, plan.maxPositions);
-  const blocks = plan.blocks.map(() => ({ keys: [] as DeviceTensor[], values: [] as DeviceTensor[] }));
-  const lists = blocks.flatMap(({ keys, values }) => [keys, values]);
-  const widths = plan.blocks.flatMap(({ attention: { keyValueHeads, headSize } }) => new Array<number>(2).fill(keyValueHeads * headSize));
+  const lists = plan.blocks.map(({ attention: { keyValueHeads, headSize } }, i): [PageList, PageList] => {
+    const { keys, values } = cacheForms?.[i] ?? {};
+    const width = keyValueHeads * headSize;
+    return [
+      { pages: [], width, form: keys },
+      { pages: [], width, form: values },
+    ];
+  });
+  const blocks = lists.map(([keys, values]) => ({ keys: keys.pages, values: values.pages, rounds: typeof keys.form === 'object' }));
   const held: number[] = [];
   let pages = 0;
+  /** What a page of float32 begins with, made when one is needed. */
+  let blank = new Float32Array();
 
+  const createPage = ({ width, form }: PageList) => {
+    if (form) return backend.pages!.create([pageRows, width], form);
+    if (blank.length < pageRows * width) blank = new Float32Array(pageRows * width);
+    return backend.upload(blank.subarray(0, pageRows * width), [pageRows, width]);
+  };
   /** Gives back pages, and what a failed `reserve` took of one. */
   const shrink = (to: number) => {
-    for (const list of lists) for (const page of list.splice(to)) backend.free(page);
+    for (const list of lists.flat()) for (const page of list.pages.splice(to)) backend.free(page);
     pages = to;
   };
   return {
@@ -57,10 +88,8 @@ export function createCache(plan: ModelPlan, backend: Backend, { pageTokens = 24
       if (pages * pageRows >= needed) return;
       const before = pages;
       try {
-        const blank = new Float32Array(pageRows * Math.max(...widths));
         for (; pages * pageRows < needed; pages++) {
-          for (const [i, list] of lists.entries())
-            list.push(backend.upload(blank.subarray(0, pageRows * widths[i]!), [pageRows, widths[i]!]));
+          for (const list of lists.flat()) list.pages.push(createPage(list));
         }
       } catch (error) {
         shrink(before);
@@ -79,6 +108,31 @@ export function createCache(plan: ModelPlan, backend: Backend, { pageTokens = 24
       shrink(0);
     },
   };
+}
+
+/**
+ * How the pages of blocks that round keys and values so, or not at all, hold them: in codes where the backend has such pages; in half precision, if
+ * that is asked for, where nothing is rounded.
+ */
+export function cacheForms(
+  { blocks }: ModelPlan,
+  { pages }: Backend,
+  roundings: readonly (KeyValueRounding | undefined)[],
+  unrounded: 'f16' | 'f32',
+): BlockForms[] {
+  return blocks.map(({ attention: { keyValueHeads, headSize } }, i) => {
+    const half = unrounded === 'f16' ? ({ keys: 'f16', values: 'f16' } as const) : {};
+    const forms: BlockForms = roundings[i] ?? half;
+    const rejected = Object.values(forms).some((form) => pages?.rejects(form, keyValueHeads * headSize) !== undefined);
+    return !pages || rejected ? {} : forms;
+  });
+}
+
+/** The pages of one block's keys, or values. */
+interface PageList {
+  readonly pages: DeviceTensor[];
+  readonly width: number;
+  readonly form: PageForm | undefined;
 }
 
 /** Writes `rows` [m, n] into pages of one shape at row `start` of all of them. */

@@ -1,11 +1,12 @@
 import { FewbitError, type Matrix, matrix } from '@fewbit/core';
+import { activationName, type KeyValueRounding } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { attentionModule, type ModelPlan } from '@fewbit/models';
 import { blockStages } from './block-stages.js';
 import { checkSignal } from './check-signal.js';
 import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type LoadedModel } from './forward-pass.js';
 import { freeGlobals, headLogits, loadGlobals } from './globals.js';
-import type { KeyValueCache } from './key-value-cache.js';
+import { type BlockForms, cacheForms, type KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
 import type { LoadedWeight, WeightOptions } from './load-linear.js';
 import { nextTurn } from './next-turn.js';
@@ -37,6 +38,10 @@ export interface Model {
   readonly weights: ReadonlyMap<string, LoadedWeight>;
   /** What products with codes round their inputs to; 'f32' where all take them as they come. */
   readonly activations: ActivationPrecision | 'f32';
+  /** How caches of the model hold keys and values, by block (`createCache`). */
+  readonly cacheForms: readonly BlockForms[];
+  /** The same in a word, of the first block: 'f32', 'f16', or the name of a rounding whose codes are kept. */
+  readonly keyValues: string;
   /** Logits after each token, [tokens, vocabulary], or after the last one, [1, vocabulary]. */
   logits(tokens: Uint32Array, options?: LogitsOptions): Promise<Matrix>;
   /**
@@ -57,11 +62,19 @@ const prefillChunk = 256;
 /** Values of logits in memory at a time, beyond one row. */
 const logitsAtOnce = 1 << 22;
 
+export interface ModelOptions extends Pick<WeightOptions, 'decode' | 'activations'> {
+  /**
+   * How keys and values are rounded before they are kept and attended to, in place of what the checkpoint says; 'f32': not at all; 'f16': not at all, but
+   * caches keep them in half precision where the backend has such pages. Default: as the checkpoint says, else 'f16'.
+   */
+  readonly keyValues?: KeyValueRounding | 'f16' | 'f32';
+}
+
 /** Loads all weights of `source` into `backend`, where they stay until `close`. The source may be closed afterwards. */
 export async function openModel(
   source: WeightSource,
   backend: Backend,
-  { decode = false, activations = '16-bit' }: Pick<WeightOptions, 'decode' | 'activations'> = {},
+  { decode = false, activations = '16-bit', keyValues: asked }: ModelOptions = {},
 ): Promise<Model> {
   const { plan } = source;
   const weights = new Map<string, LoadedWeight>();
@@ -75,7 +88,8 @@ export async function openModel(
   try {
     for (const block of plan.blocks) {
       const activations = await loadActivations(source, block);
-      const keyValues = await source.keyValues?.(attentionModule(block));
+      const keyValues =
+        asked === undefined ? await source.keyValues?.(attentionModule(block)) : typeof asked === 'string' ? undefined : asked;
       const weights = await loadBlock(source, block, backend, options);
       blocks.push({ weights, activations, ...(keyValues && { keyValues }), stages: blockStages(block) });
     }
@@ -83,11 +97,16 @@ export async function openModel(
     await close();
     throw error;
   }
+  const roundings = blocks.map(({ keyValues }) => keyValues);
+  const forms = cacheForms(plan, backend, roundings, asked === 'f32' ? 'f32' : 'f16');
+  const kept = forms[0]!.keys ?? 'f32';
   const model: LoadedModel = { plan, backend, globals, blocks };
   return {
     plan,
     backend,
     weights,
+    cacheForms: forms,
+    keyValues: typeof kept === 'object' ? activationName(kept.spec) : kept,
     activations: [...weights.values()].some((weight) => weight.activations !== 'f32') ? activations : 'f32',
     logits: (tokens, options = {}) => logits(model, tokens, options),
     batch: (sequences) => batch(model, sequences),

@@ -174,7 +174,7 @@ describe('openWeights', () => {
     tensors.set('model.layers.1.mlp.down_proj.weight', floats([32, 45], 3e38));
     const model = await openModel(await opened(config, tensors), referenceBackend());
     const message = fewbitError('numeric', /The output of block model\.layers\.1 has NaN or Inf at token \d+: the weights are damaged/);
-    const caches = [createCache(model.plan, model.backend), createCache(model.plan, model.backend)] as const;
+    const caches = [createCache(model), createCache(model)] as const;
     const batch = caches.map((cache) => ({ cache, tokens: Uint32Array.of(1, 2) }));
     await expect(model.batch(batch)).rejects.toThrow(fewbitError('numeric', /at token 0 of sequence 0/));
     expect(caches.map(({ length }) => length)).toEqual([0, 0]);

@@ -68,6 +68,8 @@ export interface SequenceRows {
 
 /** Pages of one shape: position p is row p mod rows of page ⌊p / rows⌋. Positions 0 … start − 1 are held. */
 export interface BlockCache {
+  /** Pages round keys and values as the model asks when they are stored; else that is done before. */
+  readonly rounds: boolean;
   readonly keys: readonly DeviceTensor[];
   readonly values: readonly DeviceTensor[];
 }

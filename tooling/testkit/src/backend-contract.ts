@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Activation, AttentionOptions, Backend, BackendProbe, DeviceTensor } from '../../../packages/kernels/src/index.js';
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { algebraContract } from './algebra-contract.js';
+import { pageContract } from './page-contract.js';
 import { roundingContract } from './rounding-contract.js';
 import { values } from './values.js';
 import { weightsContract } from './weights-contract.js';
@@ -123,6 +124,28 @@ export function backendContract(name: string, probe: BackendProbe): void {
           },
         );
       });
+    });
+
+    it.each([Number.NaN, Number.POSITIVE_INFINITY])('attention to a key with %f gives NaN where it is seen', async (odd) => {
+      const options = { heads: 2, keyValueHeads: 1, headSize: 6, start: 0, scale: 1 };
+      for (const m of [1, 3, 20]) {
+        const keys = values((m + 2) * 6, 1);
+        // the last one that only the last query sees
+        keys[(m + 1) * 6 + 2] = odd;
+        const inputs: [number[], Float32Array][] = [
+          [[m, 12], values(m * 12, 2).map(Math.abs)],
+          [[m + 2, 6], keys],
+          [[m + 2, 6], values((m + 2) * 6, 3)],
+        ];
+        for (const on of [reference, backend, single]) {
+          const [q, k, v] = inputs.map(([shape, data]) => on.upload(data, shape)) as [DeviceTensor, DeviceTensor, DeviceTensor];
+          const got = on.step(() => on.ops.attention(q, [k], [v], { ...options, start: 2 }));
+          const data = await on.download(got);
+          for (const tensor of [q, k, v, got]) on.free(tensor);
+          expect(data.findIndex(Number.isNaN)).toBe((m - 1) * 12);
+          expect(data.subarray((m - 1) * 12).every(Number.isNaN)).toBe(true);
+        }
+      }
     });
 
     it('rotate, whole heads and part of them', () =>
@@ -254,6 +277,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
 
     algebraContract(() => [backend, single]);
     weightsContract(name, () => [backend, single]);
+    pageContract(() => [backend, single]);
   });
 }
 
@@ -267,16 +291,16 @@ function fail(): never {
   throw new Error('on purpose');
 }
 
-/** ‖got − want‖ / ‖want‖; Infinity where one is NaN and the other is not. */
+/** ‖got − want‖ / ‖want‖ but for what is NaN in both; Infinity where one is NaN and the other is not. */
 export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
   let difference = 0;
   let norm = 0;
   for (let i = 0; i < want.length; i++) {
-    if (got[i] === want[i]) continue;
+    if (Object.is(got[i], want[i])) continue;
     if (Number.isNaN(got[i]) !== Number.isNaN(want[i])) return Number.POSITIVE_INFINITY;
     difference += (got[i]! - want[i]!) ** 2;
   }
-  for (let i = 0; i < want.length; i++) norm += want[i]! ** 2;
+  for (let i = 0; i < want.length; i++) norm += Number.isNaN(want[i]) ? 0 : want[i]! ** 2;
   return difference === 0 ? 0 : Math.sqrt(difference / norm);
 }
 

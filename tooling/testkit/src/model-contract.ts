@@ -1,10 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // By path: these packages test with the testkit, and a dependency back would close a cycle.
 import { openModelDirectory } from '../../../packages/checkpoint/src/index.js';
+import type { ActivationRounding } from '../../../packages/formats/src/index.js';
 import type { Backend, BackendProbe } from '../../../packages/kernels/src/index.js';
-import { createCache, type Model, openModel, openWeights } from '../../../packages/runtime/src/index.js';
+import { createCache, type Model, type ModelOptions, openModel, openWeights } from '../../../packages/runtime/src/index.js';
 import { relativeError } from './backend-contract.js';
 import { goldenModels } from './golden-models.js';
+
+const int8: ActivationRounding = {
+  spec: {
+    format: { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' },
+    scaling: 'dynamic',
+  },
+};
 
 /** What whole models must do on a backend: agree with transformers, decode as they prefill, and give their memory back. */
 export function modelContract(name: string, probe: BackendProbe): void {
@@ -16,10 +24,16 @@ export function modelContract(name: string, probe: BackendProbe): void {
       const opened = await probe({ threads: 2 });
       if ('unavailable' in opened) throw new Error(opened.unavailable);
       backend = opened;
-      const directory = await openModelDirectory(folder);
-      model = await openModel(await openWeights(directory), backend);
-      await directory.close();
+      model = await open({ keyValues: 'f32' });
     });
+    const open = async (options: ModelOptions) => {
+      const directory = await openModelDirectory(folder);
+      try {
+        return await openModel(await openWeights(directory), backend, options);
+      } finally {
+        await directory.close();
+      }
+    };
     afterAll(async () => {
       await model.close();
       expect(backend.bytes).toBe(0);
@@ -39,7 +53,7 @@ export function modelContract(name: string, probe: BackendProbe): void {
     ])('decoding with a cache, %s, equals the whole pass', async (_, sizes) => {
       const whole = (await model.logits(tokens)).data;
       const before = backend.bytes;
-      const cache = createCache(model.plan, backend, { pageTokens: 7 });
+      const cache = createCache(model, { pageTokens: 7 });
       const rows: number[] = [];
       for (let at = 0, i = 0; at < tokens.length; i++) {
         const size = sizes[Math.min(i, sizes.length - 1)]!;
@@ -50,6 +64,23 @@ export function modelContract(name: string, probe: BackendProbe): void {
       expect(relativeError(rows, whole)).toBeLessThan(1e-5);
       cache.close();
       expect(backend.bytes).toBe(before);
+    });
+
+    it.each([
+      ['as caches keep them by default', {}, 2e-3],
+      // float sums differ in their last bits, and some value lies between two codes
+      ['rounded to int8 per token', { keyValues: { keys: int8, values: int8 } }, 1e-2],
+    ] as const)('keys and values %s', async (_, options, limit) => {
+      const held = backend.bytes;
+      const other = await open(options);
+      const whole = (await other.logits(tokens)).data;
+      const cache = createCache(other, { pageTokens: 7 });
+      const rows = [...(await other.logits(tokens.subarray(0, 6), { cache })).data];
+      for (const token of tokens.subarray(6)) rows.push(...(await other.logits(Uint32Array.of(token), { cache })).data);
+      expect(relativeError(rows, whole)).toBeLessThan(limit);
+      cache.close();
+      await other.close();
+      expect(backend.bytes).toBe(held);
     });
 
     it('a batch of sequences at different positions gives each what it gets alone', async () => {
@@ -63,7 +94,7 @@ export function modelContract(name: string, probe: BackendProbe): void {
       ];
       const sequences = Array.from({ length: 3 }, (_, i) => ({
         tokens: tokens.toReversed().map((token) => (token + i) % model.plan.vocabulary),
-        cache: createCache(model.plan, backend, { pageTokens: 4 + i }),
+        cache: createCache(model, { pageTokens: 4 + i }),
       }));
       for (const turn of turns) {
         const batch = sequences.flatMap(({ tokens, cache }, i) =>

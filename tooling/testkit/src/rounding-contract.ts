@@ -17,7 +17,7 @@ const tensor = { kind: 'tensor' } as const;
 const group = (size: number) => ({ kind: 'group', size }) as const;
 
 /** With and without kernels of their own. */
-const roundings: Readonly<Record<string, ActivationRounding>> = {
+export const roundings: Readonly<Record<string, ActivationRounding>> = {
   'int8 per token': { spec: { format: int8(), scaling: 'dynamic' } },
   'int8 per token, restricted': { spec: { format: int8({ scheme: 'symmetric-restricted' }), scaling: 'dynamic' } },
   'int8 per token, asymmetric': { spec: { format: int8({ scheme: 'asymmetric' }), scaling: 'dynamic' } },

@@ -3,7 +3,7 @@ import { FewbitError } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { linears } from '@fewbit/models';
-import { layouts, openBackend } from '@fewbit/presets';
+import { keyValueCacheNames, layouts, openBackend, parseKeyValueCache } from '@fewbit/presets';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import type { Command } from 'commander';
 import type { ModelDocument } from '../documents.js';
@@ -27,6 +27,7 @@ interface Options extends GlobalOptions {
   readonly group?: number;
   readonly what: string;
   readonly activations: string;
+  readonly kvCache: string;
   readonly peer: string;
   readonly prompt: number;
   readonly generate: number;
@@ -52,6 +53,7 @@ export function addModel(program: Command, io: Io): void {
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
     .option('--activations <type>', `of layers in codes: ${Object.keys(activationPrecisions).join(', ')}`, '16-bit')
+    .option('--kv-cache <type>', `how keys and values are kept: ${keyValueCacheNames.join(', ')}`, 'f16')
     .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
     .option('--prompt <n>', 'tokens of the prompt', positiveInteger, 512)
     .option('--generate <n>', 'tokens to generate', positiveInteger, 64)
@@ -63,13 +65,14 @@ export function addModel(program: Command, io: Io): void {
       const what = choose('--what', kinds, options.what);
       const peer = choose('--peer', peers, options.peer);
       const activations = choose('--activations', activationPrecisions, options.activations);
+      const keyValues = parseKeyValueCache(options.kvCache);
       const { backend } = await openBackend(options);
       try {
         const { name, source, format, spec, close } = await openSource(path, options, backend);
         try {
           const { prompt, generate, rounds, seed } = options;
           const document = await measureModel({
-            ...{ shape: name, source, backend, format, spec, activations, what, prompt, generate, rounds, seed, peer },
+            ...{ shape: name, source, backend, format, spec, activations, keyValues, what, prompt, generate, rounds, seed, peer },
             streamBytes: options.stream * 1e6,
             signal: io.signal,
             onProgress: (message) => io.stderr(`${message}\n`),

@@ -3,15 +3,14 @@ import { FewbitError } from '@fewbit/core';
 import { openBackend, openPretrained } from '@fewbit/presets';
 import { type Chat, createChat, type GenerateSummary } from '@fewbit/runtime';
 import type { Command } from 'commander';
-import { activationsOption, parseActivations } from '../activations-option.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { kernelReport, tellDecoded } from '../kernel-report.js';
+import { addModelOptions, type ModelFlags, modelOptionsOf } from '../model-options.js';
 import { addSamplingOptions, type SamplingFlags, samplingOf } from '../sampling-options.js';
 
-interface Options extends GlobalOptions, SamplingFlags {
+interface Options extends GlobalOptions, SamplingFlags, ModelFlags {
   readonly system?: string;
   readonly plain?: boolean;
-  readonly activations: string;
 }
 
 interface Turn extends GenerateSummary {
@@ -25,15 +24,14 @@ export function addChat(program: Command, io: Io): void {
     .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .option('--system <text>', 'what the model is told before the conversation')
     .option('--plain', "without the model's chat template: lines as plain text");
-  addSamplingOptions(command, { maxTokens: 1024, temperature: 0.7 })
-    .option(...activationsOption)
+  addModelOptions(addSamplingOptions(command, { maxTokens: 1024, temperature: 0.7 }))
     .option('--json', 'one JSON document on stdout, once the input has ended')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const { system, plain, json } = options;
-      const activations = parseActivations(options.activations);
+      const modelOptions = modelOptionsOf(options);
       const { backend } = await openBackend(options);
-      const { model, tokenizer, eos, close } = await openPretrained(path, backend, { activations });
+      const { model, tokenizer, eos, close } = await openPretrained(path, backend, modelOptions);
       try {
         tellDecoded(io, model);
         if (!plain && !tokenizer.renderChat) {

@@ -3,24 +3,23 @@ import { perplexity, protocols } from '@fewbit/eval';
 import { openBackend, openPretrained } from '@fewbit/presets';
 import type { Model } from '@fewbit/runtime';
 import type { Command } from 'commander';
-import { activationsOption, parseActivations } from '../activations-option.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { tellDecoded } from '../kernel-report.js';
+import { addModelOptions, type ModelFlags, modelOptionsOf } from '../model-options.js';
 import { oneOf, positiveInteger } from '../parse-option.js';
 import { progressBar } from '../progress-bar.js';
 import { table } from '../table.js';
 
-interface Options extends GlobalOptions {
+interface Options extends GlobalOptions, ModelFlags {
   readonly text: string;
   readonly protocol: string;
   readonly context?: number;
   readonly windows?: number;
   readonly baseline?: string;
-  readonly activations: string;
 }
 
 export function addEval(program: Command, io: Io): void {
-  program
+  const command = program
     .command('eval')
     .description('perplexity of a model on a text, and how far it is from another model')
     .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
@@ -28,16 +27,16 @@ export function addEval(program: Command, io: Io): void {
     .option('--protocol <name>', protocols.join(', '), 'gptq')
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
     .option('--windows <n>', 'only the first n windows', positiveInteger)
-    .option('--baseline <model>', 'also KL divergence and top-1 agreement to this model, with the same tokenizer')
-    .option(...activationsOption)
+    .option('--baseline <model>', 'also KL divergence and top-1 agreement to this model, with the same tokenizer');
+  addModelOptions(command)
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const protocol = oneOf('protocol', protocols, options.protocol);
       const documents = await readDocuments(options.text);
-      const activations = parseActivations(options.activations);
+      const modelOptions = modelOptionsOf(options);
       const { backend } = await openBackend(options);
-      const pretrained = await openPretrained(path, backend, { activations });
+      const pretrained = await openPretrained(path, backend, modelOptions);
       const baseline = options.baseline ? await openPretrained(options.baseline, backend) : undefined;
       const bar = progressBar(io);
       try {

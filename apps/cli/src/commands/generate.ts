@@ -1,15 +1,14 @@
 import { openBackend, openPretrained } from '@fewbit/presets';
 import { generate } from '@fewbit/runtime';
 import type { Command } from 'commander';
-import { activationsOption, parseActivations } from '../activations-option.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { kernelReport, tellDecoded } from '../kernel-report.js';
+import { addModelOptions, type ModelFlags, modelOptionsOf } from '../model-options.js';
 import { addSamplingOptions, type SamplingFlags, samplingOf } from '../sampling-options.js';
 
-interface Options extends GlobalOptions, SamplingFlags {
+interface Options extends GlobalOptions, SamplingFlags, ModelFlags {
   readonly prompt: string;
   readonly verbose?: boolean;
-  readonly activations: string;
 }
 
 export function addGenerate(program: Command, io: Io): void {
@@ -18,16 +17,15 @@ export function addGenerate(program: Command, io: Io): void {
     .description('continue a text')
     .argument('<model>', 'a Hugging Face model directory or a .gguf file, float or quantized')
     .requiredOption('--prompt <text>', 'the text to continue');
-  addSamplingOptions(command, { maxTokens: 128, temperature: 0 })
-    .option(...activationsOption)
+  addModelOptions(addSamplingOptions(command, { maxTokens: 128, temperature: 0 }))
     .option('--verbose', 'also tell on stderr what runs the model')
     .option('--json', 'one JSON document on stdout')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const { prompt, json, verbose } = options;
-      const activations = parseActivations(options.activations);
+      const modelOptions = modelOptionsOf(options);
       const { backend } = await openBackend(options);
-      const { model, tokenizer, eos, close } = await openPretrained(path, backend, { activations });
+      const { model, tokenizer, eos, close } = await openPretrained(path, backend, modelOptions);
       try {
         tellDecoded(io, model, verbose);
         const stream = generate(model, tokenizer, { ...samplingOf(options), prompt, eos, signal: io.signal });
