@@ -27,6 +27,15 @@ export function probability(text: string): number {
   return value;
 }
 
+/** `0.5%` or `0.005`. */
+export function share(text: string): number {
+  const percent = text.endsWith('%');
+  const number = percent ? text.slice(0, -1) : text;
+  const value = Number(number) / (percent ? 100 : 1);
+  if (number.trim() === '' || !(value >= 0 && value <= 1)) throw new InvalidArgumentError(`${text} is no share, such as 0.5% or 0.005.`);
+  return value;
+}
+
 export function jsonObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);

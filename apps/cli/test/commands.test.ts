@@ -23,7 +23,7 @@ interface Quantized {
   seconds: number;
   peakMemory: number;
   calibration?: { source: string; sequences: number; length: number; tokens: number };
-  layers: { name: string; format: string; bitsPerWeight: number; weightError: number; outputError?: number }[];
+  layers: { name: string; format: string; bitsPerWeight: number; bytes: number; weightError: number; outputError?: number }[];
 }
 interface Evaluated {
   model: string;
@@ -80,6 +80,31 @@ describe('fewbit quantize', () => {
     }
     expect(document.bytes.after).toBeLessThan(document.bytes.before);
     for (const number of [document.seconds, document.peakMemory]) expect(number).toBeGreaterThan(0);
+  });
+
+  it.each(['rtn', 'gptq'])('%s with outliers and two levels of scales: what is counted is what is written', async (method) => {
+    const output = join(root, `outliers-${method}`);
+    const flags = ['--method', method, '--format', 'int3', '--double-quantization', '--outliers', '1%', '--layout', 'fewbit', ...windows];
+    const document = await fewbitJson<Quantized & { layers: { outliers?: number }[]; readBack: number }>(
+      'quantize',
+      oneBlock,
+      '-o',
+      output,
+      ...flags,
+    );
+    for (const { outliers, format } of document.layers) {
+      expect(format).toBe('int3 g16 two-level3x16');
+      expect(outliers).toBeGreaterThan(0.009);
+      expect(outliers).toBeLessThanOrEqual(0.0101);
+    }
+    expect(document.readBack).toBe(0);
+    const { modules } = await fewbitJson<{ modules: { format: string; bitsPerWeight: number; bytes: number }[] }>('inspect', output);
+    const written = modules.filter(({ format }) => format.startsWith('int3')).reduce((sum, { bytes }) => sum + bytes, 0);
+    const counted = document.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(written).toBeGreaterThanOrEqual(counted - document.layers.length);
+    expect(written).toBeLessThan(1.01 * counted); // codes end in whole words
+    const dry = await fewbitJson<{ outliers: number }>('quantize', oneBlock, '-o', join(root, 'none'), ...flags, '--dry-run');
+    expect(dry.outliers).toBe(0.01);
   });
 
   it('gptq: the document, progress on stderr, the same bytes on one thread and on two', async () => {

@@ -42,6 +42,8 @@ describe('wrong usage ends with 2 and lists the choices', () => {
     [q('--method', 'rtn', '--method-options', '{"clip":"best"}'), /Options of method rtn[\s\S]*clip/],
     [q('--method', 'rtn', '--method-options', '{"wat":1}'), /Options of method rtn[\s\S]*wat/],
     [q('--method-options', '[1]'), /\[1\] is not a JSON object/],
+    [q('--outliers', 'many'), /many is no share, such as 0\.5% or 0\.005/],
+    [q('--method', 'rtn', '--outliers', '30%'), /RTN's outliers is 0\.3: use a share of the weights from 0 to 0\.2/],
     [q('--group', '0'), /Group size 0 is neither a positive whole number nor -1/],
     [q('--group', 'x'), /x is not a whole number/],
     [q('--granularity', 'channel', '--group', '32'), /channel has no groups/],
@@ -98,6 +100,11 @@ describe('what fails ends with 1 and leaves nothing', () => {
     ],
     [calibrated(), /text\.txt gives \d+ tokens; 128 windows of 256 need 32768/],
     [q('--method', 'rtn', '--granularity', 'block'), /cannot hold model\.layers\.0\.self_attn\.q_proj \(and 34 more\)/],
+    [
+      q('--method', 'rtn', '--outliers', '0.5%'),
+      /compressed-tensors cannot hold what method rtn keeps beside the codes: .*--layout fewbit holds them/,
+    ],
+    [q('--method', 'rtn', '--format', 'int3', '--double-quantization', '--dry-run'), /no int3 g16 two-level3x16: .*--layout fewbit holds/],
     [q('--method', 'rtn', '--granularity', 'block', '--dry-run'), /cannot hold model\.layers\.0\.self_attn\.q_proj/],
     [['quantize', model, '-o', join(text, 'out'), '--method', 'rtn'], /out cannot be written: (ENOTDIR|EEXIST)/],
   ])('%j', (argv, message) => refused(argv, 1, message));

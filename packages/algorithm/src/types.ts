@@ -55,6 +55,8 @@ export interface Solved {
 export interface Solver {
   readonly id: string;
   readonly needs: readonly Statistic<unknown>[];
+  /** The most of the weights, as a share, that it keeps beside the codes: the layout must hold outliers then. Default: none. */
+  readonly outliers?: number;
   solve(layer: LayerContext): Solved | Promise<Solved>;
 }
 

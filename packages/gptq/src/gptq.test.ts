@@ -1,4 +1,4 @@
-import { outputError } from '@fewbit/algorithm';
+import { outputError, weightError } from '@fewbit/algorithm';
 import { crossGram, gather, gram, type Measured, type Statistic } from '@fewbit/calibration';
 import { type Matrix, matrix, random } from '@fewbit/core';
 import {
@@ -146,6 +146,51 @@ describe('gptq', () => {
     },
   );
 
+  it('errs less with outliers beside the codes, whatever the order and clip', async () => {
+    for (const order of ['natural', 'activation', 'group-aware'] as const) {
+      for (const clip of ['off', 'plain', 'hessian', 'inverse'] as const) {
+        const sums = [0, 0];
+        for (let seed = 0; seed < 4; seed++) {
+          const task = layer(seed, 12, 40);
+          for (let at = 7; at < task.weight.data.length; at += 97) task.weight.data[at]! *= 8;
+          for (const [i, outliers] of [0, 0.02].entries()) {
+            const { weights, measured, matrix } = await solve(
+              task,
+              { order, clip, target: 'plain', outliers },
+              spec({ kind: 'group', size: 8 }, 3),
+            );
+            expect(matrix.outliers === undefined).toBe(i === 0);
+            sums[i]! += outputError(task.weight, weights, measured.get(gram()), algebra);
+          }
+        }
+        expect(sums[1]).toBeLessThan(0.8 * sums[0]!);
+      }
+    }
+  });
+
+  it('keeps outliers of every granularity and of formats that settle', async () => {
+    const twoLevel = {
+      kind: 'two-level',
+      bits: 3,
+      granularity: { kind: 'group', size: 8 },
+      scaleBits: 3,
+      scaleRows: 4,
+      scaleType: 'F16',
+    } as const;
+    const nested = {
+      kind: 'codebook',
+      levels: 'nf4',
+      bits: 4,
+      granularity: { kind: 'flat', size: 32 },
+      scaleType: 'F32',
+      nested: true,
+    } as const;
+    for (const format of [twoLevel, nested, spec({ kind: 'tensor' }), spec({ kind: 'block', rows: 4, cols: 5 })]) {
+      const { matrix } = await solve(layer(3, 12, 40), { outliers: 0.05 }, format);
+      expect(matrix.outliers!.columns.length).toBe(24);
+    }
+  });
+
   it('comes nearer to the untouched output with the float target', async () => {
     for (const seed of [1, 2, 3, 4, 5]) {
       const task = layer(seed, 16, 48);
@@ -215,6 +260,9 @@ describe('gptq', () => {
       const { matrix, notes } = await solveWith(task.weight, { target }, given(h));
       expect(matrix).toEqual(encodeMatrix(task.weight, createFormat(int4)));
       expect(notes.at(-1)).toMatch(/rounded to nearest: the Hessian is not positive definite/);
+      const kept = await solveWith(task.weight, { target, outliers: 0.05 }, given(h));
+      expect(kept.matrix.outliers!.columns.length).toBe(Math.round(0.05 * task.weight.data.length));
+      expect(weightError(task.weight, kept.weights)).toBeLessThan(weightError(task.weight, decodeMatrix(matrix)));
     }
   });
 

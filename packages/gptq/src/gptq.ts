@@ -1,14 +1,23 @@
-import type { LayerContext, Method, Solved, Solver } from '@fewbit/algorithm';
+import {
+  chooseOutliers,
+  encodeBeside,
+  type LayerContext,
+  leaveOut,
+  type Method,
+  outlierType,
+  type Solved,
+  type Solver,
+} from '@fewbit/algorithm';
 import { crossGram, gram } from '@fewbit/calibration';
-import { FewbitError, firstNonFinite } from '@fewbit/core';
-import { encodeMatrix, fitMatrix, tileGrid } from '@fewbit/formats';
+import { FewbitError, firstNonFinite, type Matrix } from '@fewbit/core';
+import { encodeMatrix, fitMatrix, importanceAt, type NumericFormat, type QuantizedMatrix, type Tile, tileGrid } from '@fewbit/formats';
 import { columnOrder } from './column-order.js';
 import { type InverseFactor, inverseFactor } from './inverse-factor.js';
 import { type GptqOptions, resolveOptions } from './options.js';
 import { perSite } from './per-site.js';
 import { sweep } from './sweep.js';
 import { type Move, movedTarget, targetMove } from './target-move.js';
-import { tileFitter } from './tile-fitter.js';
+import { errorCosts, tileFitter } from './tile-fitter.js';
 
 /** GPTQ (Frantar et al. 2022, arXiv 2210.17323) as a method: no transforms, one sweep per layer. Throws `usage` for an option that cannot be taken. */
 export function gptq(options: GptqOptions = {}): Method {
@@ -20,7 +29,7 @@ export function gptq(options: GptqOptions = {}): Method {
  * no damping makes positive definite is rounded to nearest, with a note.
  */
 export function gptqSolver(options: GptqOptions = {}): Solver {
-  const { order, clip, damping, target, targetDamping, tokenWeight, block } = resolveOptions(options);
+  const { order, clip, damping, target, targetDamping, tokenWeight, outliers, block } = resolveOptions(options);
   const hessian = gram({ tokenWeight });
   const cross = crossGram({ tokenWeight });
   const moveOf = perSite<Move>();
@@ -51,20 +60,32 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
     const factor = factorOf(h, order === 'group-aware' ? grid.tileCols : 0, () => inverseFactor(h, sequence, damping, algebra));
     if (!factor) {
       notes.push('rounded to nearest: the Hessian is not positive definite at any damping');
-      return { matrix: encodeMatrix(original, unbound), notes };
+      return { matrix: roundToNearest(original, unbound, outliers), notes };
     }
     if (factor.damping > damping) notes.push(`damping raised from ${damping} to ${factor.damping} to make the Hessian positive definite`);
 
     const { upper } = factor;
-    const fit = tileFitter(format, clip, { diagonal, sequence, upper });
+    const costs = errorCosts(sequence, upper);
+    const { fit, importance } = tileFitter(format, clip, { diagonal, costs });
+    const moved = { rows, cols, data: weight };
+    const chosen = outliers > 0 ? chooseOutliers({ weight: moved, format, share: outliers, fit, importance, cost: costs }) : undefined;
+    const kept = chosen && { places: chosen.places, type: outlierType(weight) };
     // A tile can be fitted when the sweep reaches it if it is one row of columns that the sweep takes together, and no other tile has a say in it.
     const onTheWay = order !== 'activation' && grid.tileRows === 1 && !grid.flat && !format.settle;
-    const params = onTheWay ? fit : fitMatrix({ rows, cols, data: weight }, format, (tile, _row, column) => fit(tile, column));
-    const swept = sweep({ weight, rows, cols, order: sequence, upper, format, params, block, algebra });
+    const fitAt = (tile: Tile, column: number, left: readonly number[] = []) =>
+      fit(...leaveOut(tile, importance && importanceAt(importance, column, tile.cols), left));
+    const params = onTheWay ? fitAt : (chosen?.params ?? fitMatrix(moved, format, (tile, _row, column) => fitAt(tile, column)));
+    const swept = sweep({ weight, rows, cols, order: sequence, upper, format, params, ...(kept && { outliers: kept }), block, algebra });
     return { matrix: { rows, cols, spec: format.spec, ...swept }, notes };
   }
 
-  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], solve };
+  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], ...(outliers > 0 && { outliers }), solve };
+}
+
+function roundToNearest(weight: Matrix, unbound: NumericFormat, outliers: number): QuantizedMatrix {
+  if (outliers === 0) return encodeMatrix(weight, unbound);
+  const format = unbound.bind?.(weight) ?? unbound;
+  return encodeBeside(weight, format, chooseOutliers({ weight, format, share: outliers, fit: (tile) => format.fit(tile) }));
 }
 
 /** Sets the columns whose input is always 0 to 0; returns their number. */

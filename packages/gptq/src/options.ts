@@ -1,3 +1,4 @@
+import { requireShare } from '@fewbit/algorithm';
 import type { TokenWeight } from '@fewbit/calibration';
 import { FewbitError } from '@fewbit/core';
 import type { Order } from './column-order.js';
@@ -24,6 +25,8 @@ export interface GptqOptions {
   readonly targetDamping?: number;
   /** How much each token counts in the Hessian. */
   readonly tokenWeight?: TokenWeight;
+  /** The share of each matrix's weights that is kept beside the codes: those that save the most error, by what it costs when the columns after it make up for it. Layout `fewbit` stores them. */
+  readonly outliers?: number;
   /** Columns swept before the columns after them are brought up to date: speed only. */
   readonly block?: number;
 }
@@ -35,6 +38,7 @@ export const gptqDefaults: Required<GptqOptions> = {
   target: 'float',
   targetDamping: 0.1,
   tokenWeight: 'none',
+  outliers: 0,
   block: 128,
 };
 
@@ -57,6 +61,7 @@ export function resolveOptions(options: GptqOptions): Required<GptqOptions> {
     if (!(resolved[name] > 0 && Number.isFinite(resolved[name])))
       throw new FewbitError('usage', `GPTQ's ${name} must be a positive number, got ${resolved[name]}.`);
   }
+  requireShare('GPTQ', resolved.outliers);
   if (!Number.isSafeInteger(resolved.block) || resolved.block < 1)
     throw new FewbitError('usage', `GPTQ's block must be a positive integer, got ${resolved.block}.`);
   return resolved;

@@ -1,4 +1,5 @@
-import { type NumericFormat, type Tile, tileGrid } from '@fewbit/formats';
+import { roundTo } from '@fewbit/core';
+import { type NumericFormat, type SparseMatrix, sparseMatrix, type Tile, tileGrid } from '@fewbit/formats';
 import type { Algebra } from '@fewbit/kernels';
 
 export interface SweepInput<P> {
@@ -11,8 +12,13 @@ export interface SweepInput<P> {
   /** U [cols, cols], upper triangular, H⁻¹ = Uᵀ·U, rows and columns in sweep order. */
   readonly upper: Float64Array;
   readonly format: NumericFormat<P>;
-  /** Parameters of every tile, row-major by tile; or, where tiles are not flat, how to fit a tile of one row, from `column` on, when the sweep reaches its first column. */
-  readonly params: readonly P[] | ((tile: Tile, column: number) => P);
+  /**
+   * Parameters of every tile, row-major by tile; or, where tiles are not flat, how to fit a tile of one row, from `column` on, when the sweep reaches
+   * its first column, without the outliers at `left`.
+   */
+  readonly params: readonly P[] | ((tile: Tile, column: number, left: readonly number[]) => P);
+  /** Places, row-major and rising, of weights that are not rounded to codes but kept, as they are when the sweep reaches them, as `type`. */
+  readonly outliers?: { readonly places: Uint32Array; readonly type: SparseMatrix['type'] };
   /** Columns whose error is handed on at once; later columns get it block by block. */
   readonly block: number;
   readonly algebra: Pick<Algebra, 'subtractProduct'>;
@@ -26,12 +32,14 @@ const step = 16;
  * GPTQ (Frantar et al. 2022), algorithm 1: e = (w − q)/U[k,k]; w[j] −= e·U[k,j] for j > k. Errors are handed on at three distances: to
  * the columns of a step one by one, row by row since rows are independent; to the rest of the block step by step; to all later columns block by block.
  */
-export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[] } {
-  const { rows, cols, upper, format, params: policy, block, algebra } = input;
+export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[]; outliers?: SparseMatrix } {
+  const { rows, cols, upper, format, params: policy, outliers, block, algebra } = input;
   const { tileCols, count } = tileGrid(format, rows, cols);
   const params: P[] = typeof policy === 'function' ? new Array<P>(count) : [...policy];
   const codes = new Uint8Array(rows * cols);
   const weight = gatherColumns(input); // in sweep order
+  const kept = new Map<number, number>();
+  if (outliers) for (const place of outliers.places) kept.set(place, 0);
 
   for (const [start, end] of spans(input, tileCols, 0, cols, block)) {
     const width = end - start;
@@ -43,7 +51,7 @@ export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[]
       errors: new Float64Array(rows * width),
     };
     for (const [from, to] of spans(input, tileCols, start, end, Math.min(step, block))) {
-      roundStep(input, panel, from - start, to - start, { weight, codes, params });
+      roundStep(input, panel, from - start, to - start, { weight, codes, params, kept });
       if (to === end) continue;
       const errors = cut(panel.errors, width, 0, rows, from - start, to - start);
       const shape = { rows, k: to - from, n: width, bRow: from - start, cStart: to - start };
@@ -51,7 +59,8 @@ export function sweep<P>(input: SweepInput<P>): { codes: Uint8Array; params: P[]
     }
     if (end < cols) algebra.subtractProduct(weight, panel.errors, upper, { rows, k: width, n: cols, bRow: start, cStart: end });
   }
-  return { codes, params };
+  if (!outliers || kept.size === 0) return { codes, params };
+  return { codes, params, outliers: sparseMatrix(rows, cols, outliers.places, [...kept.values()], outliers.type) };
 }
 
 /** A block of columns side by side, in sweep order. */
@@ -68,11 +77,11 @@ interface Panel {
 
 /** Rounds the panel's columns from … to − 1; `weight` has the columns after the panel. */
 function roundStep<P>(
-  { rows, cols, order, format, params: policy }: SweepInput<P>,
+  { rows, cols, order, format, params: policy, outliers }: SweepInput<P>,
   { start, width, values, factor, errors }: Panel,
   from: number,
   to: number,
-  { weight, codes, params }: { weight: Float64Array; codes: Uint8Array; params: P[] },
+  { weight, codes, params, kept }: { weight: Float64Array; codes: Uint8Array; params: P[]; kept: Map<number, number> },
 ): void {
   const { flat, tileRows, tileCols, across } = tileGrid(format, rows, cols);
   const fit = typeof policy === 'function' ? policy : undefined;
@@ -94,15 +103,20 @@ function roundStep<P>(
           const value = k + i < width ? values[base + k + i]! : weight[row * cols + start + k + i]!;
           tileValues[order[start + k + i]! - groupStart] = value;
         }
-        params[firstTile + group] = fit({ rows: 1, cols: groupWidth, data: tileValues.subarray(0, groupWidth) }, groupStart);
+        const left = outliers ? Array.from({ length: groupWidth }, (_, i) => i).filter((i) => kept.has(row * cols + groupStart + i)) : [];
+        params[firstTile + group] = fit({ rows: 1, cols: groupWidth, data: tileValues.subarray(0, groupWidth) }, groupStart, left);
       }
       const shared = params[firstTile + group]!;
       const offset = rowOfTile * groupWidth + at - groupStart;
       const value = values[base + k]!;
-      const code = format.encode(value, shared, offset);
-      codes[row * cols + column] = code;
+      const place = row * cols + column;
+      const isKept = outliers !== undefined && kept.has(place);
+      const code = format.encode(isKept ? 0 : value, shared, offset);
+      codes[place] = code;
+      const rounded = isKept ? roundTo(outliers.type, value) : format.decode(code, shared, offset);
+      if (isKept) kept.set(place, rounded);
       const factorRow = k * width;
-      const error = (value - format.decode(code, shared, offset)) / factor[factorRow + k]!;
+      const error = (value - rounded) / factor[factorRow + k]!;
       errors[base + k] = error;
       for (let j = k + 1; j < to; j++) values[base + j]! -= error * factor[factorRow + j]!;
     }

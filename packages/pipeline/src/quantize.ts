@@ -16,6 +16,7 @@ import {
   type KeyValueRounding,
   type Layout,
   type QuantizedMatrix,
+  refusalOfOutliers,
 } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
@@ -93,6 +94,8 @@ function refuseEarly(
     throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
   }
   const formats = weightFormats(weightSites(plan), { layout, format });
+  const why = method.solver.outliers ? refusalOfOutliers(layout) : undefined;
+  if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot hold what method ${method.id} keeps beside the codes: ${why}`);
   if (activation)
     for (const chosen of formats.values())
       if (typeof chosen !== 'string') refuseActivation(activation, layout, chosen, calibration !== undefined);

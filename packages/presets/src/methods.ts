@@ -13,7 +13,7 @@ interface Preset {
 /** The built-in methods. A program of its own may pass any `Method` to the pipeline instead. */
 const presets: Readonly<Record<string, Preset>> = {
   rtn: {
-    options: z.strictObject({ clip: z.enum(['off', 'plain', 'hessian']).optional() }),
+    options: z.strictObject({ clip: z.enum(['off', 'plain', 'hessian']).optional(), outliers: z.number().optional() }),
     create: (options: RtnOptions) => rtn(options),
   },
   gptq: {
@@ -24,6 +24,7 @@ const presets: Readonly<Record<string, Preset>> = {
       target: z.enum(['plain', 'float']).optional(),
       targetDamping: z.number().positive().optional(),
       tokenWeight: z.enum(['none', 'equal']).optional(),
+      outliers: z.number().optional(),
       block: z.int().positive().optional(),
     }),
     create: (options: GptqOptions) => gptq(options),

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { openModelDirectory } from '@fewbit/checkpoint';
-import { activationName } from '@fewbit/formats';
+import { activationName, outlierBits } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import { planModel } from '@fewbit/models';
 import {
@@ -57,12 +57,19 @@ export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
     const tensors = directory.checkpoint.tensors;
     const before = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
     const float = rounded.reduce((sum, { module }) => sum + (tensors.get(`${module}.weight`)?.bytes ?? 0), 0);
-    const bits = rounded.reduce((sum, { module, rows, cols }) => sum + storedBits(formats.get(module)!, rows, cols), 0);
+    const outliers = method.solver.outliers ?? 0;
+    const bitsOfOutliers = (rows: number, cols: number) =>
+      outliers > 0 ? outlierBits(Math.round(outliers * rows * cols), rows, cols, 'F16') : 0;
+    const bits = rounded.reduce(
+      (sum, { module, rows, cols }) => sum + storedBits(formats.get(module)!, rows, cols) + bitsOfOutliers(rows, cols),
+      0,
+    );
     return {
       model,
       output,
       method: method.id,
       format: [...new Set([...formats.values()].map(weightFormatName))].join(', '),
+      ...(outliers > 0 && { outliers }),
       ...(activation && { activations: activationName(activation) }),
       ...(keyValues && { keyValues: activationName(keyValues) }),
       layout: layout.id,
@@ -83,7 +90,10 @@ type Prepared = Omit<QuantizeOptions, 'backend' | 'signal' | 'onProgress'> & {
 
 async function prepare({ model, output, ...rest }: QuantizeJob): Promise<Prepared> {
   const recipe = parseRecipe(rest);
-  const method = createMethod(recipe.method, recipe.methodOptions);
+  const method = createMethod(recipe.method, {
+    ...recipe.methodOptions,
+    ...(recipe.outliers !== undefined && { outliers: recipe.outliers }),
+  });
   const layout = findLayout(recipe.layout);
   checkFormatName(recipe, layout);
   const asked = parseActivation(recipe.activations);

@@ -7,6 +7,8 @@ import { targetNames } from './targets.js';
 const recipeSchema = z.strictObject({
   method: z.string().optional(),
   methodOptions: z.record(z.string(), z.unknown()).optional(),
+  /** The share of each matrix's weights that is kept beside the codes. */
+  outliers: z.number().optional(),
   format: z.string().optional(),
   group: z.int().optional(),
   granularity: z.enum(granularityNames).optional(),

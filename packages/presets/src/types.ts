@@ -25,6 +25,8 @@ export interface QuantizePlan {
   readonly output: string;
   readonly method: string;
   readonly format: string;
+  /** The most of the weights, as a share, that is kept beside the codes; absent where none is. */
+  readonly outliers?: number;
   /** How inputs are rounded; absent where they are not. */
   readonly activations?: string;
   /** How keys and values are rounded; absent where they are not. */

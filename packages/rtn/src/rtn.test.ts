@@ -1,7 +1,7 @@
 import { weightError } from '@fewbit/algorithm';
 import { gather, meanSquare } from '@fewbit/calibration';
-import { type Matrix, matrix } from '@fewbit/core';
-import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, type Granularity } from '@fewbit/formats';
+import { type Matrix, matrix, roundTo } from '@fewbit/core';
+import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, type Granularity, tileGrid, tileIndex } from '@fewbit/formats';
 import { referenceAlgebra as algebra } from '@fewbit/kernels';
 import { fewbitError } from '@fewbit/testkit';
 import { values } from '@fewbit/testkit/values';
@@ -45,6 +45,9 @@ describe('rtn', () => {
     expect(rtn()).toMatchObject({ id: 'rtn', transforms: [], solver: { id: 'nearest', needs: [] } });
     expect(rtn({ clip: 'plain' }).solver.needs).toEqual([]);
     expect(rtn({ clip: 'hessian' }).solver.needs.map(({ id }) => id)).toEqual([meanSquare().id]);
+    expect(rtn({ outliers: 0.01 }).solver.outliers).toBe(0.01);
+    expect(rtn({ outliers: 0 }).solver).not.toHaveProperty('outliers');
+    expect(() => rtn({ outliers: -1 })).toThrow(fewbitError('usage', /RTN's outliers is -1/));
     expect(() => rtn({ clip: 'best' as 'plain' })).toThrow(fewbitError('usage', /clip 'best' is not known: take off, plain or hessian/));
   });
 
@@ -53,6 +56,28 @@ describe('rtn', () => {
       const got = await solve(weight, spec);
       expect(got).toEqual(encodeMatrix(weight, createFormat(spec)));
       expect(await solve(decodeMatrix(got), spec)).toMatchObject({ rows: weight.rows });
+    }));
+
+  it('keeps outliers as they are, in half precision, and errs less by them', () =>
+    property(async (weight, spec) => {
+      const format = createFormat(spec);
+      for (const clip of ['off', 'plain'] as const) {
+        const plain = await solve(weight, spec, { clip });
+        const { outliers, ...codes } = await solve(weight, spec, { clip, outliers: 0.1 });
+        expect(outliers === undefined ? 0 : outliers.columns.length).toBeLessThanOrEqual(Math.round(0.1 * weight.data.length));
+        if (!outliers) continue;
+        const decoded = decodeMatrix({ ...codes, outliers });
+        for (let row = 0; row < weight.rows; row++) {
+          for (let i = outliers.starts[row]!; i < outliers.starts[row + 1]!; i++) {
+            const at = row * weight.cols + outliers.columns[i]!;
+            expect(decoded.data[at]).toBe(roundTo('F16', weight.data[at]!));
+            const params = codes.params.at(tileIndex(tileGrid(format, weight.rows, weight.cols), row, outliers.columns[i]!));
+            expect(codes.codes[at]).toBe(format.encode(0, params, 0));
+          }
+        }
+        // choosing weighs squares; the plain search weighs another power
+        if (clip === 'off') expect(weightError(weight, decoded)).toBeLessThan(weightError(weight, decodeMatrix(plain)));
+      }
     }));
 
   it('a searched range is never worse in what it is searched for', () =>

@@ -16,7 +16,7 @@ import {
 } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
-import { jsonObject, positiveInteger, wholeNumber } from '../parse-option.js';
+import { jsonObject, positiveInteger, share, wholeNumber } from '../parse-option.js';
 import { duration, progressBar } from '../progress-bar.js';
 import { megabytes, scientific, table } from '../table.js';
 
@@ -51,6 +51,7 @@ export function addQuantize(program: Command, io: Io): void {
       '--double-quantization',
       'scales quantized in their turn: in 8 bits (nf4, fp4), in 3 bits with zero points (int, --layout fewbit)',
     )
+    .option('--outliers <share>', 'weights kept beside the codes, as 0.5% or 0.005 of each matrix (--layout fewbit; default: none)', share)
     .option('--activations <name>', `${activationNames.join(', ')}: how the inputs of layers are rounded (default: none)`)
     .option('--kv <name>', `${keyValueNames.join(', ')}: how keys and values are rounded (default: none)`)
     .option('--observer <how>', 'static scales of activations, keys and values: minmax, percentile, mse (default: minmax)')
@@ -104,6 +105,7 @@ async function recipeOf(options: Options): Promise<Record<string, unknown>> {
     granularity: options.granularity,
     symmetric: options.symmetric ? true : options.asymmetric ? false : undefined,
     doubleQuantization: options.doubleQuantization,
+    outliers: options.outliers,
     activations: options.activations,
     kv: options.kv,
     observer: options.observer,

@@ -22,6 +22,7 @@ export function quantizeCard(
   const recipeRows: [string, string][] = [
     ['method', method],
     ['format', formats.map(([format, count]) => `${format} (${count} matrices)`).join(', ')],
+    ...outlierRow(layers),
     ['inputs of these layers', rounded(report.activations, activation)],
     ['keys and values', rounded(report.keyValues, keyValues)],
     ...(report.keyValues === undefined ? [] : [['keys and values', report.keyValues] as [string, string]]),
@@ -31,7 +32,7 @@ export function quantizeCard(
     ['made by', `Fewbit ${version}`],
   ];
   const numberRows: [string, string][] = [
-    ['bits per weight of the rounded matrices, scales and zero points counted', bitsPerWeight.toFixed(4)],
+    ['bits per weight of the rounded matrices, scales, zero points, codebooks and outliers counted', bitsPerWeight.toFixed(4)],
     ['bits per weight of the whole model', ((bytes.after * 8) / parameters).toFixed(4)],
     ['bytes of the tensors, before and after', `${bytes.before} → ${bytes.after}`],
     ['logits of these files, read back, against the model in memory: relative L2 difference', readBack.toExponential(1)],
@@ -56,6 +57,11 @@ function countedFormats(layers: readonly LayerReport[]): [string, number][] {
   const counts = new Map<string, number>();
   for (const { format } of layers) counts.set(format, (counts.get(format) ?? 0) + 1);
   return [...counts];
+}
+
+function outlierRow(layers: readonly LayerReport[]): [string, string][] {
+  const most = Math.max(...layers.map(({ outliers = 0 }) => outliers));
+  return most > 0 ? [['weights kept beside the codes', `at most ${(100 * most).toFixed(2)} % of a matrix`]] : [];
 }
 
 /** The path of a text is nobody's business, its name and the hash of what was taken from it are. */
