@@ -4,7 +4,7 @@ import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
-import { nextTurn } from './next-turn.js';
+import { giveTurn } from './next-turn.js';
 import type { BlockActivations, BlockWeights, Stage, StageState } from './types.js';
 
 /** A model in a backend's memory. */
@@ -31,25 +31,48 @@ export interface TokenRun {
 
 /**
  * Outputs of the last block for the tokens of all runs, one after the other: [m, hidden]; the caller frees them. Other work of the process runs
- * between blocks, where the backend does not run apart from JavaScript's thread anyway.
+ * between stages, where the backend does not run apart from JavaScript's thread anyway.
  */
 export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]): Promise<DeviceTensor> {
   const { plan, backend, globals, blocks } = model;
   let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
   for (const index of blocks.keys()) {
     const input = hidden;
-    hidden = runBlock(model, index, input, runs);
+    hidden = await runBlock(model, index, input, runs);
     backend.free(input);
-    if (!backend.deferred) await nextTurn();
   }
   return hidden;
 }
 
-function runBlock({ backend, blocks }: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): DeviceTensor {
+async function runBlock(
+  { backend, blocks }: LoadedModel,
+  index: number,
+  residual: DeviceTensor,
+  runs: readonly TokenRun[],
+): Promise<DeviceTensor> {
   const { weights, activations, keyValues, stages } = blocks[index]!;
   const sequences = runs.map(({ tokens, start, cache }) => ({ rows: tokens.length, start, ...(cache && { cache: cache.blocks[index]! }) }));
   const context = { backend, weights, activations, ...(keyValues && { keyValues }), sequences };
-  return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
+  if (backend.deferred)
+    return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
+  let state: StageState = { residual };
+  for (const stage of stages) {
+    state = nextState(backend, residual, state, () => stage.run(state, context));
+    await giveTurn();
+  }
+  return state.residual;
+}
+
+/** The state that `body` makes of another, whose tensors are freed but for those that go on and for the block's input. */
+function nextState(backend: Backend, input: DeviceTensor, state: StageState, body: () => StageState): StageState {
+  let kept: StageState | undefined;
+  try {
+    kept = backend.step(() => ({ ...body() }));
+    return kept;
+  } finally {
+    const stay = [input, kept?.residual, kept?.input];
+    for (const tensor of [state.residual, state.input]) if (tensor && !stay.includes(tensor)) backend.free(tensor);
+  }
 }
 
 /** Logits of hidden states that `pick` takes from those of the runs. Throws `numeric` for NaN or Inf. */
@@ -83,7 +106,7 @@ export async function checkFinite(values: Float32Array, model: LoadedModel, runs
   try {
     for (const [index, { prefix }] of plan.blocks.entries()) {
       const input = hidden;
-      hidden = runBlock(model, index, input, runs);
+      hidden = await runBlock(model, index, input, runs);
       backend.free(input);
       const at = firstNonFinite(await backend.download(hidden));
       if (at >= 0) throw nonFinite(`The output of block ${prefix} has NaN or Inf at ${placeOf(Math.floor(at / plan.hidden), runs)}`);

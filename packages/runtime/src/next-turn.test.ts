@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { nextTurn } from './next-turn.js';
+import { giveTurn, nextTurn } from './next-turn.js';
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -12,4 +12,23 @@ it.each(['with setImmediate', 'with messages, where there is no setImmediate'])(
   for (let turn = 0; turn < 3 && heard === 0; turn++) await nextTurn();
   expect(heard).toBe(1);
   port1.close();
+});
+
+it('gives a turn when there was none for some milliseconds, and else goes on at once', async () => {
+  let clock = performance.now();
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => clock);
+  let turns = 0;
+  const turnsWithin = async (milliseconds: number) => {
+    const before = turns;
+    const other = setImmediate(() => turns++);
+    clock += milliseconds;
+    await giveTurn();
+    clearImmediate(other);
+    return turns - before;
+  };
+  await turnsWithin(1000);
+  expect(await turnsWithin(3)).toBe(0);
+  expect(await turnsWithin(3)).toBe(1);
+  expect(await turnsWithin(3)).toBe(0);
+  now.mockRestore();
 });

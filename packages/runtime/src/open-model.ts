@@ -9,7 +9,7 @@ import { freeGlobals, headLogits, loadGlobals } from './globals.js';
 import { type BlockForms, cacheForms, type KeyValueCache } from './key-value-cache.js';
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
 import type { LoadedWeight, WeightOptions } from './load-linear.js';
-import { nextTurn } from './next-turn.js';
+import { giveTurn } from './next-turn.js';
 import type { WeightSource } from './types.js';
 
 export interface LogitsOptions {
@@ -180,7 +180,7 @@ async function score(model: LoadedModel, tokens: Uint32Array, first: number): Pr
       );
       await checkFinite(loss, model, runs);
       losses.push(loss);
-      if (!backend.deferred) await nextTurn();
+      if (!backend.deferred) await giveTurn();
     }
     return joined(losses);
   } finally {

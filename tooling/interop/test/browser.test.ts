@@ -64,6 +64,7 @@ describe.skipIf(!browser)('Chromium', () => {
       expect(got.isolated).toBe(isolated);
       expect(got.threads).toBe(isolated ? threads : 1);
       expect(got.deferred).toBe(isolated);
+      if (isolated) expect(got.turns).toBeGreaterThan(5);
       if (isolated) expect(got.description).not.toContain('no worker threads');
       else expect(got.description).toMatch(/1 thread; no worker threads: the page is not cross-origin isolated/);
       expect(Object.keys(got.distances)).toHaveLength(6);

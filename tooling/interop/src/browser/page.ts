@@ -15,7 +15,10 @@ const granularity = { kind: 'group', size: 32 } as const;
 export const checks = { kernels, model };
 Object.assign(globalThis, { checks });
 
-/** The backend, and how far its products and attention are from the reference: ‖got − want‖ / ‖want‖ by op and rows. */
+/**
+ * The backend; how far its products and attention are from the reference, ‖got − want‖ / ‖want‖ by op and rows; and the turns that a timer of the page
+ * has while a product of some 100 ms is computed.
+ */
 async function kernels({ threads }: { threads: number }) {
   const backend = await open(threads);
   const reference = referenceBackend();
@@ -35,9 +38,21 @@ async function kernels({ threads }: { threads: number }) {
       distances[`${name} ${rows}`] = relativeDistance(await run(backend), await run(reference));
     }
   }
+  const turns = await turnsDuring(async () => {
+    const square = backend.upload(wave(1024 * 1024, 3), [1024, 1024]);
+    await backend.download(backend.ops.matmul(backend.ops.matmul(square, square), square));
+  });
   const { description, deferred = false } = backend;
   await backend.close();
-  return { isolated: globalThis.crossOriginIsolated, description, threads: backend.threads, deferred, distances };
+  return { isolated: globalThis.crossOriginIsolated, description, threads: backend.threads, deferred, distances, turns };
+}
+
+async function turnsDuring(body: () => Promise<void>): Promise<number> {
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await body();
+  clearInterval(timer);
+  return turns;
 }
 
 /** Logits of a checkpoint that the server has below `url`, and what its model writes. */
