@@ -30,11 +30,11 @@ export interface Engine {
   /** Writes x as bf16; false where that loses something. */
   shorten(x: Float32Array, out: Float32Array, count: number): boolean;
   packedBytes(...shape: QuantizedShape): number;
-  /** One code per byte, row-major; a scale and a zero point for each tile of tileRows × group. */
+  /** One code per byte, row-major; a scale and, where there are own ones, a zero point for each tile of tileRows × group. */
   packCodes(
     codes: Uint8Array,
     scales: Float32Array,
-    zeros: Uint8Array,
+    zeros: Uint8Array | undefined,
     tileRows: number,
     packed: Float32Array,
     ...shape: QuantizedShape

@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { type IntParams, type IntSpec, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import { type IntParams, type IntSpec, intColumns, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
 import { uploadFloats, uploadStored } from './float-forms.js';
@@ -58,30 +58,15 @@ function uploadIntegers(
 ): FormedTensor {
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
-  const params = matrix.params as ParamList<IntParams>;
   const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
   const slot = spec.bits <= 2 ? 2 : spec.bits <= 4 ? 4 : 8;
-  const { scales, zeros, sharedZero } = columnsOf(params);
+  const { scales, zeros } = intColumns(matrix.params as ParamList<IntParams>);
+  const sharedZero = typeof zeros === 'number' ? zeros : undefined;
   const shape: QuantizedShape = [
     ...([rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType]] as const),
     ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
   ];
   const tensor = memory.hold([rows, cols], engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
-  engine.packCodes(codes, scales, zeros, tileRows, tensor.data, ...shape);
+  engine.packCodes(codes, scales, typeof zeros === 'number' ? undefined : zeros, tileRows, tensor.data, ...shape);
   return tensor;
-}
-
-/** In one pass: there are tens of millions of them. */
-function columnsOf(params: ParamList<IntParams>): { scales: Float32Array; zeros: Uint8Array; sharedZero: number | undefined } {
-  const scales = new Float32Array(params.length);
-  const zeros = new Uint8Array(params.length);
-  const first = params.at(0)?.zero ?? 0;
-  let differing = 0;
-  for (let i = 0; i < params.length; i++) {
-    const { scale, zero } = params.at(i)!;
-    scales[i] = scale;
-    zeros[i] = zero;
-    differing |= zero ^ first;
-  }
-  return { scales, zeros, sharedZero: differing === 0 ? first : undefined };
 }

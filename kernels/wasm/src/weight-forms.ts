@@ -1,5 +1,15 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
-import { formatName, type IntParams, type IntSpec, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
+import {
+  formatName,
+  type IntColumns,
+  type IntParams,
+  type IntSpec,
+  intColumns,
+  intFormat,
+  type ParamList,
+  type QuantizedMatrix,
+  tileGrid,
+} from '@fewbit/formats';
 import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -45,7 +55,8 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   const spec = matrix.spec as IntSpec;
   const params = matrix.params as ParamList<IntParams>;
   const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
-  const header = packedHeader(matrix, tileCols, activations);
+  const columns = intColumns(params);
+  const header = packedHeader(matrix, tileCols, activations, columns);
   const { chunks, length, chunkBytes } = header;
   const blocks = Math.ceil(rows / id.blockRows);
   const blockBytes = chunks * chunkBytes;
@@ -61,12 +72,8 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
     const at = tensor.data.byteOffset;
     const { buffer } = heap.memory;
     new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));
-    const [scaleView, zeroView] = [new Float32Array(buffer, scales, params.length), new Uint8Array(buffer, zeros, params.length)];
-    for (let i = 0; i < params.length; i++) {
-      const { scale, zero } = params.at(i)!;
-      scaleView[i] = scale;
-      zeroView[i] = zero;
-    }
+    new Float32Array(buffer, scales, params.length).set(columns.scales);
+    if (typeof columns.zeros !== 'number') new Uint8Array(buffer, zeros, params.length).set(columns.zeros);
     for (let block = 0; block < blocks; block += share) {
       const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
       new Uint8Array(buffer, strip, part.length).set(part);
@@ -80,14 +87,13 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
 }
 
 /** In the order of assembly/packed-codes.ts. */
-function packedHeader({ rows, cols, spec, params }: QuantizedMatrix, tileCols: number, activations: ActivationPrecision) {
+function packedHeader({ rows, cols, spec }: QuantizedMatrix, tileCols: number, activations: ActivationPrecision, { zeros }: IntColumns) {
   const { bits, scaleType } = spec as IntSpec;
   const group = Math.min(tileCols, cols);
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
   const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
-  const zero = (params as ParamList<IntParams>).at(0)?.zero ?? 0;
-  const ownZeros = hasOtherZero(params as ParamList<IntParams>, zero) ? 1 : 0;
+  const ownZeros = typeof zeros === 'number' ? 0 : 1;
   return {
     rows,
     cols,
@@ -98,15 +104,10 @@ function packedHeader({ rows, cols, spec, params }: QuantizedMatrix, tileCols: n
     slot,
     scaleType: scaleTypes[scaleType],
     ownZeros,
-    zero,
+    zero: typeof zeros === 'number' ? zeros : 0,
     chunkBytes: length * slot + id.blockRows * (scaleType === 'F32' ? 4 : 2) + ownZeros * id.blockRows,
     activationBits: activations === 'int8' ? 8 : 16,
   };
-}
-
-function hasOtherZero(params: ParamList<IntParams>, zero: number): boolean {
-  for (let i = 0; i < params.length; i++) if (params.at(i)!.zero !== zero) return true;
-  return false;
 }
 
 function uploadFloats(memory: HostMemory, { rows, cols, data }: Matrix) {

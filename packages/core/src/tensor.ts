@@ -61,7 +61,9 @@ export function toFloat32(tensor: Tensor): Float32Array {
     }
     case 'F16': {
       const half = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
-      return Float32Array.from(half, fromF16);
+      const out = new Float32Array(count);
+      for (let i = 0; i < count; i++) out[i] = fromF16(half[i]!); // from() would make an object of every value
+      return out;
     }
     default:
       throw new FewbitError('unsupported', `A ${dtype} tensor has no float values by itself; read it through its layout.`);

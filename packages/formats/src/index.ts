@@ -28,6 +28,7 @@ export { type BlockParams, type GgmlTypeName, ggmlFormat, ggmlType, ggmlTypeName
 export { gptq, gptqV2 } from './gptq/layout.js';
 export { importanceAt } from './importance-at.js';
 export { type AbsmaxIntParams, absmaxIntParams, type IntParams, intFormat } from './int/index.js';
+export { type IntColumns, intColumns } from './int-matrix.js';
 export { isKeyValueTensor } from './key-value-tensors.js';
 export type { ParamList } from './param-list.js';
 export { restateFor } from './restate.js';

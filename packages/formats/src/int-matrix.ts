@@ -1,4 +1,4 @@
-import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import { FewbitError, firstNonFinite, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
 import { expectTensor, wordsOf } from './expect-tensor.js';
 import { formatName } from './format-name.js';
 import { type IntParams, intFormat, isSymmetric } from './int/int-format.js';
@@ -56,9 +56,32 @@ export function gridOf(spec: IntSpec, rows: number, cols: number): TileGrid {
   return tileGrid(intFormat(spec), rows, cols);
 }
 
+/** Params by columns: `zeros` are one per scale, or one for all. */
+export interface IntColumns {
+  readonly scales: Float32Array;
+  readonly zeros: Uint8Array | number;
+}
+
+/** A list of params that knows the columns that it was made of. */
+interface IntColumnList extends ParamList<IntParams> {
+  readonly columns: IntColumns;
+}
+
 /** One entry per scale; `zeros` are one per scale, or one for all. */
-export function intParams(scales: Float32Array, zeros: Uint8Array | number): ParamList<IntParams> {
-  return paramList(scales.length, (i) => ({ scale: scales[i]!, zero: typeof zeros === 'number' ? zeros : zeros[i]! }));
+export function intParams(scales: Float32Array, zeros: Uint8Array | number): IntColumnList {
+  const entries = paramList(scales.length, (i) => ({ scale: scales[i]!, zero: typeof zeros === 'number' ? zeros : zeros[i]! }));
+  return { ...entries, columns: { scales, zeros } };
+}
+
+/**
+ * The columns of a list of params, `zeros` a number where all are the same. Of a matrix that was read from a file no entry is made: millions of them would be tens of
+ * megabytes of garbage at a time.
+ */
+export function intColumns(params: ParamList<IntParams>): IntColumns {
+  const { scales, zeros } = 'columns' in params ? (params as IntColumnList).columns : { scales: scalesOf(params), zeros: zerosOf(params) };
+  if (typeof zeros === 'number') return { scales, zeros };
+  const first = zeros[0] ?? 0;
+  return { scales, zeros: zeros.every((zero) => zero === first) ? first : zeros };
 }
 
 export function scalesOf(params: ParamList<{ readonly scale: number }>): Float32Array {
@@ -86,7 +109,7 @@ export function unpackScales(
 ): { scales: Float32Array; stored: IntSpec } {
   const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
   const scales = toFloat32(tensor);
-  const bad = scales.findIndex((scale) => !Number.isFinite(scale));
+  const bad = firstNonFinite(scales);
   if (bad !== -1) throw new FewbitError('checkpoint', `Tensor ${name} holds ${scales[bad]} at ${bad}: expected finite numbers.`);
   return { scales, stored: { ...spec, scaleType: tensor.dtype } };
 }
