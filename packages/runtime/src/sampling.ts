@@ -23,13 +23,19 @@ export function sampler(options: SamplingOptions = {}): (logits: Float32Array) =
   if (options.minP !== undefined) check('minP', options.minP, options.minP >= 0 && options.minP <= 1, 'between 0 and 1');
   if (temperature === 0) return likeliest;
   const draws = random(seed);
-  const rank = ranking();
   let weights = new Float64Array();
+  let ids = new Uint32Array();
   return (logits) => {
-    if (weights.length !== logits.length) weights = new Float64Array(logits.length);
+    if (weights.length !== logits.length) {
+      weights = new Float64Array(logits.length);
+      ids = new Uint32Array(logits.length);
+    }
     const top = logits[likeliest(logits)]!;
-    for (let i = 0; i < logits.length; i++) weights[i] = Math.exp((logits[i]! - top) / temperature);
-    return draw(rank(logits), weights, options, draws);
+    for (let i = 0; i < logits.length; i++) {
+      weights[i] = Math.exp((logits[i]! - top) / temperature);
+      ids[i] = i;
+    }
+    return draw(filtered(ids, logits, weights, options), weights, draws);
   };
 }
 
@@ -47,73 +53,69 @@ function likeliest(logits: Float32Array): number {
   return best;
 }
 
-/**
- * Draws one of the `ranked` tokens, likeliest first, that the filters leave. Weights are relative to the likeliest token's. Only as many are
- * ranked as are needed: `kept` lists them once a filter has cut the vocabulary.
- */
-function draw(ranked: Iterator<number>, weights: Float64Array, { topK, topP, minP = 0 }: SamplingOptions, draws: Random): number {
-  const sum = (tokens: readonly number[]) => tokens.reduce((total, token) => total + weights[token]!, 0);
-  let kept = topK !== undefined && topK < weights.length ? take(ranked, topK) : undefined;
-  if (topP !== undefined && topP < 1) {
-    const enough = topP * (kept ? sum(kept) : weights.reduce((total, weight) => total + weight, 0));
-    let held = 0;
-    kept = take(kept?.values() ?? ranked, weights.length, (token) => {
-      held += weights[token]!;
-      return held >= enough;
-    });
-  }
-  kept = kept?.filter((token) => weights[token]! >= minP);
-  let left = draws.uniform() * (kept ? sum(kept) : weights.reduce((total, weight) => (weight >= minP ? total + weight : total), 0));
-  const tokens = kept?.values() ?? ranked;
-  let token = 0;
-  for (let next = tokens.next(); !next.done && weights[next.value]! >= minP; next = tokens.next()) {
-    token = next.value;
+/** The tokens that the filters leave, in no order. Weights are relative to the likeliest token's. */
+function filtered(ids: Uint32Array, logits: Float32Array, weights: Float64Array, { topK, topP, minP = 0 }: SamplingOptions): Uint32Array {
+  let kept = ids;
+  if (topK !== undefined && topK < kept.length) kept = firsts(kept, logits, () => 1, topK);
+  if (topP !== undefined && topP < 1) kept = firsts(kept, logits, (token) => weights[token]!, topP * total(kept, weights));
+  return minP === 0 ? kept : kept.filter((token) => weights[token]! >= minP);
+}
+
+function draw(kept: Uint32Array, weights: Float64Array, draws: Random): number {
+  let left = draws.uniform() * total(kept, weights);
+  for (const token of kept) {
     left -= weights[token]!;
-    if (left < 0) break;
+    if (left < 0) return token;
   }
   // rounding can leave a sliver after the last one
-  return token;
+  return kept.at(-1)!;
 }
 
-/** The first `count` of `tokens`, or fewer, up to one that is the last. */
-function take(tokens: Iterator<number>, count: number, isLast: (token: number) => boolean = () => false): number[] {
-  const taken: number[] = [];
-  while (taken.length < count) {
-    const { done, value } = tokens.next();
-    if (done) break;
-    taken.push(value);
-    if (isLast(value)) break;
-  }
-  return taken;
+function total(tokens: Uint32Array, weights: Float64Array): number {
+  let sum = 0;
+  for (const token of tokens) sum += weights[token]!;
+  return sum;
 }
 
-/** Tokens by falling logits, and by rising ids among equals, one after the other from a heap. By logits, which tell apart what rounds to the same weight. */
-function ranking(): (logits: Float32Array) => Generator<number, undefined> {
-  let heap = new Uint32Array();
-  return function* (logits) {
-    if (heap.length !== logits.length) heap = new Uint32Array(logits.length);
-    let size = logits.length;
-    const before = (a: number, b: number) => logits[a]! > logits[b]! || (logits[a] === logits[b] && a < b);
-    const sink = (from: number) => {
-      const token = heap[from]!;
-      let at = from;
-      for (let child = 2 * at + 1; child < size; child = 2 * at + 1) {
-        if (child + 1 < size && before(heap[child + 1]!, heap[child]!)) child++;
-        if (!before(heap[child]!, token)) break;
-        heap[at] = heap[child]!;
-        at = child;
-      }
-      heap[at] = token;
-    };
-    for (let i = 0; i < size; i++) heap[i] = i;
-    for (let i = (size >> 1) - 1; i >= 0; i--) sink(i);
-    while (size > 0) {
-      yield heap[0]!;
-      heap[0] = heap[--size]!;
-      sink(0);
-    }
-    return undefined;
+/**
+ * The fewest tokens whose measures add up to `enough`, or all: by falling logits, and by rising ids among equals. They move to the front of `ids`, in no
+ * order: selection (Hoare 1961) takes time in proportion to the vocabulary, where sorting flat logits would not. By logits, which tell apart what
+ * rounds to the same weight.
+ */
+function firsts(ids: Uint32Array, logits: Float32Array, measure: (token: number) => number, enough: number): Uint32Array {
+  const before = (a: number, b: number) => logits[a]! > logits[b]! || (logits[a] === logits[b] && a < b);
+  const swap = (i: number, j: number) => {
+    const token = ids[i]!;
+    ids[i] = ids[j]!;
+    ids[j] = token;
   };
+  let low = 0;
+  let high = ids.length;
+  let held = 0;
+  while (high - low > 1) {
+    // the middle one of three for a pivot, kept at the end
+    const [middle, last] = [(low + high) >> 1, high - 1];
+    if (before(ids[middle]!, ids[low]!)) swap(middle, low);
+    if (before(ids[last]!, ids[low]!)) swap(last, low);
+    if (before(ids[middle]!, ids[last]!)) swap(middle, last);
+    const pivot = ids[last]!;
+    let place = low;
+    let sum = 0;
+    for (let i = low; i < last; i++) {
+      const token = ids[i]!;
+      if (!before(token, pivot)) continue;
+      sum += measure(token);
+      swap(i, place++);
+    }
+    swap(place, last);
+    if (held + sum >= enough) high = place;
+    else if (held + sum + measure(pivot) >= enough) return ids.subarray(0, place + 1);
+    else {
+      held += sum + measure(pivot);
+      low = place + 1;
+    }
+  }
+  return ids.subarray(0, high);
 }
 
 function check(name: string, value: number, fits: boolean, wanted: string): void {
