@@ -15,7 +15,7 @@ namespace fewbit {
 namespace {
 
 /** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
-constexpr int version = 11;
+constexpr int version = 12;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -48,7 +48,6 @@ class Engine : public Napi::ObjectWrap<Engine> {
                         InstanceMethod("finish", &Engine::finish), InstanceMethod("shorten", &Engine::shorten),
                         InstanceMethod("packedBytes", &Engine::packedBytes), InstanceMethod("packCodes", &Engine::packCodes),
                         InstanceMethod("levelsBytes", &Engine::levelsBytes), InstanceMethod("packLevels", &Engine::packLevels),
-                        InstanceMethod("pageBytes", &Engine::pageBytes),
                         InstanceMethod("gram", &Engine::gram), InstanceMethod("inverseCholesky", &Engine::inverseCholesky),
                         InstanceMethod("solve", &Engine::solve), InstanceMethod("subtractProduct", &Engine::subtractProduct),
                         InstanceMethod("product", &Engine::product), InstanceMethod("stream", &Engine::stream),
@@ -136,12 +135,6 @@ class Engine : public Napi::ObjectWrap<Engine> {
     auto *packed = of.array<char>();
     const LevelsShape shape = levelsShape(of);
     open().run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
-  }
-
-  Napi::Value pageBytes(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const Index rows = of.index();
-    return Napi::Number::New(info.Env(), double(open().kernels.pageBytes(pageShape(of), rows)));
   }
 
   void gram(const Napi::CallbackInfo &info) {

@@ -35,7 +35,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::pageBytes, ::storePage, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::storePage, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
     ::stream,
 };

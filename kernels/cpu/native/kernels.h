@@ -7,15 +7,16 @@ namespace fewbit {
 
 enum class Activation { silu, gelu, geluTanh, relu };
 
-/** How a row of a page of the KV cache lies: as float32, as half precision, or as codes of 4 or 8 bits with scales. */
+/** As pageKinds of @fewbit/kernels. */
 enum class PageKind { floats, halves, nibbles, bytes, e4m3, e5m2 };
 
-/** A page of rows of n values (page.h). Codes share a scale per `group` values; each scale has a zero point of its own, or `zero` is everyone's. */
+/** As in @fewbit/kernels. */
 struct PageShape {
   PageKind kind;
   Index n, group;
   bool ownZeros;
   float zero;
+  Index scales, zeros, bytes;
 };
 
 struct AttentionShape {
@@ -124,7 +125,6 @@ struct Kernels {
   bool (*solve)(Pool &, const double *h, Index n, const double *b, double *out, Index rows);
   void (*subtractProduct)(Pool &, double *c, const double *a, const double *b, UpdateShape);
   void (*product)(Pool &, const double *a, const double *b, double *c, Index rows, Index k, Index n);
-  Index (*pageBytes)(const PageShape &, Index rows);
   /** Rounds x [rows, n] as `rounding` says, and writes it to a page from row `start` on. */
   void (*storePage)(Pool &, const float *x, char *page, const PageShape &, Index start, Index rows, const RoundingShape &rounding);
   /** k and v: their pages. */

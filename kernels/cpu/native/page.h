@@ -1,8 +1,4 @@
-// Pages of the KV cache. A row of float32 lies as it is; any other as
-//
-//   codes [n], or halves | scales, one float32 for each group of values | zero points, a byte for each group, where there are any
-//
-// A decoded value is what rounding would have left in its place, to the bit: attention does not know in what form a row was kept.
+// Pages of the KV cache, as page-shape.ts of @fewbit/kernels lays them out. A decoded value is what rounding would have left in its place, to the bit: attention does not know in what form a row was kept.
 #pragma once
 
 #include "levels.h"
@@ -13,29 +9,6 @@ namespace {
 
 using fewbit::PageKind;
 using fewbit::PageShape;
-
-/** Where the parts of a row lie, in bytes from its start. */
-struct PageRow {
-  Index groups, scales, zeros, bytes;
-
-  explicit PageRow(const PageShape &shape) {
-    const Index width = [&] {
-      switch (shape.kind) {
-        case PageKind::floats: return 32;
-        case PageKind::halves: return 16;
-        case PageKind::nibbles: return 4;
-        default: return 8;
-      }
-    }();
-    groups = width <= 8 ? quotientUp(shape.n, shape.group) : 0;
-    scales = quotientUp(shape.n * width, 32) * 4;
-    zeros = scales + groups * 4;
-    bytes = quotientUp(zeros + (shape.ownZeros ? groups : 0), 4) * 4;
-  }
-};
-
-/** With room behind the last row for a whole vector to be read. */
-Index pageBytes(const PageShape &shape, Index rows) { return rows * PageRow(shape).bytes + 64; }
 
 /** f16's bits of a value that f16 holds, of Inf and of NaN. */
 inline Ints halfBits(Floats v) {
@@ -75,11 +48,11 @@ inline Ints byteOf(PageKind kind, Floats code) {
 }
 
 /** One row in codes; `codes` has room for n. */
-inline void storeCodes(const float *x, char *row, const PageShape &shape, const PageRow &parts, const RoundingShape &rounding, uint8_t *codes) {
-  float *scales = reinterpret_cast<float *>(row + parts.scales);
-  uint8_t *zeros = reinterpret_cast<uint8_t *>(row + parts.zeros);
+inline void storeCodes(const float *x, char *row, const PageShape &shape, const RoundingShape &rounding, uint8_t *codes) {
+  float *scales = reinterpret_cast<float *>(row + shape.scales);
+  uint8_t *zeros = reinterpret_cast<uint8_t *>(row + shape.zeros);
   const bool sound = allFinite(x, shape.n);
-  for (Index group = 0; group < parts.groups; group++) {
+  for (Index group = 0; group * shape.group < shape.n; group++) {
     const Index first = group * shape.group, count = smallerOf(shape.group, shape.n - first);
     const auto value = [&](Index i, Index part) { return loadUpTo(x + first + i, part); };
     // No code says NaN, so that the scale of a damaged row does.
@@ -95,14 +68,13 @@ inline void storeCodes(const float *x, char *row, const PageShape &shape, const 
 }
 
 void storePage(Pool &pool, const float *x, char *page, const PageShape &shape, Index start, Index rows, const RoundingShape &rounding) {
-  const PageRow parts(shape);
   const Index share = largerOf(1, taskValues / shape.n);
   parallel(pool, quotientUp(rows, share), shape.n, [&](Index task, char *scratch) {
     for (Index row = task * share; row < smallerOf((task + 1) * share, rows); row++) {
       const float *from = x + row * shape.n;
-      char *to = page + (start + row) * parts.bytes;
+      char *to = page + (start + row) * shape.bytes;
       if (shape.kind != PageKind::halves) {
-        storeCodes(from, to, shape, parts, rounding, reinterpret_cast<uint8_t *>(scratch));
+        storeCodes(from, to, shape, rounding, reinterpret_cast<uint8_t *>(scratch));
         continue;
       }
       byVectors(shape.n, [&](Index i, Index part) {
@@ -114,9 +86,9 @@ void storePage(Pool &pool, const float *x, char *page, const PageShape &shape, I
 
 /** Values [first, first + count) of a row in codes. */
 template <class Codes>
-inline void decodeGroups(const char *row, const PageShape &shape, const PageRow &parts, Index first, Index count, float *to, Codes codes) {
-  const float *scales = reinterpret_cast<const float *>(row + parts.scales);
-  const uint8_t *zeros = reinterpret_cast<const uint8_t *>(row + parts.zeros);
+inline void decodeGroups(const char *row, const PageShape &shape, Index first, Index count, float *to, Codes codes) {
+  const float *scales = reinterpret_cast<const float *>(row + shape.scales);
+  const uint8_t *zeros = reinterpret_cast<const uint8_t *>(row + shape.zeros);
   for (Index group = first / shape.group; group * shape.group < first + count; group++) {
     const Index start = largerOf(first, group * shape.group), end = smallerOf(first + count, (group + 1) * shape.group);
     const RunScale run{scales[group], shape.ownZeros ? float(zeros[group]) : shape.zero};
@@ -127,17 +99,17 @@ inline void decodeGroups(const char *row, const PageShape &shape, const PageRow 
 }
 
 template <PageKind kind>
-inline void decodeRow(const char *row, const PageShape &shape, const PageRow &parts, Index first, Index count, float *to) {
+inline void decodeRow(const char *row, const PageShape &shape, Index first, Index count, float *to) {
   if constexpr (kind == PageKind::halves) {
     byVectors(count, [&](Index i, Index part) { storeUpTo(to + i, halvesAt(row + (first + i) * 2), part); });
   } else if constexpr (kind == PageKind::nibbles) {
-    decodeGroups(row, shape, parts, first, count, to,
+    decodeGroups(row, shape, first, count, to,
                  [](const uint8_t *codes, Index i) { return __builtin_convertvector(nibbles(codes + i / 2) & 15, Floats); });
   } else if constexpr (kind == PageKind::bytes) {
-    decodeGroups(row, shape, parts, first, count, to, [](const uint8_t *codes, Index i) { return __builtin_convertvector(bytesAt(codes + i), Floats); });
+    decodeGroups(row, shape, first, count, to, [](const uint8_t *codes, Index i) { return __builtin_convertvector(bytesAt(codes + i), Floats); });
   } else {
     constexpr Coding coding = kind == PageKind::e4m3 ? Coding::e4m3 : Coding::e5m2;
-    decodeGroups(row, shape, parts, first, count, to, [](const uint8_t *codes, Index i) { return Decoder<coding>(nullptr).at(codes, i); });
+    decodeGroups(row, shape, first, count, to, [](const uint8_t *codes, Index i) { return Decoder<coding>(nullptr).at(codes, i); });
   }
 }
 
@@ -149,10 +121,9 @@ struct Lines {
 
 /** Values [first, first + count) of `rows` rows from `row` on: where they lie, or decoded into `scratch` [rows][count]. */
 inline Lines readPage(const char *page, const PageShape &shape, Index row, Index rows, Index first, Index count, float *scratch) {
-  const PageRow parts(shape);
-  const char *from = page + row * parts.bytes;
+  const char *from = page + row * shape.bytes;
   const auto decode = [&](auto decodeOne) {
-    for (Index i = 0; i < rows; i++) decodeOne(from + i * parts.bytes, shape, parts, first, count, scratch + i * count);
+    for (Index i = 0; i < rows; i++) decodeOne(from + i * shape.bytes, shape, first, count, scratch + i * count);
     return Lines{scratch, count};
   };
   switch (shape.kind) {

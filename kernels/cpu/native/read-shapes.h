@@ -35,6 +35,7 @@ PageShape pageShape(Reader &of) {
   for (Index *size : {&shape.n, &shape.group}) *size = of.index();
   shape.ownZeros = of.flag();
   shape.zero = float(of.index());
+  for (Index *place : {&shape.scales, &shape.zeros, &shape.bytes}) *place = of.index();
   return shape;
 }
 

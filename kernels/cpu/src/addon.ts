@@ -49,7 +49,6 @@ export interface Engine {
     packed: Float32Array,
     ...shape: LevelsShape
   ): void;
-  pageBytes(rows: number, ...shape: PageShape): number;
   /** y undefined: x, and only the upper triangle is added. */
   gram(x: Float32Array, y: Float32Array | undefined, into: Float64Array, rows: number, a: number, b: number): void;
   inverseCholesky(h: Float64Array, zeroed: Float64Array, n: number): boolean;
@@ -67,7 +66,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 11;
+export const addonVersion = 12;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [
@@ -92,11 +91,6 @@ export type LevelsShape = readonly [
   bases: boolean,
 ];
 
-/** As in native/kernels.h: one of `pageKindIds`; each scale has a zero point, or `zero` is everyone's. */
-export type PageShape = readonly [kind: number, n: number, group: number, ownZeros: boolean, zero: number];
-
-/** In the order of native/kernels.h. */
-export const pageKindIds = { floats: 0, halves: 1, nibbles: 2, bytes: 3, e4m3: 4, e5m2: 5 } as const;
 /** In the order of native/kernels.h. */
 export const codingIds = { nibbles: 0, bytes: 1, integers: 2, e4m3: 3, e5m2: 4 } as const;
 /** In the order of native/kernels.h. */

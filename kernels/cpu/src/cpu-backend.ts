@@ -1,11 +1,10 @@
-import { type Backend, hostBackend } from '@fewbit/kernels';
+import { type Backend, hostBackend, hostPages } from '@fewbit/kernels';
 import type { Addon } from './addon.js';
 import { commandQueue } from './command-queue.js';
 import { cpuAlgebra } from './cpu-algebra.js';
 import { cpuOps } from './cpu-ops.js';
 import { nativeFiles } from './native-files.js';
 import { nativeHeap } from './native-heap.js';
-import { pageForms } from './page-forms.js';
 import { weightForms } from './weight-forms.js';
 
 /** A backend over one set of native kernels. Throws when this processor cannot run it. */
@@ -29,7 +28,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
       },
     ],
     weights: (memory) => weightForms(engine, memory, files),
-    pages: (memory) => pageForms(engine, memory),
+    pages: hostPages,
     mapper: files,
     stream: ({ data }) => engine.stream(data, data.length),
     async close() {

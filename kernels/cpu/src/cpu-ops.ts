@@ -1,9 +1,22 @@
 import { FewbitError } from '@fewbit/core';
-import { type DeviceTensor, type Heap, type HostMemory, type HostTensor, type Ops, referenceOps, roundingShape } from '@fewbit/kernels';
+import {
+  commonPageShape,
+  type DeviceTensor,
+  type Heap,
+  type HostMemory,
+  type HostTensor,
+  isPage,
+  type Ops,
+  type PageShape,
+  type PageTensor,
+  pageShapeOf,
+  referenceOps,
+  roundingNumbers,
+  roundingShape,
+} from '@fewbit/kernels';
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
-import { commonShape, type NativePage, type PageTensor, pageShapeOf, roundingNumbers } from './page-forms.js';
 import type { FloatForm, WeightForm } from './weight-forms.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
@@ -13,13 +26,13 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
   const countOf = (tensor: DeviceTensor) => find(tensor).data.length;
   const weightOf = (tensor: DeviceTensor) => {
-    const weight = findAny(tensor) as HostTensor<NativeArray> & { readonly form?: WeightForm | NativePage };
-    if (weight.form?.kind !== 'page') return weight as HostTensor<NativeArray> & { readonly form?: WeightForm };
+    const weight = findAny(tensor) as PageTensor<NativeArray>;
+    if (!isPage(weight.form)) return weight as HostTensor<NativeArray> & { readonly form?: WeightForm };
     throw new FewbitError('usage', `A page of shape [${tensor.shape.join(', ')}] of a KV cache is no weight.`);
   };
   const pagesOf = (tensors: readonly DeviceTensor[], headSize: number) => {
-    const held = tensors.map((tensor) => findAny(tensor) as PageTensor);
-    return { shape: commonShape(held, headSize), addresses: held.map(({ data }) => data.address) };
+    const held = tensors.map((tensor) => findAny(tensor) as PageTensor<NativeArray>);
+    return { shape: pageNumbers(commonPageShape(held, headSize)), addresses: held.map(({ data }) => data.address) };
   };
   /** Frequencies that were put into native memory once. */
   const known = new WeakMap<Float32Array, NativeArray>();
@@ -144,11 +157,11 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
     rows: (x, start, count) => copied(x, start * columnsOf(x), count, columnsOf(x)),
 
     store(cache, rows, start) {
-      const page = findAny(cache) as PageTensor;
+      const page = findAny(cache) as PageTensor<NativeArray>;
       const [from, m, n] = [addressOf(rows), rows.shape[0]!, columnsOf(cache)];
       const shape = pageShapeOf(page);
-      if (page.form?.kind === 'page') queue.push('storePage', [from, page.data.address, start, m, ...shape], page.form.rounding);
-      else queue.push('copyRows', [from, 0, n, page.data.address, start * n, n, m, n]);
+      if (!page.form) queue.push('copyRows', [from, 0, n, page.data.address, start * n, n, m, n]);
+      else queue.push('storePage', [from, page.data.address, start, m, ...pageNumbers(shape)], roundingNumbers(shape.rounding));
     },
 
     roundActivations(x, rounding) {
@@ -169,4 +182,9 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       return out;
     },
   };
+}
+
+/** As native/read-shapes.h reads them. */
+function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly (number | boolean)[] {
+  return [kind, n, group, ownZeros, zero, scales, zeros, bytes];
 }

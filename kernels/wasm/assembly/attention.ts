@@ -7,12 +7,19 @@ import { capped, exp } from './functions';
 import { tileProduct } from './micro-kernel';
 import { dot } from './multiply-rows';
 import { packLeft, packRight } from './pack';
+import { lineBytes, lines, readPage } from './page';
 import { largest, loadUpTo, madd, storeUpTo, sum } from './vector';
 
+/** Where the arguments have the shapes of the pages of k and of v (assembly/page.ts), and after them their addresses. */
+const keyShape = 12;
+const valueShape = 20;
+const addresses = 28;
+
 /**
- * Arguments: q, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all), softcap (0: none), positions per page, pages; then the
- * addresses of the pages of k, and of those of v.
- * A task is up to 80 query rows of one head. Scratch: see the offsets below.
+ * Arguments: q, out, rows of q, heads, key-value heads, head size, scale, start, window (0: all), softcap (0: none), positions per page, pages; the
+ * shapes of the pages of k and of v; then the addresses of the pages of k, and of those of v.
+ * A task is up to 80 rows of one key-value head: (query, head) pairs, a query's heads side by side, for which keys and values are read and packed once.
+ * Scratch: see the offsets below.
  */
 export function attention(task: i32, scratch: usize): void {
   const heads = integer(3);
@@ -21,14 +28,10 @@ export function attention(task: i32, scratch: usize): void {
   const start = integer(7);
   const window = integer(8);
   const pageRows = integer(10);
-  const head = task % heads;
-  const first = (task / heads) * queryRows;
-  const rows = min(queryRows, integer(2) - first);
-  const width = <usize>(heads * size) * 4;
-  const keyWidth = <usize>(keyValueHeads * size) * 4;
-  const shared = <usize>((head / (heads / keyValueHeads)) * size) * 4;
-  const q = pointer(0) + <usize>first * width + <usize>(head * size) * 4;
-  const out = pointer(1) + <usize>first * width + <usize>(head * size) * 4;
+  const group = heads / keyValueHeads;
+  const shared = task % keyValueHeads;
+  const first = (task / keyValueHeads) * queryRows;
+  const rows = min(queryRows, integer(2) * group - first);
   const few = rows < tileRows;
 
   const padded = (size + tileColumns - 1) & ~(tileColumns - 1);
@@ -39,34 +42,37 @@ export function attention(task: i32, scratch: usize): void {
   const queries = mixed + <usize>(queryRows * padded) * 4;
   const weights = queries + <usize>(queryRows * size) * 4;
   const panels = weights + queryRows * keyStep * 4;
+  const decoded = panels + <usize>(keyStep * padded) * 4; // [keyStep, size]
+  const q = decoded + <usize>(keyStep * size) * 4; // [rows, size]
 
   memory.fill(mixed, 0, <usize>(rows * padded) * 4);
   for (let i = 0; i < rows; i++) {
     store<f64>(state + <usize>i * 16, -Infinity);
     store<f64>(state + <usize>i * 16, 0, 8);
+    memory.copy(q + <usize>(i * size) * 4, pointer(0) + headAt(first + i, group, shared, heads, size), <usize>size * 4);
   }
-  if (!few) packPanels(q, width, 4, rows, size, queries);
+  const lineOfQ = <usize>size * 4;
+  if (!few) packPanels(q, lineOfQ, 4, rows, size, queries);
 
-  const lastKey = start + first + rows;
-  const firstKey = window > 0 ? max(0, start + first - window + 1) : 0;
+  const lastKey = start + (first + rows - 1) / group + 1;
+  const firstKey = window > 0 ? max(0, start + first / group - window + 1) : 0;
   for (let key = firstKey, keys = 0; key < lastKey; key += keys) {
-    const page = 12 + key / pageRows;
+    const page = key / pageRows;
     const row = key % pageRows;
     keys = min(keyStep, min(lastKey - key, pageRows - row));
-    const k = pointer(page) + <usize>row * keyWidth + shared;
-    const v = pointer(page + integer(11)) + <usize>row * keyWidth + shared;
+    readPage(pointer(addresses + page), keyShape, row, keys, shared * size, size, decoded);
     if (few) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < keys; j++) {
-          store<f32>(scores + <usize>(i * keyStep + j) * 4, dot(q + <usize>i * width, k + <usize>j * keyWidth, size));
+          store<f32>(scores + <usize>(i * keyStep + j) * 4, dot(q + <usize>i * lineOfQ, lines + <usize>j * lineBytes, size));
         }
       }
     } else {
-      packRight(k, 4, keyWidth, keys, size, panels);
+      packRight(lines, 4, lineBytes, keys, size, panels);
       setTiles(queries, panels, rows, size, keys, scores, keyStep, tile);
     }
     for (let i = 0; i < rows; i++) {
-      const position = start + first + i;
+      const position = start + (first + i) / group;
       const low = window > 0 ? max(0, position - window + 1 - key) : 0;
       weigh(
         scores + <usize>(i * keyStep) * 4,
@@ -78,20 +84,28 @@ export function attention(task: i32, scratch: usize): void {
         padded,
       );
     }
+    readPage(pointer(addresses + integer(11) + page), valueShape, row, keys, shared * size, size, decoded);
     if (few) {
-      for (let i = 0; i < rows; i++) mixRow(scores + <usize>(i * keyStep) * 4, v, keyWidth, keys, size, mixed + <usize>(i * padded) * 4);
+      for (let i = 0; i < rows; i++)
+        mixRow(scores + <usize>(i * keyStep) * 4, lines, lineBytes, keys, size, mixed + <usize>(i * padded) * 4);
     } else {
       packPanels(scores, keyStep * 4, 4, rows, keys, weights);
-      packRight(v, keyWidth, 4, size, keys, panels);
+      packRight(lines, lineBytes, 4, size, keys, panels);
       addTiles(weights, panels, rows, keys, padded, mixed, tile);
     }
   }
   for (let i = 0; i < rows; i++) {
     const inverse = f32x4.splat(<f32>(1 / load<f64>(state + <usize>i * 16, 8)));
+    const out = pointer(1) + headAt(first + i, group, shared, heads, size);
     for (let d = 0; d < size; d += 4) {
-      storeUpTo(out + <usize>i * width + <usize>d * 4, size - d, f32x4.mul(inverse, v128.load(mixed + <usize>(i * padded + d) * 4)));
+      storeUpTo(out + <usize>d * 4, size - d, f32x4.mul(inverse, v128.load(mixed + <usize>(i * padded + d) * 4)));
     }
   }
+}
+
+/** Bytes from the first query to a (query, head) pair. */
+function headAt(pair: i32, group: i32, shared: i32, heads: i32, size: i32): usize {
+  return (<usize>(pair / group) * <usize>heads + <usize>(shared * group + (pair % group))) * <usize>size * 4;
 }
 
 /**

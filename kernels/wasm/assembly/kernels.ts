@@ -10,6 +10,7 @@ import { multiplyCodesRows } from './multiply-codes-rows';
 import { multiplyRows, multiplyRowsShort } from './multiply-rows';
 import { layerNorm, rmsNorm } from './norm';
 import { decodeRow, packCodes } from './packed-codes';
+import { storePage } from './page';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { outlierMask, roundActivations } from './round-activations';
@@ -102,6 +103,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.roundActivations:
       roundActivations(task);
+      break;
+    case id.storePage:
+      storePage(task, scratch);
       break;
     case id.copyRows:
       copyRows(task);

@@ -41,7 +41,7 @@ export function roundActivations(task: i32): void {
   for (let i = task * share; i < min(integer(2), (task + 1) * share); i++) {
     const x = pointer(0) + <usize>i * <usize>columns * 4;
     const out = pointer(1) + <usize>i * <usize>columns * 4;
-    if (largestMagnitude(x, columns, 0) >= infinity) {
+    if (!allFinite(x, columns)) {
       for (let j = 0; j < columns; j += 4) storeUpTo(out + <usize>j * 4, columns - j, f32x4.splat(NaN));
       continue;
     }
@@ -55,52 +55,62 @@ export function roundActivations(task: i32): void {
 
 /** Values of one scale. */
 function roundRun(x: usize, out: usize, count: i32, mask: usize): void {
-  const kind = integer(7);
-  if (kind === kindHalves) roundHalves(x, out, count, mask);
-  else if (kind >= kindFloat) roundFloats(x, out, count, mask, kind);
-  else roundIntegers(x, out, count, mask, kind);
+  if (integer(7) === kindHalves) {
+    roundHalves(x, out, count, mask);
+    return;
+  }
+  fitRun(x, count, mask);
+  const step = f32x4.splat(runScale);
+  const middle = f32x4.splat(runZero);
+  for (let j = 0; j < count; j += 4) {
+    put(out, x, j, count, mask, f32x4.mul(f32x4.sub(codesOf(masked(x, j, count, mask)), middle), step));
+  }
 }
 
-function roundIntegers(x: usize, out: usize, count: i32, mask: usize, kind: i32): void {
-  let scale = <f32>real(12);
-  let zero = <f32>real(10);
-  const top = <f32>real(9);
-  if (scale === 0) {
-    if (kind === kindAsymmetric) {
-      let low = f32x4.splat(0);
-      let high = f32x4.splat(0);
-      for (let j = 0; j < count; j += 4) {
-        const value = masked(x, j, count, mask);
-        low = f32x4.min(low, value);
-        high = f32x4.max(high, value);
-      }
-      let least = min(
-        min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1)),
-        min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)),
-      );
-      let most = max(
-        max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)),
-        max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)),
-      );
-      if (least === most) {
-        least = -1;
-        most = 1;
-      }
-      scale = storable((most - least) / <f32>real(8));
-      zero = min(max(nearest<f32>(-least / scale), 0), top);
-    } else {
-      scale = scaleOf(x, count, mask);
-    }
-  }
-  const step = f32x4.splat(scale);
-  const middle = f32x4.splat(zero);
-  const last = f32x4.splat(top);
+/** What the values of one run share, as `fitRun` found it; the zero point of floats is 0. */
+export let runScale: f32 = 0;
+export let runZero: f32 = 0;
+
+/** Finds `runScale` and `runZero`, or takes those that are given. Not for LLM.int8(). */
+export function fitRun(x: usize, count: i32, mask: usize): void {
+  const kind = integer(7);
+  runScale = <f32>real(12);
+  runZero = <f32>real(10);
+  if (kind === kindPower) runScale = powerOf(largestMagnitude(x, count, mask));
+  else if (kind === kindNested) runScale = nestedOf(largestMagnitude(x, count, mask));
+  else if (runScale !== 0) return;
+  else if (kind === kindAsymmetric) fitRange(x, count, mask);
+  else runScale = scaleOf(x, count, mask);
+}
+
+/** Scale and zero point of a range that holds 0. */
+function fitRange(x: usize, count: i32, mask: usize): void {
+  let low = f32x4.splat(0);
+  let high = f32x4.splat(0);
   for (let j = 0; j < count; j += 4) {
     const value = masked(x, j, count, mask);
-    const code = f32x4.add(f32x4.nearest(f32x4.div(value, step)), middle);
-    const inside = f32x4.max(f32x4.splat(0), f32x4.min(last, code));
-    put(out, x, j, count, mask, f32x4.mul(f32x4.sub(inside, middle), step));
+    low = f32x4.min(low, value);
+    high = f32x4.max(high, value);
   }
+  let least = min(min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1)), min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)));
+  let most = max(
+    max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)),
+    max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)),
+  );
+  if (least === most) {
+    least = -1;
+    most = 1;
+  }
+  runScale = storable((most - least) / <f32>real(8));
+  runZero = min(max(nearest<f32>(-least / runScale), 0), <f32>real(9));
+}
+
+/** Four codes of the run: integers, or small floats, as floats. */
+export function codesOf(values: v128): v128 {
+  const quotient = f32x4.div(values, f32x4.splat(runScale));
+  if (integer(7) >= kindFloat) return smallFloat(quotient, integer(13), <f32>real(14), <f32>real(15));
+  const code = f32x4.add(f32x4.nearest(quotient), f32x4.splat(runZero));
+  return f32x4.max(f32x4.splat(0), f32x4.min(f32x4.splat(<f32>real(9)), code));
 }
 
 /** LLM.int8(). */
@@ -118,24 +128,6 @@ function roundHalves(x: usize, out: usize, count: i32, mask: usize): void {
   }
 }
 
-function roundFloats(x: usize, out: usize, count: i32, mask: usize, kind: i32): void {
-  let scale = <f32>real(12);
-  if (kind === kindPower) scale = powerOf(largestMagnitude(x, count, mask));
-  else if (kind === kindNested) scale = nestedOf(largestMagnitude(x, count, mask));
-  else if (scale === 0) scale = scaleOf(x, count, mask);
-  const step = f32x4.splat(scale);
-  for (let j = 0; j < count; j += 4) {
-    put(
-      out,
-      x,
-      j,
-      count,
-      mask,
-      f32x4.mul(smallFloat(f32x4.div(masked(x, j, count, mask), step), integer(13), <f32>real(14), <f32>real(15)), step),
-    );
-  }
-}
-
 /** The nearest number of the small float, halves to the even one, saturating. */
 function smallFloat(value: v128, mantissa: i32, largest: f32, smallestNormal: f32): v128 {
   const dropped = 23 - mantissa;
@@ -149,7 +141,7 @@ function smallFloat(value: v128, mantissa: i32, largest: f32, smallestNormal: f3
 }
 
 /** The nearest half, halves to even; Inf beyond 65504. */
-function half(value: v128): v128 {
+export function half(value: v128): v128 {
   const magnitude = f32x4.abs(value);
   const rounder = f32x4.splat(0.75); // 1.5·2^23 units of 2^-24
   const small = f32x4.sub(f32x4.add(magnitude, rounder), rounder);
@@ -178,6 +170,10 @@ function nestedOf(magnitude: i32): f32 {
   const ideal = divisor * (reinterpret<f32>(magnitude) / <f32>real(8));
   const block = f32x4.extract_lane(smallFloat(f32x4.splat(ideal), 3, 448, 0.015625), 0);
   return (block === 0 ? <f32>0.125 : block) / divisor;
+}
+
+export function allFinite(x: usize, count: i32): bool {
+  return largestMagnitude(x, count, 0) < infinity;
 }
 
 /** Never 0 and never infinite. */

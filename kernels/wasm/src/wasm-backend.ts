@@ -1,4 +1,4 @@
-import { type Backend, type Heap, hostBackend } from '@fewbit/kernels';
+import { type Backend, type Heap, hostBackend, hostPages } from '@fewbit/kernels';
 import { createEngine } from './engine.js';
 import type { Build } from './load-build.js';
 import { currentPlatform } from './platform.js';
@@ -28,6 +28,7 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
       },
     ],
     weights: (memory) => weightForms(engine, memory),
+    pages: hostPages,
     stream: (tensor) => stream(engine, tensor),
     close: engine.close,
   });

@@ -1,10 +1,17 @@
+import { FewbitError } from '@fewbit/core';
 import {
   type Activation,
+  commonPageShape,
   type DeviceTensor,
   type HostMemory,
   type HostTensor,
+  isPage,
   type Ops,
+  type PageShape,
+  type PageTensor,
+  pageShapeOf,
   referenceOps,
+  roundingNumbers,
   roundingShape,
 } from '@fewbit/kernels';
 import * as id from './control.js';
@@ -35,15 +42,20 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
     engine.run(id.copyRows, Math.ceil(rows / share), [from, fromStride, to, toStride, bytes, rows, share]);
   };
   const reference = referenceOps({ allocate, read });
+  const weightOf = (tensor: DeviceTensor) => {
+    const weight = findAny(tensor);
+    if (!isPage((weight as PageTensor).form)) return weight;
+    throw new FewbitError('usage', `A page of shape [${tensor.shape.join(', ')}] of a KV cache is no weight.`);
+  };
   return {
     embed(tensor, tokens) {
-      const table = findAny(tensor);
+      const table = weightOf(tensor);
       const out = allocate([tokens.length, table.shape[1]!]);
       embed(engine, table, tokens, out);
       return out;
     },
 
-    matmul: (x, w, bias) => matmul(engine, allocate, find(x), findAny(w), bias && find(bias)),
+    matmul: (x, w, bias) => matmul(engine, allocate, find(x), weightOf(w), bias && find(bias)),
 
     add(aTensor, bTensor) {
       const [a, b] = [find(aTensor), find(bTensor)];
@@ -90,13 +102,16 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
       const q = find(qTensor);
       const m = q.shape[0]!;
       const out = allocate(q.shape);
-      const operands = [...k, ...v].map((page) => at(find(page)));
+      const [keys, values] = [k, v].map((pages) => pages.map((page) => findAny(page) as PageTensor)) as [PageTensor[], PageTensor[]];
       const sizes = [m, heads, keyValueHeads, headSize, scale, start, window, softcap, k[0]!.shape[0]!, k.length];
+      const shapes = [keys, values].flatMap((pages) => pageNumbers(commonPageShape(pages, headSize)));
       const padded = Math.ceil(headSize / id.tileColumns) * id.tileColumns;
       const { queryRows, keyStep } = id;
-      // In the order of the kernel: tile, state, scores, mixed, queries, weights, panels.
-      const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep) + keyStep * padded;
-      engine.run(id.attention, heads * Math.ceil(m / queryRows), [at(q), at(out), ...sizes], { operands, scratch: floats * 4 });
+      // In the order of the kernel: tile, state, scores, mixed, queries, weights, panels, decoded, q.
+      const floats = 64 + queryRows * (4 + keyStep + padded + headSize + keyStep + headSize) + keyStep * (padded + headSize);
+      const tasks = keyValueHeads * Math.ceil((m * (heads / keyValueHeads)) / queryRows);
+      const operands = [...keys, ...values].map(at);
+      engine.run(id.attention, tasks, [at(q), at(out), ...sizes, ...shapes], { operands, scratch: floats * 4 });
       return out;
     },
 
@@ -117,9 +132,14 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
     },
 
     store(cache, rows, start) {
-      const [to, from] = [find(cache), find(rows)];
-      const bytes = to.shape[1]! * 4;
-      copy(at(from), bytes, at(to) + start * bytes, bytes, bytes, from.shape[0]!);
+      const [to, from] = [findAny(cache) as PageTensor, find(rows)];
+      const [m, n] = [from.shape[0]!, from.shape[1]!];
+      const shape = pageShapeOf(to);
+      if (!to.form) return copy(at(from), n * 4, at(to) + start * n * 4, n * 4, n * 4, m);
+      const [group, ...rounding] = roundingNumbers(shape.rounding);
+      const share = Math.max(1, Math.floor(id.taskValues / n));
+      const values = [at(from), at(to), m, n, share, 0, group!, ...rounding.slice(0, -1), start, ...pageNumbers(shape)];
+      engine.run(id.storePage, Math.ceil(m / share), values, { scratch: n });
     },
 
     roundActivations(tensor, rounding) {
@@ -129,11 +149,10 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
       if (!shape) return reference.roundActivations(tensor, rounding);
       const out = allocate(x.shape);
       const { rows, share, tasks } = shares(x.data.length, k);
-      const { kind, group, steps, top, zero, emptyScale, scale, element, divisor, outlierThreshold } = shape;
+      const { outlierThreshold } = shape;
       const mask = outlierThreshold === 0 ? 0 : engine.heap.allocate(k * 4 + 16);
       if (mask !== 0) engine.run(id.outlierMask, Math.ceil(k / id.maskColumns), [at(x), mask, m, k, outlierThreshold]);
-      const values = [kind, steps, top, zero, emptyScale, scale, element.mantissa, element.largest, element.smallestNormal, divisor];
-      engine.run(id.roundActivations, tasks, [at(x), at(out), rows, k, share, mask, group, ...values]);
+      engine.run(id.roundActivations, tasks, [at(x), at(out), rows, k, share, mask, ...roundingNumbers(shape)]);
       if (mask !== 0) engine.heap.free(mask);
       return out;
     },
@@ -149,6 +168,11 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
       return out;
     },
   };
+}
+
+/** As assembly/page.ts reads them. */
+function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly number[] {
+  return [kind, n, group, Number(ownZeros), zero, scales, zeros, bytes];
 }
 
 /** A tensor's address. */

@@ -43,6 +43,7 @@ const cases = fc
 
 /** Pages of a KV cache in each form that a backend has: attention sees what rounding leaves of the rows, in whatever pieces they were stored. */
 export function pageContract(backends: () => readonly [Backend, Backend]): void {
+  refusals(backends);
   it.each(Object.entries<PageForm>({ f16: 'f16', ...roundings }))('pages of the KV cache: %s', async (_, form) => {
     const [backend, single] = backends();
     const { pages } = backend;
@@ -62,6 +63,51 @@ export function pageContract(backends: () => readonly [Backend, Backend]): void 
       }),
       { numRuns: 25, seed: 1 },
     );
+  });
+}
+
+/** Int8 with a scale per row; `outlierThreshold` is what no page has. */
+const int8 = (outlierThreshold?: number): PageForm => ({
+  spec: {
+    format: { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' },
+    scaling: 'dynamic',
+    ...(outlierThreshold && { outlierThreshold }),
+  },
+});
+
+/** Pages are not mistaken for anything else, nor anything else for pages. */
+function refusals(backends: () => readonly [Backend, Backend]): void {
+  it('pages are neither weights nor tensors, and weights no pages', () => {
+    const [backend] = backends();
+    const { ops, pages } = backend;
+    if (!pages) return;
+    const held: DeviceTensor[] = [];
+    const keep = (tensor: DeviceTensor) => {
+      held.push(tensor);
+      return tensor;
+    };
+    const [page, other] = [keep(pages.create([8, 16], 'f16')), keep(pages.create([8, 16], int8()))];
+    const odd = keep(
+      pages.create([8, 6], {
+        spec: {
+          format: { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'channel' }, scaleType: 'F32' },
+          scaling: 'dynamic',
+        },
+      }),
+    );
+    const [x, narrow] = [keep(backend.upload(new Float32Array(16), [1, 16])), keep(backend.upload(new Float32Array(6), [1, 6]))];
+    const weight = keep(backend.weights!.upload({ rows: 16, cols: 16, data: new Float32Array(256).fill(1) }));
+    const options = { heads: 1, keyValueHeads: 1, headSize: 16, scale: 1, start: 0 };
+    expect(() => ops.add(page, page)).toThrow(/only matmul and embed/);
+    expect(() => ops.matmul(x, page)).toThrow(/page of shape \[8, 16\] of a KV cache is no weight/);
+    expect(() => ops.embed(page, Uint32Array.of(1))).toThrow(/is no weight/);
+    expect(() => ops.store(weight, x, 0)).toThrow(/weight of shape \[16, 16\] is no page/);
+    expect(() => ops.attention(x, [page, other], [page, page], options)).toThrow(/in two forms/);
+    const threes = { ...options, heads: 2, keyValueHeads: 2, headSize: 3 };
+    expect(() => ops.attention(narrow, [odd], [odd], threes)).toThrow(/Heads of 3, an odd size/);
+    expect(pages.rejects(int8(6), 16)).toMatch(/have no pages/);
+    expect(() => pages.create([8, 16], int8(6))).toThrow(/keep rounded rows in a tensor/);
+    for (const tensor of held) backend.free(tensor);
   });
 }
 
