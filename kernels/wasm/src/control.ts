@@ -85,13 +85,12 @@ export const taskColumns = 64;
 export const gramSide = 160;
 /** Rows and columns of a block in the triangular solvers: a multiple of tileRows and of tileColumnsDouble. */
 export const blockSize = 60;
-/** As pageKinds of @fewbit/kernels. */
+/** As pageKinds of @fewbit/kernels; of E5M2 is the rest. */
 export const pageFloats = 0;
 export const pageHalves = 1;
 export const pageNibbles = 2;
 export const pageBytes = 3;
 export const pageE4m3 = 4;
-export const pageE5m2 = 5;
 /** Elementwise and copies: values per task. */
 export const taskValues = 16384;
 /** Stream: bytes per task. */
