@@ -140,3 +140,13 @@ export const accuracyDocument = z.object({
   notes: z.array(z.string()),
 });
 export type AccuracyDocument = z.infer<typeof accuracyDocument>;
+
+/** What `fewbit-bench checkpoint --json` prints. */
+export const checkpointDocument = z.object({
+  output: z.string(),
+  shape: z.string(),
+  format: z.string(),
+  /** Of the weights in the file. */
+  bytes: z.int().positive(),
+});
+export type CheckpointDocument = z.infer<typeof checkpointDocument>;

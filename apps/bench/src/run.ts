@@ -1,6 +1,7 @@
 import { FewbitError } from '@fewbit/core';
 import { Command, CommanderError } from 'commander';
 import { addAccuracy } from './commands/accuracy.js';
+import { addCheckpoint } from './commands/checkpoint.js';
 import { addKernels } from './commands/kernels.js';
 import { addModel } from './commands/model.js';
 import type { Io } from './io.js';
@@ -34,9 +35,10 @@ function createProgram(io: Io): Command {
     .exitOverride();
   for (const add of [addModel, addKernels, addAccuracy]) add(program, io);
   for (const command of program.commands) {
-    command.copyInheritedSettings(program);
     command.option('--plot <file>', 'also draw the table, as SVG').option('--json', 'one JSON document on stdout');
   }
+  addCheckpoint(program, io);
+  for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
 

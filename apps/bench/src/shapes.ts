@@ -70,7 +70,12 @@ export const shapeNames: readonly string[] = Object.keys(shapes);
 
 /** The plan of a named shape. Throws `usage` with the choices. */
 export function planShape(name: string): ModelPlan {
+  return planModel(shapeConfig(name));
+}
+
+/** Its config.json. Throws `usage` with the choices. */
+export function shapeConfig(name: string): Record<string, unknown> {
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (!shape) throw new FewbitError('usage', `Unknown shape "${name}". Choose one of: ${shapeNames.join(', ')}.`);
-  return planModel({ model_type: 'llama', hidden_act: 'silu', ...shape });
+  return { architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', ...shape };
 }
