@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { hostBackend } from './host-backend.js';
 import { arrayHeap } from './host-memory.js';
 
@@ -33,4 +33,17 @@ it('refuses an async step, whose tensors would be freed too early', () => {
     tables: () => [],
   });
   expect(() => backend.step(async () => backend.upload(Float32Array.of(1), [1]))).toThrow(/async/);
+});
+
+it('waits for ops that are written down before it uploads, not for an empty tensor', () => {
+  const settle = vi.fn();
+  const backend = hostBackend({
+    ...{ id: 'deferred', description: 'a test', threads: 1, heap: arrayHeap, close: async () => undefined },
+    queue: { settle, finish: async () => undefined },
+    tables: () => [],
+  });
+  backend.empty([2, 3]);
+  expect(settle).not.toHaveBeenCalled();
+  backend.upload(new Float32Array(6), [2, 3]);
+  expect(settle).toHaveBeenCalled();
 });

@@ -48,6 +48,7 @@ export function hostBackend<A extends Float32Array>(options: {
     chosen: Object.fromEntries(names.map((name) => [name, served.find(({ entries }) => name in entries)!.id])),
     rejected: Object.assign({}, ...tables.map((table) => table.rejects).reverse()),
     upload: memory.upload,
+    empty: memory.empty,
     ...(options.weights && { weights: options.weights(memory) }),
     ...(mapper && { mapper }),
     ...(options.pages && { pages: options.pages(memory) }),

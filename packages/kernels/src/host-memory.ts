@@ -22,6 +22,8 @@ export interface Heap<A extends Float32Array = Float32Array> {
 export interface HostMemory<A extends Float32Array = Float32Array> {
   /** A new tensor of any content, freed by the step around it. */
   allocate(shape: readonly number[]): HostTensor<A>;
+  /** The same outside of any step, until `free`. */
+  empty(shape: readonly number[]): HostTensor<A>;
   upload(data: Float32Array, shape: readonly number[]): HostTensor<A>;
   /** The tensor, its numbers there to be read: all ops written down before have run. Throws as `find`. */
   read(tensor: DeviceTensor): HostTensor<A>;
@@ -103,6 +105,7 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
 
   return {
     allocate: (shape) => create(shape, scope),
+    empty: (shape) => create(shape, undefined),
     upload(data, shape) {
       const tensor = create(shape, undefined);
       if (tensor.data.length !== data.length) {

@@ -148,6 +148,8 @@ export interface Backend {
   readonly rejected?: Readonly<Record<string, string>>;
   /** A copy of `data` in the backend's memory; lives until `free`, also when made inside a step. */
   upload(data: Float32Array, shape: readonly number[]): DeviceTensor;
+  /** A tensor of any content, until `free`. Waits for nothing, where `upload` waits for ops that are written down. */
+  empty(shape: readonly number[]): DeviceTensor;
   /** Absent where every weight is best uploaded as float32. */
   readonly weights?: WeightForms;
   /** Shows files where `weights.uploadStored` can use them. Absent where the backend cannot. */

@@ -50,9 +50,9 @@ it('holds what it held when memory ends', () => {
   let left = 13;
   const scarce: Backend = {
     ...backend,
-    upload(data, shape) {
+    empty(shape) {
       if (left-- === 0) throw new Error('no memory');
-      return backend.upload(data, shape);
+      return backend.empty(shape);
     },
   };
   const cache = createCache({ plan, backend: scarce }, { pageTokens: 10 });

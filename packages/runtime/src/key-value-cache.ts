@@ -58,14 +58,8 @@ export function createCache(
   const blocks = lists.map(([keys, values]) => ({ keys: keys.pages, values: values.pages, rounds: typeof keys.form === 'object' }));
   const held: number[] = [];
   let pages = 0;
-  /** What a page of float32 begins with, made when one is needed. */
-  let blank = new Float32Array();
-
-  const createPage = ({ width, form }: PageList) => {
-    if (form) return backend.pages!.create([pageRows, width], form);
-    if (blank.length < pageRows * width) blank = new Float32Array(pageRows * width);
-    return backend.upload(blank.subarray(0, pageRows * width), [pageRows, width]);
-  };
+  const createPage = ({ width, form }: PageList) =>
+    form ? backend.pages!.create([pageRows, width], form) : backend.empty([pageRows, width]);
   /** Gives back pages, and what a failed `reserve` took of one. */
   const shrink = (to: number) => {
     for (const list of lists.flat()) for (const page of list.pages.splice(to)) backend.free(page);

@@ -104,6 +104,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
         const heads = keyValueHeads * group;
         const pageRows = Math.ceil((start + m + spare) / pages);
         const keys = pages * pageRows;
+        // what a page holds beyond them may be anything
+        const held = (start + m) * keyValueHeads * headSize;
         const options: AttentionOptions = {
           ...{ heads, keyValueHeads, headSize, start, scale: 1 / Math.sqrt(headSize) },
           ...(window === undefined ? {} : { window }),
@@ -112,8 +114,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
         return agrees(
           [
             [[m, heads * headSize], values(m * heads * headSize, seed, 3)],
-            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 1)],
-            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 2)],
+            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 1).fill(Number.NaN, held)],
+            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 2).fill(Number.NaN, held)],
           ],
           tolerance.attention,
           (on, [q, ...whole]) => {
@@ -237,6 +239,17 @@ export function backendContract(name: string, probe: BackendProbe): void {
           on.free(tensor);
         }
       }
+    });
+
+    it('an empty tensor holds what is stored in it, until it is freed', async () => {
+      const before = backend.bytes;
+      const tensor = backend.step(() => backend.empty([3, 4]));
+      expect(backend.bytes).toBe(before + 12 * 4);
+      const rows = backend.upload(values(12, 1), [3, 4]);
+      backend.ops.store(tensor, rows, 0);
+      expect(await backend.download(tensor)).toEqual(values(12, 1));
+      for (const each of [tensor, rows]) backend.free(each);
+      expect(backend.bytes).toBe(before);
     });
 
     it('frees what a step made, but for what it returns', () => {
