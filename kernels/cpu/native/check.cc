@@ -116,6 +116,25 @@ struct Check {
     });
   }
 
+  void sparse() {
+    const Index m = upTo(40), k = upTo(300), n = upTo(150);
+    std::vector<uint32_t> starts{0}, columns;
+    for (Index row = 0; row < n; row++) {
+      const unsigned one = generator() % 3 == 0 ? 1 : 30;
+      for (Index column = 0; column < k; column++)
+        if (generator() % one == 0) columns.push_back(uint32_t(column));
+      starts.push_back(uint32_t(columns.size()));
+    }
+    const auto values = normals(Index(columns.size())), x = normals(m * k);
+    const SparseRows rows{starts.data(), columns.data(), values.data()};
+    same("addSparse", m * n, 1e-6, [&](const Kernels &on, float *out) {
+      const SparseProduct product{rows, out, n};
+      on.addSparse(pool, x.data(), &product, 1, m, k);
+    });
+    const uint32_t indices[] = {uint32_t(n - 1), 0};
+    same("putEntries", 2 * k, 0, [&](const Kernels &on, float *out) { on.putEntries(pool, rows, indices, 2, k, out); });
+  }
+
   void attention() {
     AttentionShape shape{};
     shape.keyValueHeads = upTo(3);
@@ -128,10 +147,14 @@ struct Check {
     const Index keys = shape.start + shape.m, width = shape.heads * shape.headSize;
     shape.pageRows = 64;
     const auto q = normals(shape.m * width), k = normals(keys * shape.keyValueHeads * shape.headSize), v = normals(k.size());
-    std::vector<const float *> keyPages, valuePages;
+    shape.keys.kind = PageKind::floats;
+    shape.keys.n = shape.keyValueHeads * shape.headSize;
+    shape.keys.bytes = shape.keys.n * 4;
+    shape.values = shape.keys;
+    std::vector<const char *> keyPages, valuePages;
     for (Index first = 0; first < keys; first += shape.pageRows) {
-      keyPages.push_back(k.data() + first * shape.keyValueHeads * shape.headSize);
-      valuePages.push_back(v.data() + first * shape.keyValueHeads * shape.headSize);
+      keyPages.push_back(reinterpret_cast<const char *>(k.data() + first * shape.keyValueHeads * shape.headSize));
+      valuePages.push_back(reinterpret_cast<const char *>(v.data() + first * shape.keyValueHeads * shape.headSize));
     }
     same("attention", shape.m * width, 2e-6,
          [&](const Kernels &on, float *out) { on.attention(pool, q.data(), keyPages.data(), valuePages.data(), out, shape); });
@@ -161,6 +184,7 @@ int main() {
       check.products();
       check.integers();
       check.levels();
+      check.sparse();
       check.attention();
       check.rest();
     }

@@ -44,6 +44,13 @@ class Operands {
     for (float *value : {&shape.largest, &shape.smallestNormal, &shape.divisor, &shape.outlierThreshold}) *value = float(number());
     return shape;
   }
+  SparseRows sparse() {
+    SparseRows rows{};
+    rows.starts = array<uint32_t>();
+    rows.columns = array<uint32_t>();
+    rows.values = array();
+    return rows;
+  }
   const double *position() const { return at; }
 
  private:
@@ -59,7 +66,26 @@ bool differInRowsAlone(const QuantizedShape &a, const QuantizedShape &b) {
   return rest(a) == rest(b);
 }
 
-/** A product, and those behind it of the same x that can be run with it: x is rounded once, and the threads meet once. */
+/** What is added to a product beside its codes. */
+struct SparseOperands {
+  const float *x;
+  Index m, k;
+  SparseProduct product;
+};
+
+SparseOperands readSparse(Operands &of) {
+  SparseOperands read{};
+  read.x = of.array();
+  read.product.of = of.sparse();
+  read.product.out = of.array();
+  for (Index *size : {&read.m, &read.k, &read.product.rows}) *size = of.index();
+  return read;
+}
+
+/**
+ * A product, and those behind it of the same x that can be run with it: x is rounded once, and the threads meet once. What is added to them beside
+ * their codes comes after all of them.
+ */
 const double *runProducts(Pool &pool, const Kernels &kernels, Operands of, const double *end) {
   const double *behind;
   const auto read = [&](const float *&x, Index &m) {
@@ -76,8 +102,17 @@ const double *runProducts(Pool &pool, const Kernels &kernels, Operands of, const
   const float *x, *nextX;
   Index m, nextM;
   std::vector<QuantizedProduct> products{read(x, m)};
-  for (const double *next = behind; next < end && commandAt(next) == Command::matmulQuantized; next = behind) {
+  std::vector<SparseProduct> added;
+  for (const double *next = behind; next < end; next = behind) {
     of = Operands(next + 1);
+    if (commandAt(next) == Command::addSparse) {
+      const SparseOperands sparse = readSparse(of);
+      if (sparse.x != x || sparse.m != m) break;
+      added.push_back(sparse.product);
+      behind = of.position();
+      continue;
+    }
+    if (commandAt(next) != Command::matmulQuantized) break;
     const QuantizedProduct product = read(nextX, nextM);
     const auto fits = [&](const QuantizedProduct &other) { return product.out != other.out && differInRowsAlone(product.shape, other.shape); };
     if (nextX != x || nextM != m || !std::all_of(products.begin(), products.end(), fits)) {
@@ -87,6 +122,7 @@ const double *runProducts(Pool &pool, const Kernels &kernels, Operands of, const
     products.push_back(product);
   }
   kernels.matmulQuantized(pool, x, products.data(), Index(products.size()), m);
+  if (!added.empty()) kernels.addSparse(pool, x, added.data(), Index(added.size()), m, products[0].shape.cols);
   return behind;
 }
 
@@ -117,6 +153,19 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       auto *out = of.array();
       const Index m = of.index();
       kernels.matmulLevels(pool, x, packed, levelsShape(of), bias, out, m);
+      break;
+    }
+    case Command::addSparse: {
+      const SparseOperands sparse = readSparse(of);
+      kernels.addSparse(pool, sparse.x, &sparse.product, 1, sparse.m, sparse.k);
+      break;
+    }
+    case Command::putEntries: {
+      const SparseRows rows = of.sparse();
+      auto *out = of.array();
+      const Index n = of.index();
+      const auto indices = of.indices();
+      kernels.putEntries(pool, rows, indices.data(), Index(indices.size()), n, out);
       break;
     }
     case Command::widenRows: {

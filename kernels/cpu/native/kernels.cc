@@ -16,6 +16,7 @@
 #include "rotate.h"
 #include "round-activations.h"
 #include "short-floats.h"
+#include "sparse.h"
 #include "stream.h"
 
 namespace fewbit {
@@ -35,7 +36,7 @@ namespace fewbit {
 #endif
 
 const Kernels FEWBIT_TABLE = {
-    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::storePage, ::attention,    ::rmsNorm,
+    FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::addSparse, ::putEntries, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::storePage, ::attention,    ::rmsNorm,
     ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
     ::stream,
 };

@@ -60,6 +60,19 @@ struct QuantizedProduct {
   float *out;
 };
 
+/** A few entries of a matrix, by rows: those of row r are starts[r] … starts[r + 1] − 1. */
+struct SparseRows {
+  const uint32_t *starts, *columns;
+  const float *values;
+};
+
+/** One of several sparse products of the same x: what is added to out [m, rows]. */
+struct SparseProduct {
+  SparseRows of;
+  float *out;
+  Index rows;
+};
+
 /** As roundingKinds of @fewbit/kernels. */
 enum class RoundingKind { symmetric, asymmetric, halves, floats, power, nested };
 
@@ -110,6 +123,10 @@ struct Kernels {
   void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul` with x rounded to shape.activationBits bits per chunk, for `count` weights. */
   void (*matmulQuantized)(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
+  /** out += x [m, k]·ofᵀ, for `count` sparse matrices. */
+  void (*addSparse)(Pool &, const float *x, const SparseProduct *, Index count, Index m, Index k);
+  /** The entries of rows `indices`, written into their places in out [count, n]. */
+  void (*putEntries)(Pool &, const SparseRows &, const uint32_t *indices, Index count, Index n, float *out);
   Index (*levelsBytes)(const LevelsShape &);
   /** One code per byte, row-major; scales and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
   void (*packLevels)(Pool &, const uint8_t *codes, const float *scales, const float *bases, const float *tables, const LevelsShape &,

@@ -76,6 +76,8 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       if (form?.kind === 'codes') queue.push('unpackRows', operands, form.shape, tokens);
       else if (form?.kind === 'levels') queue.push('unpackLevels', operands, form.shape, tokens);
       else pickFloats(form, operands, columnsOf(table), tokens);
+      const entries = outliersOf(data, form);
+      if (entries) queue.push('putEntries', [...entries.values, out.data.address, columnsOf(table)], undefined, tokens);
       return out;
     },
 
@@ -88,6 +90,8 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       if (form?.kind === 'codes') queue.push('matmulQuantized', operands, form.shape);
       else if (form?.kind === 'levels') queue.push('matmulLevels', operands, form.shape);
       else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', operands, [k, n]);
+      const entries = outliersOf(data, form);
+      if (entries) queue.push('addSparse', [operands[0]!, ...entries.differences, out.data.address, m, k, n]);
       return out;
     },
 
@@ -187,4 +191,12 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
 /** As native/read-shapes.h reads them. */
 function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly (number | boolean)[] {
   return [kind, n, group, ownZeros, zero, scales, zeros, bytes];
+}
+
+/** Addresses of a weight's outliers, where it has any: starts, columns, and the numbers that replace what codes decode to, or that are added to products. */
+function outliersOf({ address }: NativeArray, form: WeightForm | undefined) {
+  const places = form && 'outliers' in form ? form.outliers : undefined;
+  if (!places) return undefined;
+  const of = (numbers: number) => [address + places.starts, address + places.columns, address + numbers];
+  return { values: of(places.values), differences: of(places.differences) };
 }

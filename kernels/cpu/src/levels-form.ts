@@ -1,5 +1,5 @@
 import { createFormat, type FittedParams, type NumericFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import type { HostMemory } from '@fewbit/kernels';
+import { type HostMemory, holdCodes } from '@fewbit/kernels';
 import { codingIds, type Engine, type LevelsShape } from './addon.js';
 import type { NativeArray } from './native-heap.js';
 import type { WeightForm } from './weight-forms.js';
@@ -44,7 +44,7 @@ export function uploadLevels(engine: Engine, memory: HostMemory<NativeArray>, ma
       if (bases) bases[at] = base;
     }
   }
-  const tensor = memory.hold([rows, cols], engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);
+  const tensor = holdCodes(memory, matrix, engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);
   engine.packLevels(codes, scales, bases, tables, tensor.data, ...shape);
   return tensor;
 }

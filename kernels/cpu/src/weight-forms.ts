@@ -1,6 +1,13 @@
 import { FewbitError } from '@fewbit/core';
 import { type IntParams, type IntSpec, intColumns, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import {
+  type ActivationPrecision,
+  type FormedTensor,
+  type HostMemory,
+  holdCodes,
+  type OutlierPlaces,
+  type WeightForms,
+} from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
 import { uploadFloats, uploadStored } from './float-forms.js';
 import { rejectsLevels, uploadLevels } from './levels-form.js';
@@ -8,10 +15,15 @@ import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
 
 /** How a weight lies in native memory, where not as float32. */
-export type WeightForm =
-  | FloatForm
+export type WeightForm = FloatForm | CodedForm;
+
+export type CodedForm = (
   | { readonly kind: 'codes'; readonly shape: QuantizedShape }
-  | { readonly kind: 'levels'; readonly shape: LevelsShape };
+  | { readonly kind: 'levels'; readonly shape: LevelsShape }
+) & {
+  /** Where the matrix has any. */
+  readonly outliers?: OutlierPlaces;
+};
 
 /** Floats, row-major. */
 export interface FloatForm {
@@ -20,7 +32,7 @@ export interface FloatForm {
   readonly map?: { readonly address: number; readonly bytes: number };
 }
 
-/** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, and floats as bf16 where that loses nothing. */
+/** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, outliers behind either, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
   return {
     activations: {
@@ -40,7 +52,6 @@ export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, fil
 }
 
 function rejection(matrix: QuantizedMatrix): string | undefined {
-  if (matrix.outliers) return 'outliers beside the codes have no native kernel';
   if (matrix.columnGroup) return 'columns in groups out of order have no native kernel';
   return rounds(matrix) ? undefined : rejectsLevels(matrix);
 }
@@ -66,7 +77,7 @@ function uploadIntegers(
     ...([rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType]] as const),
     ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
   ];
-  const tensor = memory.hold([rows, cols], engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
+  const tensor = holdCodes(memory, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
   engine.packCodes(codes, scales, typeof zeros === 'number' ? undefined : zeros, tileRows, tensor.data, ...shape);
   return tensor;
 }

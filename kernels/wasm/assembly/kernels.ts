@@ -14,6 +14,7 @@ import { storePage } from './page';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { outlierMask, roundActivations } from './round-activations';
+import { addSparse, putEntries, turnTokens } from './sparse';
 import { stream } from './stream';
 import { choleskyDiagonal, choleskyPanel, inverseLower } from './triangular';
 
@@ -112,6 +113,15 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.pickRow:
       pickRow(task);
+      break;
+    case id.turnTokens:
+      turnTokens(task);
+      break;
+    case id.addSparse:
+      addSparse(task);
+      break;
+    case id.putEntries:
+      putEntries(task);
       break;
     case id.choleskyDiagonal:
       choleskyDiagonal();

@@ -66,6 +66,9 @@ export const copyRows = 29;
 export const pickRow = 30;
 export const choleskyDiagonal = 31;
 export const storePage = 32;
+export const turnTokens = 33;
+export const addSparse = 34;
+export const putEntries = 35;
 
 export const silu = 0;
 export const gelu = 1;
@@ -115,3 +118,5 @@ export const taskTiles = 64;
 export const slabInputs = 256;
 /** Where x is in bytes: inputs whose products add up in 16 bits. */
 export const pieceInputs = 32;
+/** Sparse products: rows of x that go together. */
+export const sparseTokens = 4;

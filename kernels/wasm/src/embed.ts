@@ -1,4 +1,5 @@
 import type { FormedTensor, HostTensor } from '@fewbit/kernels';
+import { addressesOf } from './add-outliers.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import type { WeightForm } from './weight-forms.js';
@@ -13,7 +14,11 @@ export function embed(engine: Engine, table: HostTensor | FormedTensor, tokens: 
   for (let at = 0; at < tokens.length; at += rowsAtOnce) {
     const operands = tokens.subarray(at, at + rowsAtOnce);
     const [from, to] = [table.data.byteOffset, out.data.byteOffset + at * columns * 4];
-    if (form?.kind === 'codes') engine.run(id.decodeRow, operands.length, [from, to], { operands });
-    else engine.run(id.pickRow, operands.length, [from, to, columns, form ? 1 : 0], { operands });
+    if (form?.kind === 'codes') {
+      engine.run(id.decodeRow, operands.length, [from, to], { operands });
+      if (!form.outliers) continue;
+      const entries = addressesOf(form.outliers, table, form.outliers.values);
+      engine.run(id.putEntries, operands.length, [...entries, to, columns], { operands });
+    } else engine.run(id.pickRow, operands.length, [from, to, columns, form ? 1 : 0], { operands });
   }
 }

@@ -1,4 +1,5 @@
 import type { FormedTensor, HostTensor } from '@fewbit/kernels';
+import { addOutliers } from './add-outliers.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { fewRows, tasksPerThread } from './few-rows.js';
@@ -22,6 +23,7 @@ export function matmul(
   const out = allocate([m, n]);
   if (form?.kind === 'codes') {
     matmulCodes(engine, form, x, w, bias, out);
+    if (form.outliers) addOutliers(engine, form.outliers, x, w, out);
     return out;
   }
   const short = form?.kind === 'bf16';

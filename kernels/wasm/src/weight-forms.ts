@@ -10,18 +10,27 @@ import {
   type QuantizedMatrix,
   tileGrid,
 } from '@fewbit/formats';
-import type { ActivationPrecision, FormedTensor, HostMemory, WeightForms } from '@fewbit/kernels';
+import {
+  type ActivationPrecision,
+  type FormedTensor,
+  type HostMemory,
+  holdCodes,
+  type OutlierPlaces,
+  type WeightForms,
+} from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 
 /** How a weight lies in memory, where not as float32. */
 export type WeightForm = { readonly kind: 'bf16' } | ({ readonly kind: 'codes' } & PackedCodes);
 
-/** What the header of packed codes says (assembly/packed-codes.ts), as far as JavaScript needs it. */
+/** What the header of packed codes says (assembly/packed-codes.ts), as far as JavaScript needs it, and what lies behind them. */
 export interface PackedCodes {
   /** Chunks per row, and inputs per chunk with its padding. */
   readonly chunks: number;
   readonly length: number;
+  /** Where the matrix has any. */
+  readonly outliers?: OutlierPlaces;
 }
 
 const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
@@ -40,10 +49,9 @@ export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
   };
 }
 
-function rejection({ spec, columnGroup, outliers }: QuantizedMatrix): string | undefined {
+function rejection({ spec, columnGroup }: QuantizedMatrix): string | undefined {
   if (spec.kind !== 'int') return `${formatName(spec)} has no WebAssembly kernel`;
   if (spec.granularity.kind === 'flat') return 'runs of elements across rows have no WebAssembly kernel';
-  if (outliers) return 'outliers beside the codes have no WebAssembly kernel';
   if (columnGroup) return 'columns in groups out of order have no WebAssembly kernel';
   return undefined;
 }
@@ -68,7 +76,7 @@ function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix
   const strip = heap.allocate(stripBytes + params.length * 5);
   const [scales, zeros] = [strip + stripBytes, strip + stripBytes + params.length * 4];
   try {
-    const tensor = memory.hold([rows, cols], id.headerBytes + blocks * blockBytes, form);
+    const tensor = holdCodes(memory, matrix, id.headerBytes + blocks * blockBytes, form);
     const at = tensor.data.byteOffset;
     const { buffer } = heap.memory;
     new Int32Array(buffer, at, id.headerBytes / 4).set(Object.values(header));

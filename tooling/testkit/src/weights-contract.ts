@@ -13,6 +13,7 @@ import {
 import { type ActivationPrecision, type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { integerSpecs, otherSpecs } from './format-specs.js';
+import { outliersContract } from './outliers-contract.js';
 import { plainProduct, roundedToBytes } from './rounded-product.js';
 import { values } from './values.js';
 import { weightsRefusals } from './weights-refusals.js';
@@ -21,7 +22,7 @@ import { weightsRefusals } from './weights-refusals.js';
  * Largest relative L2 error of a product whose x is rounded per 128 inputs: a step of absmax/32767 or absmax/127 errs by a third of itself, and the
  * largest of 128 normal values is about 3 deviations, which gives 2.6e-5 or 6.8e-3; short rows scatter.
  */
-const tolerances: Readonly<Record<ActivationPrecision, number>> = { '16-bit': 6e-5, int8: 1.6e-2 };
+export const tolerances: Readonly<Record<ActivationPrecision, number>> = { '16-bit': 6e-5, int8: 1.6e-2 };
 
 const precisions = Object.keys(tolerances) as ActivationPrecision[];
 
@@ -33,6 +34,15 @@ const int4 = (size: number): IntSpec => ({
   scaleType: 'F16',
 });
 
+/** x [m, cols]·wᵀ + bias on a backend that `upload` brings w to; leaves nothing there. */
+export type Product = (
+  on: Backend,
+  upload: (on: Backend) => ReturnType<Backend['upload']>,
+  x: Float32Array,
+  bias: Float32Array | undefined,
+  m: number,
+) => Promise<Float32Array>;
+
 /** The weights part of the backend contract: every kind of format that the backend takes, over ragged shapes. */
 export function weightsContract(name: string, backends: () => readonly Backend[]): void {
   const reference = referenceBackend();
@@ -43,13 +53,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
   };
   const size = (max: number) => fc.integer({ min: 1, max });
 
-  const product = async (
-    on: Backend,
-    upload: (on: Backend) => ReturnType<Backend['upload']>,
-    x: Float32Array,
-    bias: Float32Array | undefined,
-    m: number,
-  ) => {
+  const product: Product = async (on, upload, x, bias, m) => {
     const w = upload(on);
     const [rows, cols] = w.shape as [number, number];
     const tensors = [on.upload(x, [m, cols]), ...(bias ? [on.upload(bias, [rows])] : [])];
@@ -322,5 +326,6 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     }
   });
 
+  outliersContract(backends, product, needForms);
   weightsRefusals(backends, needForms);
 }
