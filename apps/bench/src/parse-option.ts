@@ -14,6 +14,14 @@ export function groupSize(text: string): number {
 
 export const groupSizes = (text: string) => list(text).map(groupSize);
 
+/** Shares of a whole: `0,0.5%,0.01`. */
+export const shares = (text: string) =>
+  list(text).map((item) => {
+    const value = item.endsWith('%') ? Number(item.slice(0, -1)) / 100 : Number(item);
+    if (item === '' || !(value >= 0 && value <= 1)) throw new InvalidArgumentError(`${item} is no share, such as 0.5% or 0.005.`);
+    return value;
+  });
+
 /** `a,b,c` */
 export function list(text: string): readonly string[] {
   return text.split(',').map((item) => item.trim());

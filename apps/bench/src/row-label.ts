@@ -8,6 +8,6 @@ export function rowLabel({ format, group, variant }: { format: string; group: nu
 }
 
 /** Inputs that share a scale in what a recipe makes; null where another granularity does. */
-export function groupOfRecipe({ format, group, layout }: Usual): number | null {
-  return layout === 'gguf' ? null : groupOf(parseFormat({ format, group }, 'F32'));
+export function groupOfRecipe({ format, group, doubleQuantization, layout }: Usual): number | null {
+  return layout === 'gguf' ? null : groupOf(parseFormat({ format, group, doubleQuantization }, 'F32'));
 }

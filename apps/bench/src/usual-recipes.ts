@@ -42,6 +42,7 @@ export const usualRecipes: readonly Usual[] = [
   { format: 'codebook4', layout: 'fewbit' },
   { format: 'int3', group: 128, ...asymmetric },
   { format: 'int3', group: 32, ...asymmetric },
+  { format: 'int3', doubleQuantization: true, layout: 'fewbit', variant: 'two-level' },
   { format: 'codebook3', layout: 'fewbit' },
   { format: 'int2', group: 32, ...asymmetric },
   { format: 'codebook2', layout: 'fewbit' },

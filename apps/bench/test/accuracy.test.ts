@@ -78,6 +78,21 @@ describe('fewbit-bench accuracy', () => {
     ]);
   });
 
+  it('adds rows with weights kept beside the codes', async () => {
+    const flags = ['--usual', '--formats', 'int3 g16 two-level', '--outliers', '0,1%', '--context', '32', '--windows', '1'];
+    const document = await fewbitBenchJson('accuracy', embeddedModel, '--text', text, ...flags, '--generate', '4', '--backend', 'wasm');
+    const { rows } = accuracyDocument.parse(document);
+    const [, plain, kept] = rows;
+    expect(rows.slice(1).map(({ format, group, variant }) => [format, group, variant])).toEqual([
+      ['int3', 16, 'two-level'],
+      ['int3', 16, 'two-level outliers 1%'],
+    ]);
+    // a half and a byte or two for an outlier, and as much for each row
+    expect(kept!.bitsPerWeight - plain!.bitsPerWeight).toBeGreaterThan(0.24);
+    expect(kept!.bitsPerWeight - plain!.bitsPerWeight).toBeLessThan(0.45);
+    expect(kept!.kl!.mean).toBeLessThan(plain!.kl!.mean);
+  });
+
   it('says where a method does worse than rounding to nearest', () => {
     const row = {
       method: 'rtn',
@@ -114,6 +129,7 @@ describe('fewbit-bench accuracy', () => {
     [['--usual', '--formats', 'q4_0,int4 g65'], '--usual has no int4 g65. Choose of: int8, int8 inputs int8, int8 g128'],
     [['--sampling', 'last'], 'sampling'],
     [['--groups', '0'], '0 is not a positive whole number'],
+    [['--outliers', '0,half'], 'half is no share, such as 0.5% or 0.005'],
   ])('refuses %j before any work', async (flags, message) => {
     const { code, stdout, stderr } = await fewbitBench(
       'accuracy',

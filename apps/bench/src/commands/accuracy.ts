@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { AccuracyDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureAccuracy } from '../measure-accuracy.js';
-import { choose, groupSizes, list, positiveInteger } from '../parse-option.js';
+import { choose, groupSizes, list, positiveInteger, shares } from '../parse-option.js';
 import { plotAccuracy } from '../plot.js';
 import { print } from '../print.js';
 import { groupOfRecipe, rowLabel } from '../row-label.js';
@@ -19,6 +19,7 @@ interface Options extends GlobalOptions {
   readonly formats?: readonly string[];
   readonly usual?: boolean;
   readonly groups?: readonly number[];
+  readonly outliers?: readonly number[];
   readonly protocols: readonly string[];
   readonly context?: number;
   readonly windows?: number;
@@ -42,6 +43,7 @@ export function addAccuracy(program: Command, io: Io): void {
       'every format at its usual granularity, in a layout that holds it; with --formats only rows of these names, or that begin so',
     )
     .option('--groups <a,b>', 'inputs that share a scale; -1: one scale per channel (default: each format’s own)', groupSizes)
+    .option('--outliers <a,b>', 'shares of weights kept beside the codes, in layout fewbit: 0,0.5%,1% (default: none)', shares)
     .option('--protocols <a,b>', `${protocols.join(', ')}; KL and top-1 are measured by the first`, list, ['gptq'])
     .option('--context <n>', 'tokens of a window (default: 2048, 512 for llama.cpp; at most what the model takes)', positiveInteger)
     .option('--windows <n>', 'only the first n windows', positiveInteger)
@@ -68,21 +70,30 @@ export function addAccuracy(program: Command, io: Io): void {
     });
 }
 
-/** Every format and group with every method; wrong names are said before a model is looked for. */
+/** Every format, group and share of outliers with every method; wrong names are said before a model is looked for. */
 function recipesOf(options: Options): BenchRecipe[] {
-  const { calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn'], samples, length, sampling, usual } = options;
+  const { calibration: path, methods = path ? ['rtn', 'gptq'] : ['rtn'], samples, length, sampling, usual, outliers = [0] } = options;
   if (usual && options.groups) throw new FewbitError('usage', '--usual has groups of its own: leave --groups out.');
   const chosen = { ...(samples && { samples }), ...(length && { length }), ...(sampling && { sampling: sampling as 'spread' }) };
   const calibration = path ? { calibration: { path, ...chosen } } : {};
-  return (usual ? usualOf(options) : formatsOf(options)).flatMap((recipe) =>
-    methods.map((method) => {
-      createMethod(method);
-      const { variant: _, ...asRecipe } = recipe;
-      parseRecipe({ ...asRecipe, method, ...calibration });
-      if (recipe.layout !== 'gguf') parseFormat(recipe, 'F32');
-      return { ...recipe, method, ...calibration };
-    }),
-  );
+  const chosenFormats = usual ? usualOf(options) : formatsOf(options);
+  return chosenFormats
+    .flatMap((format) => outliers.map((share) => withOutliers(format, share)))
+    .flatMap((recipe) =>
+      methods.map((method) => {
+        createMethod(method);
+        const { variant: _, ...asRecipe } = recipe;
+        parseRecipe({ ...asRecipe, method, ...calibration });
+        if (recipe.layout !== 'gguf') parseFormat(recipe, 'F32');
+        return { ...recipe, method, ...calibration };
+      }),
+    );
+}
+
+function withOutliers(recipe: Usual, share: number): Usual {
+  if (share === 0) return recipe;
+  const variant = [...(recipe.variant ? [recipe.variant] : []), `outliers ${100 * share}%`].join(' ');
+  return { ...recipe, outliers: share, layout: 'fewbit', variant };
 }
 
 /** The usual recipes, or those that `formats` name: by a row's whole label, or by the words that the labels of several begin with. */
