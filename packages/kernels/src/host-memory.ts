@@ -33,6 +33,8 @@ export interface HostMemory<A extends Float32Array = Float32Array> {
   findAny(tensor: DeviceTensor): HostTensor<A> | FormedTensor<A>;
   /** Room of `bytes` for a weight or page in a form of the backend's own; lives until `free`. The host may write to it. */
   hold(shape: readonly number[], bytes: number, form: unknown): FormedTensor<A>;
+  /** The same for what ops alone write to: nothing is waited for. */
+  holdEmpty(shape: readonly number[], bytes: number, form: unknown): FormedTensor<A>;
   /** A weight of `bytes` in memory of somebody else's, which `data` keeps. Lives until `free`. */
   lend(shape: readonly number[], data: A, bytes: number, form: unknown): FormedTensor<A>;
   free(tensor: DeviceTensor): void;
@@ -103,6 +105,9 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     else heap.release(found.data);
   };
 
+  const held = (shape: readonly number[], size: number, form: unknown) =>
+    Object.assign(new Held([...shape], heap.take(Math.ceil(size / 4)), undefined), { form });
+
   return {
     allocate: (shape) => create(shape, scope),
     empty: (shape) => create(shape, undefined),
@@ -125,8 +130,9 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     findAny,
     hold(shape, size, form) {
       settle();
-      return Object.assign(new Held([...shape], heap.take(Math.ceil(size / 4)), undefined), { form });
+      return held(shape, size, form);
     },
+    holdEmpty: held,
     lend: (shape, data, size, form) => Object.assign(new Held([...shape], data, undefined, size, true), { form }),
     free,
     step(body) {

@@ -22,7 +22,7 @@ export function hostPages<A extends Float32Array>(memory: HostMemory<A>): PageFo
     create([rows, n], form) {
       const shape = pageShape(form, n);
       if (typeof shape === 'string') throw new FewbitError('usage', `${shape}; keep rounded rows in a tensor.`);
-      return memory.hold([rows, n], rows * shape.bytes + pageSlack, { kind: 'page', shape } satisfies HostPage);
+      return memory.holdEmpty([rows, n], rows * shape.bytes + pageSlack, { kind: 'page', shape } satisfies HostPage);
     },
   };
 }
