@@ -56,7 +56,11 @@ export function twoLevelFormat(spec: TwoLevelSpec): NumericFormat<TwoLevelParams
     fits,
     settle: (fitted, grid) => (fitted.every(({ stored }) => stored) ? [...fitted] : settle(fitted, grid, spec)),
     affine: { table: Float32Array.from({ length: levels }, (_, code) => code), bases: true, of: ({ scale, base }) => ({ scale, base }) },
-    encode: (value, { scale, base }) => Math.max(0, Math.min(top, roundHalfEven((value - base) / scale))) + 0, // + 0: no −0
+    encode(value, { scale, base }) {
+      const code = (value - base) / scale + halfEven - halfEven;
+      // biome-ignore lint/complexity/useMathMinMax: as in int-format.ts
+      return (code < 0 ? 0 : code > top ? top : code) | 0;
+    },
     decode,
     storedBits(rows, cols) {
       const { count, across } = tileGrid(format, rows, cols);
@@ -66,6 +70,9 @@ export function twoLevelFormat(spec: TwoLevelSpec): NumericFormat<TwoLevelParams
   };
   return format;
 }
+
+/** Added and taken away, it rounds a double below 2^51 to the nearest integer, halves to even. */
+const halfEven = 1.5 * 2 ** 52;
 
 /** Of a tile of zeros, which has no say in what it shares with others. */
 const emptyScale = storableScale('F32', 0);
