@@ -92,6 +92,8 @@ describe('roundActivations', () => {
     ['E4M3', fp8],
     ['E5M2', { ...fp8, element: 'e5m2' }],
     ['E2M1', { ...fp8, element: 'e2m1' }],
+    ['Q8_0', { kind: 'ggml', type: 'q8_0' }],
+    ['Q4_1', { kind: 'ggml', type: 'q4_1' }],
   ])('rounds %s in one loop as value by value', (_, spec) => {
     const format = createFormat(spec);
     const value = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }), fc.float({ min: -4, max: 4, noNaN: true }));

@@ -33,6 +33,12 @@ describe('targets', () => {
     ['vllm', 'compressed-tensors', int({ bits: 3, scheme: 'asymmetric' }), /asymmetric integers have 4 or 8 bits/],
     ['vllm', 'compressed-tensors', int({ bits: 8, granularity: { kind: 'tensor' } }), /--granularity channel or group/],
     ['vllm', 'fp8', { kind: 'float', element: 'e4m3', granularity: block, scaleType: 'F32' }, /multiple of the block 96/],
+    [
+      'transformers',
+      'fp8',
+      { kind: 'float', element: 'e4m3', granularity: block, scaleType: 'F32' },
+      /are not multiples of the block 96x128/,
+    ],
     ['vllm', 'bnb', int(), /vllm does not read layout bnb: use --layout compressed-tensors, gptq, awq, fp8/],
     ['gptqmodel', 'gptq', int({ granularity: { kind: 'group', size: 20 } }), /groups of 20/],
     ['llama.cpp', 'gptq', int(), /use --layout gguf/],

@@ -68,6 +68,13 @@ const wholeBlocks: Rule = ({ spec, linear }) =>
   spec.kind === 'float' && spec.granularity.kind === 'block' && linear.rows % spec.granularity.rows !== 0
     ? `${linear.rows} outputs are not a multiple of the block ${spec.granularity.rows}, as fused layers want: use --layout compressed-tensors with --granularity channel`
     : undefined;
+/** transformers decodes FP8 by blocks that divide the matrix (finegrained_fp8.py, `_dequantize_one`). */
+const wholeTiles: Rule = ({ spec, linear: { rows, cols } }) => {
+  if (!('granularity' in spec) || spec.granularity.kind !== 'block') return undefined;
+  const { rows: height, cols: width } = spec.granularity;
+  if (rows % height === 0 && cols % width === 0) return undefined;
+  return `${rows} outputs and ${cols} inputs are not multiples of the block ${height}x${width}: choose a --group that divides them, or --layout compressed-tensors`;
+};
 const isMicroscaled = ({ scaleType }: FloatSpec) => scaleType === 'E8M0' || scaleType === 'E4M3';
 const floatGranularity: Rule = ({ spec }) =>
   spec.kind === 'float' && !isMicroscaled(spec) && spec.granularity.kind === 'group'
@@ -145,7 +152,7 @@ const targets: Readonly<Record<string, Target>> = {
       'gptq-v2': [wholeWords, wholeGroups],
       awq: [wholeGroups],
       bnb: [],
-      fp8: [],
+      fp8: [wholeTiles],
     },
   },
   gptqmodel: {

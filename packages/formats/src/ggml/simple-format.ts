@@ -26,7 +26,7 @@ export function storedBlock(d: number, m: number): BlockParams {
 export function simpleFormat(
   name: GgmlTypeName,
   type: SimpleType,
-): Pick<NumericFormat<BlockParams>, 'levels' | 'fit' | 'search' | 'affine' | 'encode' | 'decode'> {
+): Pick<NumericFormat<BlockParams>, 'levels' | 'fit' | 'search' | 'affine' | 'encode' | 'decode' | 'round'> {
   const levels = levelTable(type);
   const fitter = levelFitter(type);
   const extremes = [Math.min(...levels), Math.max(...levels)] as const;
@@ -48,6 +48,12 @@ export function simpleFormat(
     }
   }
 
+  const encode = encoderOf(name, type);
+  // adding a minimum of 0 would lose the sign of −0
+  const decode: NumericFormat<BlockParams>['decode'] = affine
+    ? (code, { d, m }) => Math.fround(Math.fround(d * levels[code]!) + m)
+    : (code, { d }) => Math.fround(d * levels[code]!);
+
   return {
     levels: levels.length,
     fit(tile, shrink = 1) {
@@ -58,9 +64,11 @@ export function simpleFormat(
     },
     search: searchBlock,
     affine: { table: Float32Array.from(levels), bases: affine, of: ({ d, m }) => ({ scale: d, base: m }) },
-    encode: encoderOf(name, type),
-    // adding a minimum of 0 would lose the sign of −0
-    decode: affine ? (code, { d, m }) => Math.fround(Math.fround(d * levels[code]!) + m) : (code, { d }) => Math.fround(d * levels[code]!),
+    encode,
+    decode,
+    round(from, to, start, end, params) {
+      for (let i = start; i < end; i++) to[i] = decode(encode(from[i]!, params, 0), params, 0);
+    },
   };
 }
 
