@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { llamaCppLibraries } from './llama-cpp-libraries.js';
 
 /** An imatrix file as llama.cpp's loader has it: sums of squares of each weight's inputs, over counts. */
 export interface LoadedImatrix {
@@ -17,7 +17,7 @@ export interface LoadedImatrix {
  * Undefined, with the reason told to `refuse`, where there is no such library or no compiler.
  */
 export function imatrixLoader(folder: string, refuse: (reason: string) => void): ((path: string) => LoadedImatrix) | undefined {
-  const libraries = join(packageFolder(), 'bins', 'linux-x64');
+  const libraries = llamaCppLibraries;
   const reason = !existsSync(join(libraries, 'libllama-common.so'))
     ? 'node-llama-cpp has no libllama-common.so for this platform'
     : spawnSync('g++', ['--version']).status !== 0
@@ -32,12 +32,6 @@ export function imatrixLoader(folder: string, refuse: (reason: string) => void):
   const link = [`-L${libraries}`, '-l:libllama-common.so', `-Wl,-rpath,${libraries}`, '-Wl,--allow-shlib-undefined'];
   execFileSync('g++', ['-std=c++17', source, '-o', program, ...link]);
   return (path) => parsed(execFileSync(program, [path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 2 ** 28 }));
-}
-
-function packageFolder(): string {
-  const from = createRequire(import.meta.url).resolve('node-llama-cpp');
-  // pnpm lays a package's dependencies beside it
-  return join(dirname(from), '..', '..', '@node-llama-cpp', 'linux-x64');
 }
 
 function parsed(output: string): LoadedImatrix {
