@@ -14,6 +14,7 @@ describe('fewbit convert', () => {
     expect(stdout).toMatch(/compressed-tensors, 35 quantized layers, every weight the same/);
     const { stdout: inspected } = await fewbit('inspect', model);
     expect(inspected).toMatch(/loads in\s.*vllm, transformers, gptqmodel/);
+    expect(inspected).toMatch(/written by\s.*Fewbit \d/);
     const early = [
       'quantize',
       embeddedModel,

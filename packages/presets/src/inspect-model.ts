@@ -1,4 +1,4 @@
-import { type ModelDirectory, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
+import { type ModelDirectory, modelCardFile, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
 import { elementCount, toFloat32 } from '@fewbit/core';
 import { activationName, formatName, isKeyValueTensor, type LayoutReading } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
@@ -33,7 +33,7 @@ export interface ModelInspection {
   readonly keyValues?: string;
   /** Engines that load it; absent for a float model. */
   readonly loads?: readonly string[];
-  /** Who quantized it, where the config says. */
+  /** Who wrote it, where a model card of Fewbit or the config says. */
   readonly writer?: string;
   readonly formats: readonly { readonly format: string; readonly modules: number; readonly parameters: number }[];
   readonly modules: readonly InspectedTensor[];
@@ -55,8 +55,9 @@ export async function inspectModel(path: string, { verify = false }: InspectOpti
     const modules = inspectTensors(directory, reading);
     const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
-    const writer = writerOf(quantization);
     const files = await inspectFiles(directory, verify);
+    const described = files?.every(({ state }) => state === 'unchecked' || state === 'same');
+    const writer = writerOf(directory, quantization, described ? await directory.text(modelCardFile) : undefined);
     const loads = reading && (await loadedBy(directory, reading));
     return {
       model: path,
@@ -125,10 +126,15 @@ function inspectTensors({ config, checkpoint }: ModelDirectory, reading: LayoutR
   return [...new Set([...checkpoint.tensors.keys()].map((name) => quantized.get(name) ?? plain(name)))];
 }
 
-function writerOf(quantization: unknown): string | undefined {
+/** By Fewbit's card where the files are those that it speaks of, else by the config. */
+function writerOf({ config }: ModelDirectory, quantization: unknown, card: string | undefined): string | undefined {
+  const made = card && /^\| made by +\| (Fewbit [^ |]+) +\|$/m.exec(card)?.[1];
+  if (made) return made;
   if (typeof quantization !== 'object' || quantization === null) return undefined;
   const { quant_method: method, version, meta } = quantization as Record<string, unknown>;
-  const quantizer = (meta as { quantizer?: unknown } | null | undefined)?.quantizer; // GPTQModel's and ours: ["gptqmodel:7.6.0"]
+  const quantizer = (meta as { quantizer?: unknown } | null | undefined)?.quantizer; // GPTQModel's: ["gptqmodel:7.6.0"]
   if (quantizer !== undefined) return [quantizer].flat().join(', ').replaceAll(':', ' ');
-  return typeof version === 'string' ? `${String(method)} ${version}` : undefined;
+  if (method === 'compressed-tensors' && typeof version === 'string') return `${method} ${version}`;
+  const { transformers_version: saver } = config as { transformers_version?: unknown };
+  return method === 'bitsandbytes' && typeof saver === 'string' ? `${method} through transformers ${saver}` : undefined;
 }

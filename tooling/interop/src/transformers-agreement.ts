@@ -1,6 +1,6 @@
 import { readDocuments } from '@fewbit/calibration';
 import { scoredWindows } from '@fewbit/eval';
-import { type OpenedBackend, openPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
+import { convertPretrained, type OpenedBackend, openPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
 import { greedy, relativeDistance } from './compare.js';
 import type { Subject } from './subjects.js';
 import type { Transformers, TransformersRequest } from './transformers.js';
@@ -8,6 +8,8 @@ import type { Transformers, TransformersRequest } from './transformers.js';
 export interface TransformersTrial extends Pick<TransformersRequest, 'dtype' | 'unpacked'> {
   readonly subject: Subject;
   readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
+  /** The program decodes the weights and rounds no inputs: it is compared with the float model that Fewbit decodes to. Default false. */
+  readonly decodes?: boolean;
   /** Where the quantized model is written. */
   readonly output: string;
   readonly backend: OpenedBackend['backend'];
@@ -31,9 +33,11 @@ export interface TransformersAgreement {
 
 /** Writes a model by a recipe and runs it in both programs. */
 export async function agreeWithTransformers(trial: TransformersTrial): Promise<TransformersAgreement> {
-  const { subject, recipe, output, backend, transformers, dtype, unpacked, windows: count = 1, maxTokens = 24 } = trial;
+  const { subject, recipe, output, backend, transformers, dtype, unpacked, decodes = false, windows: count = 1, maxTokens = 24 } = trial;
   await quantizePretrained({ ...recipe, model: subject.path, output }, { backend });
-  const { model, tokenizer, close } = await openPretrained(output, backend);
+  const float = `${output}-float`;
+  if (decodes) await convertPretrained({ model: output, output: float, layout: 'float' });
+  const { model, tokenizer, close } = await openPretrained(decodes ? float : output, backend);
   try {
     const encode = (part: string, addSpecialTokens: boolean) => tokenizer.encode(part, { addSpecialTokens });
     const documents = await readDocuments(subject.text);

@@ -12,6 +12,7 @@ interface Case {
   readonly needs: string;
   /** In which transformers runs it; default float32. */
   readonly dtype?: 'bfloat16' | 'float16';
+  readonly decodes?: boolean;
   /** Relative L2 of the logits; default 2e-3. */
   readonly within?: number;
 }
@@ -57,6 +58,8 @@ const cases: Record<string, Case | undefined> = {
   'gptq asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq' }),
   'gptq 8 bits': gm({ format: 'int8', group: -1, layout: 'gptq' }),
   'gptq-v2 asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq-v2' }),
+  // without a GPU it decodes the weights, and wants whole blocks
+  'Hugging Face FP8': { ...ct({ format: 'fp8', granularity: 'block', group: 32, layout: 'fp8' }), needs: 'transformers', decodes: true },
   awq: gm({ format: 'int4', group: 32, symmetric: false, layout: 'awq' }),
 };
 
@@ -67,13 +70,13 @@ describe.skipIf(!python || !subject)('other programs load what Fewbit writes', (
   beforeAll(async () => {
     session = await openSession();
   });
-  afterAll(() => session?.close());
+  afterAll(() => session?.close(), 60_000);
 
   for (const [title, entry] of Object.entries(cases)) {
     it.skipIf(!entry || !hasModule(entry.needs))(title, async () => {
-      const { recipe, needs, dtype, within = 2e-3 } = entry!;
+      const { recipe, needs, dtype, decodes = false, within = 2e-3 } = entry!;
       const unpacked = needs === 'gptqmodel';
-      const trial = { ...session, subject: subject!, recipe, output: session.output(title), ...(dtype && { dtype }), unpacked };
+      const trial = { ...session, subject: subject!, recipe, output: session.output(title), ...(dtype && { dtype }), unpacked, decodes };
       const found = await agreeWithTransformers(trial);
       expect(found.logits).toBeLessThan(within);
       if (unpacked) expect(found.unpacked).toBeLessThan(2e-3);

@@ -21,7 +21,7 @@ describe.skipIf(!python)('transformers with compressed-tensors', () => {
   beforeAll(async () => {
     session = await openSession();
   });
-  afterAll(() => session?.close());
+  afterAll(() => session?.close(), 60_000);
 
   for (const name of ['embedded', 'babyllama-1m'] as const) {
     const subject = subjects[name];
