@@ -1,5 +1,6 @@
 import { readDocuments } from '@fewbit/calibration';
 import { type OpenedBackend, openPretrained, quantizePretrained } from '@fewbit/presets';
+import { openAsLlamaCpp } from './as-llama-cpp.js';
 import { likeliest, loss } from './compare.js';
 import type { LlamaCpp } from './llama-cpp.js';
 import type { Subject } from './subjects.js';
@@ -12,10 +13,12 @@ export interface LlamaCppTrial {
   readonly output: string;
   readonly backend: OpenedBackend['backend'];
   readonly llamaCpp: LlamaCpp;
-  /** Of the text, cut at `tokens`. Default 4. */
-  readonly documents?: number;
-  /** Default 192. */
+  /** As many documents of the text are taken as have so many, the last one cut. Default 700. */
+  readonly predictions?: number;
+  /** Longest part of a document. Default 192. */
   readonly tokens?: number;
+  /** Also run Fewbit with inputs rounded as llama.cpp rounds them. Default false. */
+  readonly alike?: boolean;
 }
 
 /** How far llama.cpp, running the GGUF file that Fewbit wrote, is from Fewbit's runtime. */
@@ -24,35 +27,57 @@ export interface LlamaCppAgreement {
   readonly ids: readonly { readonly ours: readonly number[]; readonly theirs: readonly number[] }[];
   /** |theirs / ours − 1| over all predictions. */
   readonly perplexity: number;
+  /** The same where both programs round inputs, and its standard error: what chance makes of it; undefined unless asked for. */
+  readonly alike: { readonly perplexity: number; readonly standardError: number } | undefined;
   /** Share of the predictions whose likeliest token is the same. */
   readonly sameTopOne: number;
 }
 
 /** Rounds a model to nearest in a GGUF format and runs the file in both programs. */
 export async function agreeWithLlamaCpp(trial: LlamaCppTrial): Promise<LlamaCppAgreement> {
-  const { subject, format, output, backend, llamaCpp, documents: most = 4, tokens: longest = 192 } = trial;
+  const { subject, format, output, backend, llamaCpp, predictions = 700, tokens: longest = 192, alike = false } = trial;
   await quantizePretrained({ layout: 'gguf', method: 'rtn', format, model: subject.path, output }, { backend });
   const file = `${output}/model.gguf`;
   const ours = await openPretrained(file, backend);
-  const theirs = await llamaCpp.open(file, 256);
+  const rounding = alike ? await openAsLlamaCpp(output, backend) : undefined;
+  const theirs = await llamaCpp.open(file, Math.max(256, longest));
   try {
-    const documents = (await readDocuments(subject.text)).slice(0, most).map((document) => document.slice(0, 600));
     const ids: { ours: number[]; theirs: number[] }[] = [];
-    let [difference, count, same] = [0, 0, 0];
-    for (const document of documents) {
-      const tokens = ours.tokenizer.encode(document).subarray(0, longest);
-      ids.push({ ours: [...tokens], theirs: theirs.tokenize(document).slice(0, longest) });
+    const differences: number[] = [];
+    const roundedDifferences: number[] = [];
+    let same = 0;
+    for (const document of (await readDocuments(subject.text)).map((text) => text.slice(0, 4 * longest))) {
+      if (differences.length >= predictions) break;
+      const tokens = ours.tokenizer.encode(document).subarray(0, Math.min(longest, predictions - differences.length + 1));
+      if (tokens.length < 2) continue;
+      ids.push({ ours: [...tokens], theirs: theirs.tokenize(document).slice(0, tokens.length) });
+      const predicted = await theirs.predictions(tokens);
+      const rounded = await rounding?.score(tokens);
       const { data, cols } = await ours.model.logits(tokens);
-      for (const [i, their] of (await theirs.logits(tokens)).slice(0, -1).entries()) {
+      for (const [i, their] of predicted.entries()) {
         const our = data.subarray(i * cols, (i + 1) * cols);
-        difference += loss(their, tokens[i + 1]!) - loss(our, tokens[i + 1]!);
-        if (likeliest(our) === likeliest(their)) same++;
-        count++;
+        differences.push(their.loss - loss(our, tokens[i + 1]!));
+        if (rounded) roundedDifferences.push(their.loss - rounded[i]!);
+        if (likeliest(our) === their.likeliest) same++;
       }
     }
-    return { ids, perplexity: Math.abs(Math.exp(difference / count) - 1), sameTopOne: same / count };
+    return {
+      ids,
+      perplexity: compared(differences).perplexity,
+      alike: rounding && compared(roundedDifferences),
+      sameTopOne: same / differences.length,
+    };
   } finally {
     await theirs.close();
     await ours.close();
+    await rounding?.close();
   }
+}
+
+/** Of the differences of losses. */
+function compared(differences: readonly number[]): { perplexity: number; standardError: number } {
+  const count = differences.length;
+  const mean = differences.reduce((sum, each) => sum + each, 0) / count;
+  const variance = differences.reduce((sum, each) => sum + (each - mean) ** 2, 0) / count;
+  return { perplexity: Math.abs(Math.exp(mean) - 1), standardError: Math.sqrt(variance / count) };
 }

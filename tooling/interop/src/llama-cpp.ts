@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import type { Token } from 'node-llama-cpp';
+import type { ControlledEvaluateIndexOutput, ControlledEvaluateInputItem, Token } from 'node-llama-cpp';
 
 /** llama.cpp, from the prebuilt binary of node-llama-cpp. */
 export interface LlamaCpp {
@@ -12,6 +12,8 @@ export interface LlamaCppModel {
   tokenize(text: string): readonly number[];
   /** Logits after each of `tokens`: [tokens][vocabulary]. */
   logits(tokens: ArrayLike<number>): Promise<Float32Array[]>;
+  /** For each of `tokens` but the last: nats of the next one, and the likeliest. Takes a fraction of the time that all logits take. */
+  predictions(tokens: ArrayLike<number>): Promise<{ readonly loss: number; readonly likeliest: number }[]>;
   close(): Promise<void>;
 }
 
@@ -39,6 +41,18 @@ export async function openLlamaCpp(refuse: (reason: string) => void): Promise<Ll
             const outputs = await sequence.controlledEvaluate(input);
             return outputs.map((output) => byId(output?.next.logits));
           },
+          async predictions(tokens) {
+            await sequence.clearHistory();
+            const input = Array.from(tokens, (token, i): [Token, ControlledEvaluateInputItem] => {
+              const filter = { tokens: [tokens[i + 1] as Token], includeSelected: true };
+              return [
+                token as Token,
+                i + 1 < tokens.length ? { generateNext: { token: true, logits: { filter }, totalLogitWeight: true } } : {},
+              ];
+            });
+            const outputs = await sequence.controlledEvaluate(input);
+            return outputs.slice(0, -1).map((output, i) => prediction(output, tokens[i + 1] as Token));
+          },
           close: () => model.dispose(),
         };
       },
@@ -48,6 +62,16 @@ export async function openLlamaCpp(refuse: (reason: string) => void): Promise<Ll
     refuse(error instanceof Error ? error.message : String(error));
     return undefined;
   }
+}
+
+/** At temperature 0 the token that is drawn is the likeliest, and its logit the largest. */
+function prediction(output: ControlledEvaluateIndexOutput | undefined, target: Token): { loss: number; likeliest: number } {
+  const { token, logits, totalLogitWeight } = output?.next ?? {};
+  const [most, logit] = [token && logits?.get(token), logits?.get(target)];
+  if (most === undefined || most === null || logit === undefined || totalLogitWeight === undefined) {
+    throw new FewbitError('backend', 'llama.cpp returned no logits.');
+  }
+  return { loss: most + Math.log(totalLogitWeight) - logit, likeliest: token as number };
 }
 
 function byId(logits: Map<Token, number> | undefined): Float32Array {
