@@ -93,15 +93,15 @@ describe.skipIf(!subject || !llamaCpp)('SmolLM2-135M in llama.cpp', () => {
     expect(found.sameTopOne).toBeGreaterThan(0.99);
   });
 
-  // losses of single tokens differ by 0.1 nats either way as rounding has it, so that over 2,000 of them 2e-3 is chance
+  // losses of single tokens differ by 0.1 nats either way as rounding has it, so that over 1,000 of them 3e-3 is chance
   it.each(['q8_0', 'q4_0', 'q4_k_m'])(
     '%s: the same perplexity, inputs rounded as it rounds them',
     async (format) => {
-      const found = await agreeWithLlamaCpp({ ...trial(format), predictions: 2000, alike: true });
+      const found = await agreeWithLlamaCpp({ ...trial(format), predictions: 1000, alike: true });
       for (const { ours, theirs } of found.ids) expect(theirs).toEqual(ours);
       const { perplexity, standardError } = found.alike!;
       expect(perplexity).toBeLessThan(5e-3 + standardError);
-      expect(standardError).toBeLessThan(4e-3);
+      expect(standardError).toBeLessThan(5e-3);
       expect(found.perplexity).toBeLessThan(1e-2);
       expect(found.sameTopOne).toBeGreaterThan(0.93);
     },
