@@ -7,8 +7,8 @@ import {
   type HostTensor,
   isPage,
   type Ops,
-  type PageShape,
   type PageTensor,
+  pageNumbers,
   pageShapeOf,
   referenceOps,
   roundingNumbers,
@@ -186,11 +186,6 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
       return out;
     },
   };
-}
-
-/** As native/read-shapes.h reads them. */
-function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly (number | boolean)[] {
-  return [kind, n, group, ownZeros, zero, scales, zeros, bytes];
 }
 
 /** Addresses of a weight's outliers, where it has any: starts, columns, and the numbers that replace what codes decode to, or that are added to products. */

@@ -7,8 +7,8 @@ import {
   type HostTensor,
   isPage,
   type Ops,
-  type PageShape,
   type PageTensor,
+  pageNumbers,
   pageShapeOf,
   referenceOps,
   roundingNumbers,
@@ -168,11 +168,6 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
       return out;
     },
   };
-}
-
-/** As assembly/page.ts reads them. */
-function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly number[] {
-  return [kind, n, group, Number(ownZeros), zero, scales, zeros, bytes];
 }
 
 /** A tensor's address. */

@@ -57,6 +57,11 @@ function kindOf({ spec: { format } }: Exclude<PageForm, 'f16'>, { kind, top, gro
   return isByte ? pageKinds[format.element] : undefined;
 }
 
+/** As kernels read them. */
+export function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, bytes }: PageShape): readonly number[] {
+  return [kind, n, group, Number(ownZeros), zero, scales, zeros, bytes];
+}
+
 /** As kernels read them, from `group` on: what is kept as floats or halves needs none. */
 export function roundingNumbers(shape?: RoundingShape): readonly number[] {
   if (!shape) return new Array<number>(12).fill(0);
