@@ -119,6 +119,13 @@ describe('chooseOutliers', () => {
     expect([...places]).toEqual(planted);
   });
 
+  it('takes more weights of one tile at a time than a call has room for arguments', () => {
+    const share = 0.2;
+    const format = int3({ kind: 'tensor' });
+    const { places } = chooseOutliers({ weight: normal(1300, 1000, 1), format, share, fit: (tile) => format.fit(tile) });
+    expect(places.length).toBe(share * 1300 * 1000);
+  });
+
   it('refuses blocks that are made of parts', () => {
     const format = createFormat({ kind: 'ggml', type: 'q4_k' } as FormatSpec);
     const search = { weight: normal(1, 256, 1), format, share: 0.01, fit: (tile: Tile) => format.fit(tile) };

@@ -47,7 +47,7 @@ export function chooseOutliers<P>(search: OutlierSearch<P>): ChosenOutliers<P> {
   const budget = Math.round(share * weight.rows * weight.cols);
   while (places.length < budget && savings.max > 0) {
     const tile = tiles[savings.top]!;
-    places.push(...tile.take(budget - places.length));
+    for (const place of tile.take(budget - places.length)) places.push(place);
     savings.replaceTop(tile.saving);
   }
   const params = tiles.map((tile) => tile.params);
