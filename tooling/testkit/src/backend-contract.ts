@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // By path: kernels tests with the testkit, and a package dependency back would close a cycle.
-import type { Activation, AttentionOptions, Backend, BackendProbe, DeviceTensor } from '../../../packages/kernels/src/index.js';
+import type { Activation, Backend, BackendProbe, DeviceTensor } from '../../../packages/kernels/src/index.js';
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { algebraContract } from './algebra-contract.js';
+import { attentionContract } from './attention-contract.js';
 import { pageContract } from './page-contract.js';
 import { roundingContract } from './rounding-contract.js';
 import { values } from './values.js';
@@ -13,7 +14,7 @@ import { weightsContract } from './weights-contract.js';
  * Largest relative L2 error against the reference, per op. Copies are exact; elementwise ops round once or twice in float32 and approximate
  * exp to about 1e-7; sums over k ≤ 700 terms in float32 err by about √k·6e-8.
  */
-const tolerance = { copy: 0, elementwise: 5e-7, norm: 5e-7, rotate: 5e-7, matmul: 2e-6, attention: 2e-6, crossEntropy: 2e-6 };
+const tolerance = { copy: 0, elementwise: 5e-7, norm: 5e-7, rotate: 5e-7, matmul: 2e-6, crossEntropy: 2e-6 };
 
 /** What every backend must do: the ops as the reference does them, memory by steps, the same bits for any number of threads. */
 export function backendContract(name: string, probe: BackendProbe): void {
@@ -87,68 +88,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
       for (let i = 0; i < 3; i++) expect(sameBits(await run(backend), want)).toBe(true);
     });
 
-    it('attention: grouped heads, KV cache offset and pages, window, softcap', () => {
-      const shape = fc.record({
-        m: fc.oneof(size(5), size(90)),
-        start: fc.oneof(fc.constant(0), fc.nat(600)),
-        spare: fc.nat(3),
-        pages: fc.oneof(fc.constant(1), size(7)),
-        keyValueHeads: size(3),
-        group: size(3),
-        headSize: fc.constantFrom(2, 6, 16, 30, 64),
-        window: fc.option(size(40), { nil: undefined }),
-        softcap: fc.option(fc.constantFrom(1, 20), { nil: undefined }),
-        seed,
-      });
-      return property(shape, ({ m, start, spare, pages, keyValueHeads, group, headSize, window, softcap, seed }) => {
-        const heads = keyValueHeads * group;
-        const pageRows = Math.ceil((start + m + spare) / pages);
-        const keys = pages * pageRows;
-        // what a page holds beyond them may be anything
-        const held = (start + m) * keyValueHeads * headSize;
-        const options: AttentionOptions = {
-          ...{ heads, keyValueHeads, headSize, start, scale: 1 / Math.sqrt(headSize) },
-          ...(window === undefined ? {} : { window }),
-          ...(softcap === undefined ? {} : { softcap }),
-        };
-        return agrees(
-          [
-            [[m, heads * headSize], values(m * heads * headSize, seed, 3)],
-            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 1).fill(Number.NaN, held)],
-            [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 2).fill(Number.NaN, held)],
-          ],
-          tolerance.attention,
-          (on, [q, ...whole]) => {
-            const [k, v] = whole.map((tensor) =>
-              Array.from({ length: pages }, (_, page) => on.ops.rows(tensor, page * pageRows, pageRows)),
-            );
-            return on.ops.attention(q!, k!, v!, options);
-          },
-        );
-      });
-    });
-
-    it.each([Number.NaN, Number.POSITIVE_INFINITY])('attention to a key with %f gives NaN where it is seen', async (odd) => {
-      const options = { heads: 2, keyValueHeads: 1, headSize: 6, start: 0, scale: 1 };
-      for (const m of [1, 3, 20]) {
-        const keys = values((m + 2) * 6, 1);
-        // the last one that only the last query sees
-        keys[(m + 1) * 6 + 2] = odd;
-        const inputs: [number[], Float32Array][] = [
-          [[m, 12], values(m * 12, 2).map(Math.abs)],
-          [[m + 2, 6], keys],
-          [[m + 2, 6], values((m + 2) * 6, 3)],
-        ];
-        for (const on of [reference, backend, single]) {
-          const [q, k, v] = inputs.map(([shape, data]) => on.upload(data, shape)) as [DeviceTensor, DeviceTensor, DeviceTensor];
-          const got = on.step(() => on.ops.attention(q, [k], [v], { ...options, start: 2 }));
-          const data = await on.download(got);
-          for (const tensor of [q, k, v, got]) on.free(tensor);
-          expect(data.findIndex(Number.isNaN)).toBe((m - 1) * 12);
-          expect(data.subarray((m - 1) * 12).every(Number.isNaN)).toBe(true);
-        }
-      }
-    });
+    attentionContract(agrees, () => [reference, backend, single]);
 
     it('rotate, whole heads and part of them', () =>
       property(
