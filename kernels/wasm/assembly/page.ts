@@ -26,9 +26,13 @@ export function storePage(task: i32, scratch: usize): void {
 }
 
 function storeHalves(x: usize, row: usize, count: i32): void {
-  for (let j = 0; j < count; j++) {
-    const word = i32x4.extract_lane(halfBits(half(f32x4.splat(load<f32>(x + <usize>j * 4)))), 0);
-    store<u16>(row + <usize>j * 2, <u16>word);
+  for (let j = 0; j < count; j += 4) {
+    const words = halfBits(half(loadUpTo(x + <usize>j * 4, count - j, 0)));
+    const at = row + <usize>j * 2;
+    store<u16>(at, <u16>i32x4.extract_lane(words, 0));
+    if (j + 1 < count) store<u16>(at, <u16>i32x4.extract_lane(words, 1), 2);
+    if (j + 2 < count) store<u16>(at, <u16>i32x4.extract_lane(words, 2), 4);
+    if (j + 3 < count) store<u16>(at, <u16>i32x4.extract_lane(words, 3), 6);
   }
 }
 

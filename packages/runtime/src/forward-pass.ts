@@ -128,5 +128,8 @@ function placeOf(row: number, runs: readonly TokenRun[]): string {
 }
 
 function nonFinite(what: string): FewbitError {
-  return new FewbitError('numeric', `${what}: the weights are damaged, or too large for float32. Compare the files with their source.`);
+  return new FewbitError(
+    'numeric',
+    `${what}: the weights are damaged or too large for float32, or keys too large for a cache in half precision. Compare the files with their source, or keep the cache in float32 (--kv-cache f32).`,
+  );
 }

@@ -92,7 +92,7 @@ function recipesOf(options: Options): BenchRecipe[] {
 
 function withOutliers(recipe: Usual, share: number): Usual {
   if (share === 0) return recipe;
-  const variant = [...(recipe.variant ? [recipe.variant] : []), `outliers ${100 * share}%`].join(' ');
+  const variant = [...(recipe.variant ? [recipe.variant] : []), `outliers ${Number((100 * share).toPrecision(6))}%`].join(' ');
   return { ...recipe, outliers: share, layout: 'fewbit', variant };
 }
 
