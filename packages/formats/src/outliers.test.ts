@@ -61,7 +61,7 @@ describe('outliers', () => {
       expect(() => layout.pack(matrix)).toThrow(fewbitError('unsupported', /outliers.*--layout fewbit/));
       expect(restateFor(layout, matrix)).toBeUndefined();
     }
-    expect(restateFor(gguf, q4)).toBeDefined();
+    expect(restateFor(gguf, q4)?.spec).toMatchObject({ kind: 'ggml', type: 'q4_0' });
     expect(restateFor(fewbit, matrix)).toEqual(matrix);
   });
 });
