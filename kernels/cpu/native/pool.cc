@@ -74,9 +74,9 @@ inline void relax() {
 #endif
 }
 
-/** Waits awake until ready(), or for as long as patience lasts. */
-template <class Ready>
-inline void waitAwake(Ready ready) {
+/** Waits awake until ready(), or for as long as patience lasts; calls between() now and then. */
+template <class Ready, class Between>
+inline void waitAwake(Ready ready, Between between) {
   constexpr int looks = 256;
   const auto begin = std::chrono::steady_clock::now();
   do {
@@ -84,6 +84,7 @@ inline void waitAwake(Ready ready) {
       if (ready()) return;
       relax();
     }
+    between();
   } while (std::chrono::steady_clock::now() - begin < patience);
 }
 
@@ -112,7 +113,7 @@ char *Scratch::reserve(size_t bytes) {
   return memory;
 }
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : places(threads) {
   scratches.resize(threads);
   for (int thread = 1; thread < threads; thread++) workers.emplace_back([this, thread] { serve(thread); });
 }
@@ -140,6 +141,8 @@ void Pool::run(Index count, size_t scratchBytes, Body function, void *argument) 
   unfinished.store(count, std::memory_order_relaxed);
   const uint32_t generation = static_cast<uint32_t>(ticket.load(std::memory_order_relaxed) >> 32) + 1;
   ticket.store(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(count));
+  const int mine = Place::here();
+  for (Place &place : places) place.keepOff(mine);
   if (sleeping.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex);
     wake.notify_all();
@@ -147,7 +150,7 @@ void Pool::run(Index count, size_t scratchBytes, Body function, void *argument) 
   takeTasks(generation, 0);
   const auto done = [this] { return unfinished.load(std::memory_order_acquire) <= 0; };
   if (done()) return;
-  waitAwake(done);
+  waitAwake(done, [] {});
   while (!done()) std::this_thread::yield();
 }
 
@@ -169,17 +172,23 @@ void Pool::takeTasks(uint32_t generation, int thread) {
 
 void Pool::serve(int thread) {
   uint32_t seen = 0;
+  Place &place = places[thread];
+  place.enter();
   const auto current = [this] { return static_cast<uint32_t>(ticket.load() >> 32); };
   for (;;) {
-    waitAwake([&] { return current() != seen || stopped.load(std::memory_order_relaxed); });
+    waitAwake([&] { return current() != seen || stopped.load(std::memory_order_relaxed); }, [&] { place.note(); });
     if (current() == seen) {
       std::unique_lock<std::mutex> lock(mutex);
       sleeping++;
+      place.sleep();
       wake.wait(lock, [&] { return stopped.load() || current() != seen; });
       sleeping--;
+      lock.unlock();
+      place.wake();
     }
     if (stopped) return;
     seen = current();
+    place.note();
     takeTasks(seen, thread);
   }
 }

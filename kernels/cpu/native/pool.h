@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "places.h"
+
 namespace fewbit {
 
 using Index = int64_t;
@@ -59,6 +61,7 @@ class Pool {
 
   std::vector<std::thread> workers;
   std::vector<Scratch> scratches;
+  std::vector<Place> places;
   Scratch shared;
 
   // The generation of the job in the high half, how many tasks nobody took yet in the low half. A late thread must see from this word alone that its
