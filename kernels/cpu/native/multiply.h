@@ -8,10 +8,10 @@ namespace {
 /** Most of k that one right panel holds: it stays in the first-level cache. */
 template <class T>
 constexpr Index depth = 16384 / (tileColumns<T> * sizeof(T));
-/** Columns of c per task. */
-constexpr Index taskColumns = 64;
-/** Most rows of c per task; a left block of `depth` columns fits the second-level cache. */
-constexpr Index taskRows = 504;
+/** Columns of c per task, and tasks per thread at least. */
+constexpr Index taskColumns = 32, tasksPerThread = 2;
+/** Most rows of c per task: a left block of `depth` columns fits the second-level cache. Each block packs the right side once more; 512 tokens are one. */
+constexpr Index taskRows = 518;
 
 /** Columns [j, j + width) of b, rows [p, p + length), as one panel. */
 template <int columns, class T, class Right>
@@ -46,10 +46,10 @@ void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k
     }
   });
 
-  const Index rowBlocks = quotientUp(m, taskRows);
-  const Index blockPanels = quotientUp(panels, rowBlocks);
   const Index perTask = largerOf(1, taskColumns / columns);
   const Index across = quotientUp(n, perTask * columns);
+  const Index blockPanels = quotientUp(panels, largerOf(quotientUp(m, taskRows), quotientUp(tasksPerThread * pool.threads(), across)));
+  const Index rowBlocks = quotientUp(panels, blockPanels);
   parallel(pool, rowBlocks * across, depth<T> * columns * sizeof(T), [&](Index task, char *scratch) {
     T *right = reinterpret_cast<T *>(scratch);
     const Index firstPanel = task / across * blockPanels;
