@@ -27,6 +27,14 @@ export function probability(text: string): number {
   return value;
 }
 
+/** `8GB`, `1.5GiB`: bytes. */
+export function byteSize(text: string): number {
+  const [, number, step = '', binary] = /^(\d+(?:\.\d+)?) ?(?:([kKMGT])(i)?)?B$/.exec(text) ?? [];
+  const bytes = Math.floor(Number(number) * (binary ? 1024 : 1000) ** ['', 'K', 'M', 'G', 'T'].indexOf(step.toUpperCase()));
+  if (!(bytes >= 1)) throw new InvalidArgumentError(`${text} is no size, such as 8GB (powers of 1000) or 7.5GiB (of 1024).`);
+  return bytes;
+}
+
 /** `0.5%` or `0.005`. */
 export function share(text: string): number {
   const percent = text.endsWith('%');

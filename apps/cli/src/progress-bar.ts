@@ -21,9 +21,14 @@ function drawnBar(): ProgressBar {
     stopOnComplete: false,
     etaBuffer: 50,
   });
-  bar.start(1000, 0, { at: '' });
+  let drawn = false;
   return {
-    update: (fraction, at) => bar.update(Math.round(fraction * 1000), { at }),
+    update(fraction, at) {
+      // not before: what is printed until then has lines of its own
+      if (!drawn) bar.start(1000, 0, { at });
+      drawn = true;
+      bar.update(Math.round(fraction * 1000), { at });
+    },
     stop: () => bar.stop(),
   };
 }

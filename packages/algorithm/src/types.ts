@@ -57,6 +57,8 @@ export interface Solver {
   readonly needs: readonly Statistic<unknown>[];
   /** The most of the weights, as a share, that it keeps beside the codes: the layout must hold outliers then. Default: none. */
   readonly outliers?: number;
+  /** Bytes that it holds at once for the layers of a site of `cols` inputs and at most `rows` outputs, beside the layer itself and the statistics: for plans. Default: next to nothing. */
+  scratch?(rows: number, cols: number): number;
   solve(layer: LayerContext): Solved | Promise<Solved>;
 }
 

@@ -29,6 +29,7 @@ function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Sta
   return {
     id,
     needsFloat,
+    bytes: (columns) => 2 * columns ** 2 * Float64Array.BYTES_PER_ELEMENT,
     start(columns, algebra) {
       const sum = new Float64Array(columns * columns);
       let tokens = 0;

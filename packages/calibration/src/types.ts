@@ -24,6 +24,8 @@ export interface Statistic<R> {
   readonly id: string;
   /** Whether samples must carry `floatInput`. */
   readonly needsFloat: boolean;
+  /** Of a site of `columns` features, with the result: for plans. Default: next to nothing. */
+  bytes?(columns: number): number;
   start(columns: number, algebra: Algebra): Accumulator<R>;
 }
 

@@ -1,7 +1,9 @@
 export { copyCompanions, modelCardFile } from './companions.js';
 export { createModelDirectory, type ModelDirectoryOptions } from './create-model-directory.js';
+export { createScratchFile, type ScratchFile } from './create-scratch-file.js';
 export { type FileDigest, fileDigest, fileDigests } from './file-digests.js';
 export { fileSource } from './file-source.js';
+export { freeSpace } from './free-space.js';
 export { createGgufFile, type GgufFileOptions, type GgufWriter } from './gguf/create-gguf-file.js';
 export { ggufWeightName } from './gguf/gguf-weight-name.js';
 export { type Imatrix, readImatrix, writeImatrix } from './gguf/imatrix.js';

@@ -1,6 +1,6 @@
-import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FewbitError } from '@fewbit/core';
+import { freeSpace } from './free-space.js';
 
 const noSpace = new Set(['ENOSPC', 'EDQUOT']);
 const noPermission = new Set(['EACCES', 'EPERM', 'EROFS']);
@@ -15,19 +15,9 @@ export async function outputError(cause: unknown, path: string, bytes?: number):
 async function describe(code: string, message: string, path: string, bytes?: number): Promise<string> {
   if (noSpace.has(code)) {
     const needed = bytes === undefined ? '' : `, ${bytes} bytes to write`;
-    const free = await freeBytes(dirname(path));
+    const free = await freeSpace(dirname(path));
     return `The disk is full at ${path} (${code})${needed}${free === undefined ? '' : `, ${free} free`}: free some space, or write elsewhere.`;
   }
   if (noPermission.has(code)) return `${path} may not be written (${code}): check the permissions of its folder, or write elsewhere.`;
   return `${path} cannot be written: ${message}.`;
-}
-
-/** Of the nearest folder that exists; undefined where the system does not tell. */
-async function freeBytes(folder: string): Promise<number | undefined> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return dirname(folder) === folder ? undefined : freeBytes(dirname(folder));
-  }
 }

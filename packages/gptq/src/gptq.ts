@@ -79,7 +79,12 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
     return { matrix: { rows, cols, spec: format.spec, ...swept }, notes };
   }
 
-  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], ...(outliers > 0 && { outliers }), solve };
+  /** Squares of the site: U, its source and a kernel's own; for the move to another target C − H, H + λI and M. Copies of the weight: the target, moved, in sweep order, and the errors. */
+  function scratch(rows: number, cols: number): number {
+    return ((target === 'float' ? 6 : 3) * cols ** 2 + 4 * rows * cols) * Float64Array.BYTES_PER_ELEMENT;
+  }
+
+  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], ...(outliers > 0 && { outliers }), scratch, solve };
 }
 
 function roundToNearest(weight: Matrix, unbound: NumericFormat, outliers: number): QuantizedMatrix {

@@ -3,7 +3,8 @@ import { type Matrix, matrix } from '@fewbit/core';
 import type { ActivationSpec, KeyValueRounding } from '@fewbit/formats';
 import type { BlockPlan } from '@fewbit/models';
 import { keysAndValues, type StageContext } from '@fewbit/runtime';
-import { download, read, type SequenceState, upload } from './sequence-state.js';
+import { download, upload } from './place.js';
+import type { SequenceState } from './sequence-state.js';
 
 const histogram = inputHistogram();
 
@@ -26,7 +27,7 @@ export async function keyValueRounding(
   const gatherings = () => Array.from({ length: parts }, () => gather([histogram], size, backend.algebra));
   const gathering = { keys: gatherings(), values: gatherings() };
   for (const { quantized } of sequences) {
-    const input = upload(backend, await read(backend, quantized.input!));
+    const input = upload(backend, await quantized.input.read());
     const found = backend.step(() => ({
       ...keysAndValues(block, input, { ...context, sequences: [{ rows: input.shape[0]!, start: 0 }] }),
     }));

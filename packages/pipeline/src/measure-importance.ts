@@ -5,9 +5,10 @@ import type { Backend } from '@fewbit/kernels';
 import type { BlockPlan } from '@fewbit/models';
 import { blockStages, freeBlock, freeGlobals, loadBlock, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { Course } from './course.js';
-import { measure, type Sequence, stageWork } from './quantize-block.js';
-import { advance, release, rowsOf } from './sequence-state.js';
-import { startSequences } from './start-sequences.js';
+import { memoryFor, stateBytes } from './plan/state-sizes.js';
+import { measure, stageWork } from './quantize-block.js';
+import { advance } from './sequence-state.js';
+import { type Sequence, startSequences } from './start-sequences.js';
 import type { Progress } from './types.js';
 
 export interface MeasureOptions {
@@ -17,6 +18,8 @@ export interface MeasureOptions {
   readonly layouts?: readonly Layout[];
   readonly calibration: CalibrationSet;
   readonly backend: Backend;
+  /** Beside which a file holds the sequences' tensors between stages. Default: they stay in memory. */
+  readonly spill?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -27,9 +30,8 @@ export interface MeasureOptions {
  * signal fires.
  */
 export async function measureImportance(options: MeasureOptions): Promise<ReadonlyMap<string, Float32Array>> {
-  const { backend, calibration, onProgress, signal } = options;
+  const { backend, calibration, spill, onProgress, signal } = options;
   const directory = await openModelDirectory(options.model);
-  const sequences: Sequence[] = [];
   try {
     const source = await openWeights(directory, options.layouts);
     const { plan } = source;
@@ -38,12 +40,18 @@ export async function measureImportance(options: MeasureOptions): Promise<Readon
     const course = new Course(total, onProgress, signal);
     const globals = await loadGlobals(source, backend);
     try {
-      await course.step('load', 'embeddings', 0, () => startSequences(source, globals, backend, calibration.windows, false, sequences));
-      const importance = new Map<string, Float32Array>();
-      for (const block of plan.blocks) await measureBlock(block, source, sequences, backend, course, importance);
-      return importance;
+      const keeping = spill === undefined ? memoryFor(stateBytes(plan, tokens, 1), backend) : { beside: spill };
+      const { sequences, close } = await course.step('load', 'embeddings', 0, () =>
+        startSequences(source, globals, backend, calibration.windows, { calibrates: true, withFloat: false, keeping }),
+      );
+      try {
+        const importance = new Map<string, Float32Array>();
+        for (const block of plan.blocks) await measureBlock(block, source, sequences, backend, course, importance);
+        return importance;
+      } finally {
+        await close();
+      }
     } finally {
-      for (const { quantized } of sequences) release(backend, quantized);
       freeGlobals(globals, backend);
     }
   } finally {
@@ -68,9 +76,10 @@ async function measureBlock(
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       const gathering = site && gather([power], site.linears[0]!.cols, backend.algebra);
       for (const sequence of sequences) {
-        await course.step('calibrate', at, stageWork(block) * rowsOf(sequence.quantized), async () => {
-          sequence.quantized = await advance(stage, sequence.quantized, { backend, weights });
-          if (gathering) await measure(gathering, sequence, undefined, at, backend);
+        const rows = sequence.tokens.length;
+        await course.step('calibrate', at, stageWork(block) * rows, async () => {
+          await advance(stage, rows, sequence.quantized, { backend, weights });
+          if (gathering) await measure(gathering, sequence, undefined, at);
         });
       }
       if (!site || !gathering) continue;

@@ -18,19 +18,12 @@ import { attentionModule, type BlockPlan, type LinearPlan, type Site } from '@fe
 import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/runtime';
 import type { Course } from './course.js';
 import { keyValueRounding } from './key-value-rounding.js';
+import { upload } from './place.js';
 import { reportOn, storeFloat } from './round-weight.js';
-import { advance, read, rowsOf, type SequenceState, upload } from './sequence-state.js';
+import { advance } from './sequence-state.js';
 import { siteFormats } from './site-formats.js';
+import type { Sequence } from './start-sequences.js';
 import type { LayerReport, QuantizeOptions, WeightFormat } from './types.js';
-
-/** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
-export interface Sequence {
-  quantized: SequenceState;
-  float?: SequenceState;
-  readonly tokens: Uint32Array;
-  /** False for a probe that takes no part in the statistics. */
-  readonly calibrates: boolean;
-}
 
 export interface BlockOptions {
   /** The sequences whose outputs of the block are wanted. */
@@ -79,22 +72,19 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       const isStored = options.activation !== undefined && options.activation.scaling !== 'dynamic';
       let rounding = options.activation && !isStored ? { spec: options.activation } : undefined;
       for (const sequence of site ? sequences : options.outputsOf) {
-        await course.step('calibrate', at, stageWork(block) * rowsOf(sequence.quantized), async () => {
-          sequence.quantized = await advance(stage, sequence.quantized, {
-            ...{ backend, weights: rounded, activations },
-            ...(keyValues && { keyValues }),
-          });
-          if (sequence.float) sequence.float = await advance(stage, sequence.float, { backend, weights: original });
+        const rows = sequence.tokens.length;
+        await course.step('calibrate', at, stageWork(block) * rows, async () => {
+          await advance(stage, rows, sequence.quantized, { backend, weights: rounded, activations, ...(keyValues && { keyValues }) });
+          if (sequence.float) await advance(stage, rows, sequence.float, { backend, weights: original });
           // at once, while the inputs are in the processor's caches
-          if (gathering && sequence.calibrates && !isStored) await measure(gathering, sequence, rounding, at, backend);
+          if (gathering && sequence.calibrates && !isStored) await measure(gathering, sequence, rounding, at);
         });
       }
       if (!site || !gathering) continue;
       const calibrating = sequences.filter((sequence) => sequence.calibrates);
       if (isStored) {
         rounding = await storedRounding(options.activation!, site, calibrating, at, options);
-        for (const sequence of calibrating)
-          await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at, backend));
+        for (const sequence of calibrating) await course.step('calibrate', at, 0, () => measure(gathering, sequence, rounding, at));
       }
       if (rounding) for (const { module } of site.linears) activations.set(module, rounding);
       const measured = gathering.measured();
@@ -140,7 +130,7 @@ async function storedRounding(
   { observer, backend }: BlockOptions,
 ): Promise<ActivationRounding> {
   const gathering = gather([histogram], site.linears[0]!.cols, backend.algebra);
-  for (const sequence of calibrating) await measure(gathering, sequence, undefined, at, backend);
+  for (const sequence of calibrating) await measure(gathering, sequence, undefined, at);
   return { spec, params: staticParams(gathering.measured().get(histogram), spec.format, observer) };
 }
 
@@ -150,10 +140,9 @@ export async function measure(
   { quantized, float }: Sequence,
   rounding: ActivationRounding | undefined,
   at: string,
-  backend: Backend,
 ): Promise<void> {
-  const seen = await read(backend, quantized.input!);
-  const floatInput = float && (await read(backend, float.input!));
+  const seen = await quantized.input.read();
+  const floatInput = await float?.input.read();
   try {
     const input = rounding ? roundActivations(seen, rounding) : seen;
     gathering.add({ input, ...(floatInput && { floatInput }) });

@@ -8,27 +8,20 @@ import {
   quantizationConfig,
 } from '@fewbit/checkpoint';
 import { elementCount, FewbitError, firstNonFinite, type Tensor } from '@fewbit/core';
-import {
-  type ActivationRounding,
-  type ActivationSpec,
-  activationName,
-  type FormatSpec,
-  type KeyValueRounding,
-  type Layout,
-  type QuantizedMatrix,
-  refusalOfOutliers,
-} from '@fewbit/formats';
+import { type ActivationRounding, activationName, type KeyValueRounding, type QuantizedMatrix } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
-import { freeGlobals, headLogits, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
+import { freeGlobals, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { quantizeCard, type ReproducibleReport } from './card/quantize-card.js';
 import { readSourceCard, type SourceCard } from './card/source-card.js';
 import { Course, throwIfAborted } from './course.js';
-import { quantizeBlock, type Sequence, solveWork, stageWork } from './quantize-block.js';
-import { readBack } from './read-back.js';
+import { planMemory } from './plan/memory-plan.js';
+import { memoryFor } from './plan/state-sizes.js';
+import { quantizeBlock, solveWork, stageWork } from './quantize-block.js';
+import { logitsOf, readBack } from './read-back.js';
+import { refuseEarly } from './refuse-early.js';
 import { roundGlobals } from './round-globals.js';
-import { download, read, release, upload } from './sequence-state.js';
-import { startSequences } from './start-sequences.js';
-import type { LayerReport, QuantizeOptions, QuantizeReport } from './types.js';
+import { probe, type Sequence, type Started, startSequences } from './start-sequences.js';
+import type { LayerReport, QuantizeOptions, QuantizeReport, RunPlan, WeightFormat, WeightSite } from './types.js';
 import { weightFormats, weightSites } from './weight-formats.js';
 import { writeRest } from './write-rest.js';
 
@@ -42,10 +35,10 @@ import { writeRest } from './write-rest.js';
  * for NaN or Inf in weights or activations, `cancelled` when the signal fires.
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeReport> {
-  return prepared(options, async (directory, source, card) => {
+  return prepared(options, async (source) => {
     const writer = await (options.createWriter ?? createModelDirectory)(options.output);
     try {
-      return await run(directory, source, card, writer, options);
+      return await run(source, writer, options);
     } catch (error) {
       await writer.abort();
       throw error;
@@ -53,22 +46,40 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeReport
   });
 }
 
-/** Throws what `quantize` would throw before any work, and leaves nothing at `output`. */
-export async function checkQuantize(options: Omit<QuantizeOptions, 'backend'>): Promise<void> {
-  await prepared(options, async () => (await (options.createWriter ?? createModelDirectory)(options.output)).abort());
+/** Says what `quantize` would take, and throws what it would throw before any work; leaves nothing at `output`. */
+export async function checkQuantize(options: QuantizeOptions): Promise<RunPlan> {
+  return prepared(options, async ({ planned }) => {
+    await (await (options.createWriter ?? createModelDirectory)(options.output)).abort();
+    return planned;
+  });
 }
 
-/** Runs `body` on a model that may be quantized so. */
-async function prepared<R>(
-  options: Omit<QuantizeOptions, 'backend'>,
-  body: (directory: ModelDirectory, source: WeightSource, card: SourceCard) => Promise<R>,
-): Promise<R> {
+/** A model that may be quantized so, opened. */
+interface Prepared {
+  readonly directory: ModelDirectory;
+  readonly source: WeightSource;
+  readonly card: SourceCard;
+  readonly sites: readonly WeightSite[];
+  /** By module. */
+  readonly formats: ReadonlyMap<string, WeightFormat>;
+  /** What runs through it: the calibration windows; without any, one short probe whose output is compared when the result is read back. */
+  readonly tokens: readonly Uint32Array[];
+  readonly planned: RunPlan;
+}
+
+async function prepared<R>(options: QuantizeOptions, body: (found: Prepared) => Promise<R>): Promise<R> {
   const directory = await openModelDirectory(options.model);
   try {
     await refuseQuantized(directory);
     const source = await openWeights(directory);
-    refuseEarly(source.plan, options);
-    return await body(directory, source, await readSourceCard(directory));
+    const { plan } = source;
+    refuseEarly(plan, options);
+    const sites = weightSites(plan);
+    const formats = weightFormats(sites, options);
+    const tokens = options.calibration?.windows ?? [probe(plan)];
+    const lengths = tokens.map(({ length }) => length);
+    const planned = { memory: await planMemory(plan, directory.checkpoint, sites, formats, lengths, options) };
+    return await body({ directory, source, card: await readSourceCard(directory), sites, formats, tokens, planned });
   } finally {
     await directory.close();
   }
@@ -82,55 +93,14 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
   );
 }
 
-/** All that can be known before any work. */
-function refuseEarly(
-  plan: ModelPlan,
-  { method, calibration, layout, format, activation, keyValues }: Omit<QuantizeOptions, 'backend'>,
-): void {
-  if (method.transforms.length > 0) {
-    throw new FewbitError('unsupported', `Method ${method.id} has transforms, which this pipeline does not apply.`);
-  }
-  if (method.solver.needs.length > 0 && !calibration) {
-    throw new FewbitError('usage', `Method ${method.id} measures the layers' inputs: give calibration text (--calibration FILE).`);
-  }
-  const formats = weightFormats(weightSites(plan), { layout, format });
-  const why = method.solver.outliers ? refusalOfOutliers(layout) : undefined;
-  if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot hold what method ${method.id} keeps beside the codes: ${why}`);
-  if (activation)
-    for (const chosen of formats.values())
-      if (typeof chosen !== 'string') refuseActivation(activation, layout, chosen, calibration !== undefined);
-  if (keyValues) {
-    const why = layout.keyValues ? layout.keyValues.rejects(keyValues) : 'its files say nothing of them; use compressed-tensors.';
-    const how = activationName(keyValues);
-    if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round keys and values as ${how}: ${why}`);
-    if (keyValues.scaling === 'static') refuseUncalibrated('keys and values', calibration !== undefined);
-  }
-}
-
-function refuseActivation(activation: ActivationSpec, layout: Layout, format: FormatSpec, calibrated: boolean): void {
-  const why = layout.rejectsActivation
-    ? layout.rejectsActivation(activation, format)
-    : 'its files say nothing of inputs; use compressed-tensors.';
-  if (why) throw new FewbitError('unsupported', `Layout ${layout.id} cannot round inputs as ${activationName(activation)}: ${why}`);
-  if (activation.scaling !== 'dynamic') refuseUncalibrated('activations', calibrated);
-}
-
-function refuseUncalibrated(what: string, calibrated: boolean): void {
-  if (!calibrated) throw new FewbitError('usage', `Static scales of ${what} are measured: give calibration text (--calibration FILE).`);
-}
-
 async function run(
-  directory: ModelDirectory,
-  source: WeightSource,
-  card: SourceCard,
+  { directory, source, card, sites, formats, tokens, planned }: Prepared,
   writer: CheckpointWriter & { readonly notes?: readonly string[] },
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
-  const started = performance.now();
+  const began = performance.now();
   const { method, activation, keyValues, observer = 'minmax', layout, backend, calibration, importance, output, seed = 0 } = options;
   const { plan } = source;
-  const sites = weightSites(plan);
-  const formats = weightFormats(sites, options);
   const withFloat = method.solver.needs.some((statistic) => statistic.needsFloat);
   const course = new Course(totalWork(plan, options), options.onProgress, options.signal);
   const columnGrouped = new Set<string>();
@@ -143,12 +113,15 @@ async function run(
     for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
   };
   const rounded = await course.step('solve', 'embeddings', 0, () => roundGlobals(source, sites, formats, importance, emit));
-  const sequences: Sequence[] = [];
   const globals = await loadGlobals(rounded.source, backend);
+  const { spilled, parts } = planned.memory;
+  const keeping = spilled ? { beside: output } : memoryFor(parts.states, backend);
+  let started: Started | undefined;
   try {
-    await course.step('load', 'embeddings', 0, () =>
-      startSequences(source, globals, backend, calibration?.windows ?? [], withFloat, sequences),
+    started = await course.step('load', 'embeddings', 0, () =>
+      startSequences(source, globals, backend, tokens, { calibrates: calibration !== undefined, withFloat, keeping }),
     );
+    const { sequences } = started;
     const layers: LayerReport[] = [...rounded.reports];
     for (const block of plan.blocks) {
       const found = await quantizeBlock(block, sequences, {
@@ -169,7 +142,7 @@ async function run(
       });
       layers.push(...found.filter(({ name }) => formats.has(name)));
     }
-    const expected = await course.step('verify', 'logits', 0, () => logitsOf(sequences[0]!));
+    const expected = await course.step('verify', 'logits', 0, () => expectedLogits(sequences[0]!));
     await course.step('write', output, 0, () =>
       writeRest(directory, writer, layout, sites, formats, { activation, keyValues, columnGrouped }),
     );
@@ -213,26 +186,21 @@ async function run(
     return {
       output,
       ...report!,
-      seconds: (performance.now() - started) / 1000,
+      seconds: (performance.now() - began) / 1000,
       peakMemory: process.resourceUsage().maxRSS * 1024,
+      planned,
       phases: course.seconds,
     };
   } finally {
-    for (const { quantized, float } of sequences) for (const state of [quantized, float]) if (state) release(backend, state);
+    await started?.close();
     freeGlobals(globals, backend);
   }
 
-  /** The model in memory, for the check of what was written. */
-  async function logitsOf({ quantized }: Sequence): Promise<Float32Array> {
-    const hidden = upload(backend, await read(backend, quantized.residual));
-    const logits = backend.step(() => headLogits(plan, globals, backend, hidden));
-    const { data } = await download(backend, logits);
-    backend.free(hidden);
-    backend.free(logits);
-    if (firstNonFinite(data) >= 0) {
-      throw new FewbitError('numeric', 'The rounded model gives logits with NaN or Inf: its weights are damaged, or overflow in float32.');
-    }
-    return data;
+  /** Of the model in memory, for the check of what was written. */
+  async function expectedLogits({ quantized }: Sequence): Promise<Float32Array> {
+    const logits = await logitsOf(source, globals, backend, quantized.residual);
+    if (firstNonFinite(logits) < 0) return logits;
+    throw new FewbitError('numeric', 'The rounded model gives logits with NaN or Inf: its weights are damaged, or overflow in float32.');
   }
 }
 

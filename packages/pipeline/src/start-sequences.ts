@@ -1,45 +1,71 @@
 import type { Backend } from '@fewbit/kernels';
-import { linears, type ModelPlan } from '@fewbit/models';
+import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, type WeightSource } from '@fewbit/runtime';
-import type { Sequence } from './quantize-block.js';
-import { park } from './sequence-state.js';
+import { backendPlace, hostPlace, type Place } from './place.js';
+import { inputWidth } from './plan/state-sizes.js';
+import { release, type SequenceState } from './sequence-state.js';
+import { openSpill } from './spill.js';
 
-/**
- * Embeds the calibration windows; without any, one short probe whose output is compared when the result is read back. What they hold is to be
- * released, also of those that `sequences` already has when this throws.
- */
+/** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
+export interface Sequence {
+  readonly quantized: SequenceState;
+  readonly float?: SequenceState;
+  readonly tokens: Uint32Array;
+  /** False for a probe that takes no part in the statistics. */
+  readonly calibrates: boolean;
+}
+
+/** Where the sequences' tensors stay between two stages; a file is made beside a path. */
+export type Keeping = 'backend' | 'host' | { readonly beside: string };
+
+export interface Started {
+  readonly sequences: readonly Sequence[];
+  /** Lets go of all that they hold. */
+  close(): Promise<void>;
+}
+
+/** Embeds the sequences of tokens, which calibrate or are but a probe. */
 export async function startSequences(
-  source: WeightSource,
+  { plan }: WeightSource,
   globals: Globals,
   backend: Backend,
-  windows: readonly Uint32Array[],
-  withFloat: boolean,
-  sequences: Sequence[],
-): Promise<void> {
-  const { plan } = source;
-  const calibrates = windows.length > 0;
-  const all = calibrates ? windows : [probe(plan.vocabulary, Math.min(64, plan.maxPositions))];
-  const onHost = !fits(plan, backend, all, withFloat ? 2 : 1);
-  const start = async (tokens: Uint32Array) => {
-    const hidden = backend.step(() => embedTokens(plan, globals, backend, [{ tokens, start: 0 }]));
-    return { residual: await park(backend, hidden, onHost) };
+  tokensOfAll: readonly Uint32Array[],
+  { calibrates, withFloat, keeping }: { readonly calibrates: boolean; readonly withFloat: boolean; readonly keeping: Keeping },
+): Promise<Started> {
+  const spill = typeof keeping === 'object' ? await openSpill(keeping.beside, backend) : undefined;
+  const longest = Math.max(...tokensOfAll.map(({ length }) => length));
+  const stream = () => {
+    const place = spill?.places(longest * Math.max(plan.hidden, inputWidth(plan))) ?? (() => memoryPlace(backend, keeping));
+    return async (tokens: Uint32Array): Promise<SequenceState> => {
+      const state = { residual: place(tokens.length * plan.hidden), input: place(tokens.length * inputWidth(plan)) };
+      await state.residual.put(backend.step(() => embedTokens(plan, globals, backend, [{ tokens, start: 0 }])));
+      return state;
+    };
   };
-  for (const tokens of all) {
-    const sequence: Sequence = { tokens, calibrates, quantized: await start(tokens) };
-    sequences.push(sequence);
-    if (withFloat) sequence.float = await start(tokens);
+  const streams = withFloat ? { quantized: stream(), float: stream() } : { quantized: stream() };
+  const sequences: Sequence[] = [];
+  const close = async () => {
+    for (const { quantized, float } of sequences) for (const state of [quantized, float]) if (state) release(state);
+    await spill?.close();
+  };
+  try {
+    for (const tokens of tokensOfAll) {
+      const sequence: Sequence = { tokens, calibrates, quantized: await streams.quantized(tokens) };
+      sequences.push(sequence);
+      if (streams.float) sequences[sequences.length - 1] = { ...sequence, float: await streams.float(tokens) };
+    }
+    return { sequences, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 
-/** Whether the tensors of all sequences between two stages take at most half of what the backend's memory has left. */
-function fits(plan: ModelPlan, { capacity, bytes }: Backend, windows: readonly Uint32Array[], streams: number): boolean {
-  if (capacity === undefined) return true;
-  const tokens = windows.reduce((sum, window) => sum + window.length, 0);
-  const widest = Math.max(...linears(plan).map(({ cols }) => cols));
-  return tokens * streams * (plan.hidden + widest) * 4 <= (capacity - bytes) / 2;
+function memoryPlace(backend: Backend, keeping: Keeping): Place {
+  return keeping === 'backend' ? backendPlace(backend) : hostPlace(backend);
 }
 
-/** Tokens all over the vocabulary, the same on every run. */
-function probe(vocabulary: number, length: number): Uint32Array {
-  return Uint32Array.from({ length }, (_, i) => (i * 7919 + 1) % vocabulary);
+/** What runs through a model without calibration, to be compared when the result is read back: tokens all over the vocabulary, the same on every run. */
+export function probe({ vocabulary, maxPositions }: ModelPlan): Uint32Array {
+  return Uint32Array.from({ length: Math.min(64, maxPositions) }, (_, i) => (i * 7919 + 1) % vocabulary);
 }

@@ -4,6 +4,7 @@ import type { CheckpointWriter, FileDigest } from '@fewbit/checkpoint';
 import type { FloatDType } from '@fewbit/core';
 import type { ActivationSpec, FormatSpec, Importance, Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
+import type { MemoryPlan } from './plan/memory-plan.js';
 
 export interface QuantizeOptions {
   /** A Hugging Face model directory. */
@@ -31,6 +32,11 @@ export interface QuantizeOptions {
   /** Required when the method needs statistics; also fills `outputError`. */
   readonly calibration?: CalibrationSet;
   readonly seed?: number;
+  /**
+   * Bytes that the process may take in all. Where the sequences' tensors do not fit they are spilled to a file beside the output; the result is the same. Default: what it
+   * takes already and 80 % of what is available.
+   */
+  readonly maxMemory?: number;
   /** What was asked for, as JSON, for the model card. */
   readonly recipe?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
@@ -73,6 +79,11 @@ export interface LayerReport {
   readonly notes: readonly string[];
 }
 
+/** What a run will take, before any work. */
+export interface RunPlan {
+  readonly memory: MemoryPlan;
+}
+
 /** The `--json` document of `fewbit quantize`. */
 export interface QuantizeReport {
   readonly output: string;
@@ -88,6 +99,8 @@ export interface QuantizeReport {
   readonly seconds: number;
   /** Bytes: the largest resident set of the process. */
   readonly peakMemory: number;
+  /** What was foretold. */
+  readonly planned: RunPlan;
   readonly calibration?: { readonly source: string; readonly sequences: number; readonly length: number; readonly tokens: number };
   readonly layers: readonly LayerReport[];
   /** Seconds by phase. */

@@ -175,7 +175,7 @@ describe('layout gguf', () => {
     await expect(quantized('a', { format: 'q4_k_m', layout: 'compressed-tensors' })).rejects.toEqual(
       fewbitError('usage', /Unknown format "q4_k_m"/),
     );
-    const plan = await planQuantize({ layout: 'gguf', model: embeddedModel, output: join(folder, 'planned'), method: 'rtn' });
+    const plan = await planQuantize({ layout: 'gguf', model: embeddedModel, output: join(folder, 'planned'), method: 'rtn' }, { backend });
     expect(plan).toMatchObject({ layout: 'gguf', layers: 36 });
     expect(plan.format).toMatch(/q8_0.*q5_0|q5_0.*q8_0/);
   });

@@ -10,6 +10,7 @@ import {
   type QuantizeOptions,
   type QuantizeReport,
   quantize,
+  type RunPlan,
   storedBits,
   weightFormatName,
   weightFormats,
@@ -28,25 +29,39 @@ import type { QuantizePlan } from './types.js';
 /** A recipe with the model to read and the directory to write. */
 export type QuantizeJob = RecipeInput & { readonly model: string; readonly output: string };
 
+/** What a job may take of the machine. */
+export interface QuantizeLimits {
+  readonly backend: Backend;
+  /** Bytes that the process may take in all. Default: what it takes already and 80 % of what is available. */
+  readonly maxMemory?: number;
+}
+
+export interface QuantizeRun extends QuantizeLimits {
+  readonly signal?: AbortSignal;
+  /** Hears what the run will take, before any work. */
+  readonly onPlan?: (plan: RunPlan) => void;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
 /** Runs a recipe on a model directory. Throws what `parseRecipe` and the pipeline's `quantize` throw. */
-export async function quantizePretrained(
-  job: QuantizeJob,
-  run: { backend: Backend; signal?: AbortSignal; onProgress?: (progress: Progress) => void },
-): Promise<QuantizeReport> {
-  const { measures, ...options } = await prepare(job);
-  if (!measures) return quantize({ ...options, ...run });
-  await checkQuantize(options);
+export async function quantizePretrained(job: QuantizeJob, { onPlan, ...run }: QuantizeRun): Promise<QuantizeReport> {
+  const { measures, ...prepared } = await prepare(job);
+  const options = { ...prepared, ...run };
+  const planned = measures || onPlan ? await checkQuantize(options) : undefined;
+  if (planned) onPlan?.(planned);
+  if (!measures) return quantize(options);
   // the first half of the progress is the measurement
   const half = (from: number) =>
     run.onProgress && { onProgress: (at: Progress) => run.onProgress!({ ...at, fraction: from + at.fraction / 2 }) };
-  const importance = await measureImportance({ model: options.model, calibration: options.calibration!, ...run, ...half(0) });
-  return quantize({ ...options, importance: (module) => importance.get(module), ...run, ...half(0.5) });
+  const spill = planned!.memory.spilled && { spill: options.output };
+  const importance = await measureImportance({ model: options.model, calibration: options.calibration!, ...run, ...spill, ...half(0) });
+  return quantize({ ...options, importance: (module) => importance.get(module), ...half(0.5) });
 }
 
-/** Checks a job (model, recipe, calibration text, output) as a run would before any work, and says what it would do; leaves nothing. */
-export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
+/** Checks a job (model, recipe, calibration text, output) as a run would before any work, and says what it would do and take; leaves nothing. */
+export async function planQuantize(job: QuantizeJob, limits: QuantizeLimits): Promise<QuantizePlan> {
   const prepared = await prepare(job);
-  await checkQuantize(prepared);
+  const planned = await checkQuantize({ ...prepared, ...limits });
   const { model, output, method, activation, keyValues, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {
@@ -77,6 +92,7 @@ export async function planQuantize(job: QuantizeJob): Promise<QuantizePlan> {
       parameters: rounded.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
       bytes: { before, after: before - float + Math.ceil(bits / 8) },
       ...(calibration && { calibrationTokens: calibration.windows.reduce((sum, window) => sum + window.length, 0) }),
+      ...planned,
     };
   } finally {
     await directory.close();

@@ -1,5 +1,5 @@
 import type { Backend } from '@fewbit/kernels';
-import type { QuantizeReport } from '@fewbit/pipeline';
+import type { QuantizeReport, RunPlan } from '@fewbit/pipeline';
 import type { Model } from '@fewbit/runtime';
 import type { Tokenizer } from '@fewbit/tokenizer';
 
@@ -19,8 +19,8 @@ export interface OpenedBackend {
   readonly refused: readonly { readonly id: string; readonly reason: string }[];
 }
 
-/** A checked plan of a run, before any work: what will be read, kept and written. */
-export interface QuantizePlan {
+/** A checked plan of a run, before any work: what will be read, kept and written, and what that takes. */
+export interface QuantizePlan extends RunPlan {
   readonly model: string;
   readonly output: string;
   readonly method: string;
@@ -39,4 +39,4 @@ export interface QuantizePlan {
   readonly bytes: { readonly before: number; readonly after: number };
 }
 
-export type { QuantizeReport };
+export type { QuantizeReport, RunPlan };

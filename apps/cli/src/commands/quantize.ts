@@ -12,11 +12,13 @@ import {
   planQuantize,
   type QuantizeReport,
   quantizePretrained,
+  type RunPlan,
   targetNames,
 } from '@fewbit/presets';
 import type { Command } from 'commander';
+import { describePlan } from '../describe-plan.js';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
-import { jsonObject, positiveInteger, share, wholeNumber } from '../parse-option.js';
+import { byteSize, jsonObject, positiveInteger, share, wholeNumber } from '../parse-option.js';
 import { duration, progressBar } from '../progress-bar.js';
 import { megabytes, scientific, table } from '../table.js';
 
@@ -24,6 +26,7 @@ interface Options extends GlobalOptions {
   readonly output: string;
   readonly recipe?: string;
   readonly dryRun?: boolean;
+  readonly maxMemory?: number;
   readonly calibration?: string;
   readonly samples?: number;
   readonly length?: number;
@@ -64,18 +67,26 @@ export function addQuantize(program: Command, io: Io): void {
     .option('--imatrix [file]', "importance of each layer's inputs, as llama.cpp measures it: a file, or measured on --calibration")
     .option('--recipe <file>', 'a JSON file with all of the above; flags win over it')
     .option('--seed <n>', 'for random sampling (default: 0)', wholeNumber)
+    .option('--max-memory <size>', 'memory that the process may take, as 8GB or 6GiB (default: 80 % of what is available)', byteSize)
     .option('--dry-run', 'check everything, print the plan, write nothing')
     .option('--json', 'one JSON document on stdout')
     .action(async (model: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const job = { ...parseRecipe(await recipeOf(options)), model, output: options.output };
-      if (options.dryRun) return printJson(io, await planQuantize(job));
       const { backend } = await openBackend(options);
+      const limits = { backend, ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }) };
+      const onPlan = (plan: RunPlan) => io.stderr(describePlan(plan));
       const bar = progressBar(io);
       try {
+        if (options.dryRun) {
+          const plan = await planQuantize(job, limits);
+          onPlan(plan);
+          return printJson(io, plan);
+        }
         const report = await quantizePretrained(job, {
-          backend,
+          ...limits,
           signal: io.signal,
+          onPlan,
           onProgress: ({ fraction, phase, at }) => bar.update(fraction, `${phase} ${at}`),
         });
         bar.stop();

@@ -6,7 +6,7 @@ import type { SourceCard } from './source-card.js';
 import { layoutTags, libraryOf } from './tags.js';
 
 /** What the same model and recipe give again: all but the run's time and memory. */
-export type ReproducibleReport = Omit<QuantizeReport, 'output' | 'seconds' | 'peakMemory' | 'phases'>;
+export type ReproducibleReport = Omit<QuantizeReport, 'output' | 'seconds' | 'peakMemory' | 'planned' | 'phases'>;
 
 /** The model card of a quantized model: recipe, numbers, hashes. */
 export function quantizeCard(
