@@ -21,7 +21,7 @@
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL"],
       "dependencies": ["portable"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512vnni"] }],
+        ["target_arch=='x64'", { "dependencies": ["avx2", "avx2vnni", "avx512", "avx512vnni"] }],
         ["target_arch=='arm64'", { "dependencies": ["neon"] }]
       ]
     },
@@ -42,6 +42,14 @@
           "defines": ["FEWBIT_ISA=1"],
           "cflags": ["-mavx2", "-mfma", "-mf16c"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mfma", "-mf16c"] }
+        },
+        {
+          "target_name": "avx2vnni",
+          "type": "static_library",
+          "sources": ["matmul-quantized-vnni.cc"],
+          "defines": ["FEWBIT_ISA=1"],
+          "cflags": ["-mavx2", "-mavxvnni", "-mfma", "-mf16c"],
+          "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mavxvnni", "-mfma", "-mf16c"] }
         },
         {
           "target_name": "avx512",

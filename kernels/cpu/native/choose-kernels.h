@@ -1,6 +1,10 @@
 // Which tables this processor can run.
 #pragma once
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+#endif
+
 #include <string>
 #include <vector>
 
@@ -9,15 +13,28 @@
 namespace fewbit {
 
 #if defined(__x86_64__) || defined(_M_X64)
+/** `of` with products by codes that VNNI runs. */
+inline Kernels withVnni(Kernels of, const char *name, const char *description, decltype(Kernels::matmulQuantized) products) {
+  of.name = name;
+  of.description = description;
+  of.matmulQuantized = products;
+  return of;
+}
+
 inline const Kernels &avx512VnniKernels() {
-  static const Kernels table = [] {
-    Kernels kernels = avx512Kernels;
-    kernels.name = "avx512vnni";
-    kernels.description = "AVX-512 with VNNI";
-    kernels.matmulQuantized = matmulQuantizedVnni;
-    return kernels;
-  }();
+  static const Kernels table = withVnni(avx512Kernels, "avx512vnni", "AVX-512 with VNNI", matmulQuantizedAvx512Vnni);
   return table;
+}
+
+inline const Kernels &avx2VnniKernels() {
+  static const Kernels table = withVnni(avx2Kernels, "avx2vnni", "AVX2 with VNNI", matmulQuantizedAvx2Vnni);
+  return table;
+}
+
+/** VNNI of AVX2, which not every compiler knows by name. */
+inline bool hasAvx2Vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1 << 4) != 0;
 }
 #endif
 
@@ -30,6 +47,7 @@ inline std::vector<const Kernels *> usableKernels() {
                       __builtin_cpu_supports("avx512dq");
   if (avx512 && __builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512VnniKernels());
   if (avx512) tables.push_back(&avx512Kernels);
+  if (avx2 && hasAvx2Vnni()) tables.push_back(&avx2VnniKernels());
   if (avx2) tables.push_back(&avx2Kernels);
 #elif defined(__aarch64__) || defined(_M_ARM64)
   tables.push_back(&neonKernels);

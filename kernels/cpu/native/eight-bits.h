@@ -3,17 +3,23 @@
 
 #include "quad-products.h"
 #include "quantize-activations.h"
-#include "slab.h"
+#include "sixteen-bits.h"
 
 namespace {
 
+/** 8-bit activations as numbers of 16 bits. */
+struct EightBitsAsPairs : SixteenBits {
+  static constexpr float most = 127;
+};
+
 struct EightBits {
   using Number = int8_t;
+  static constexpr float most = 127;
 
   /** Words that a row's codes of one chunk take when unpacked. */
   template <int slot>
   static Index unpackedWords(Index length) {
-    return planesOf<slot> * length / 4;
+    return length / 4;
   }
 
   /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
@@ -30,16 +36,14 @@ struct EightBits {
     if (i < length) addPackedRun<slot, slot / 2>(codes, x, dots);
   }
 
-  /** The chunk's codes as bytes: [plane][quad][blockRows]. */
+  /** The chunk's codes as bytes: [quad][blockRows]. */
   template <int slot>
   static inline void unpackChunk(const char *codes, Index length, const Ints (&)[2], int32_t *to) {
     constexpr int kinds = 8 / slot;
     for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, to += kinds * blockRows)
       for (int v = 0; v < 2; v++) {
         const Ints word = loadInts(codes + v * FEWBIT_VECTOR_BYTES);
-        for (int kind = 0; kind < kinds; kind++)
-          for (int plane = 0; plane < planesOf<slot>; plane++)
-            storeInts(to + plane * (length / 4 * blockRows) + kind * blockRows + v * lanes, bytesOf<slot>(word, kind, plane));
+        for (int kind = 0; kind < kinds; kind++) storeInts(to + kind * blockRows + v * lanes, bytesOf<slot>(word, kind));
       }
   }
 
@@ -51,7 +55,7 @@ struct EightBits {
     for (Index chunk = 0; chunk < chunks; chunk++, scales += blockRows, tokenScales += x.stride, tokenSums += x.stride, zeros += blockRows) {
       const int32_t *numbers = x.values + chunk * x.stride * (length / 4);
       Ints dots[tileTokens][2];
-      if (planesOf<slot> == 1 && length == runInputs) {
+      if (length == runInputs) {
         // The usual group of 32: nothing leaves the registers.
         setToRun(weights, numbers, dots);
         weights += quadsPerRun * blockRows;
@@ -61,15 +65,12 @@ struct EightBits {
       }
       memset(static_cast<void *>(dots), 0, sizeof dots);
       addZeros<ownZeros>(zeros, tokenSums, dots);
-      for (int plane = 0; plane < planesOf<slot>; plane++) {
-        const int32_t *at = numbers;
-        Index i = 0;
-        for (; i + runInputs <= length; i += runInputs, at += quadsPerRun * tileTokens, weights += quadsPerRun * blockRows)
-          addRun<quadsPerRun>(weights, at, plane, dots);
-        if (i < length) {
-          addRun<quadsPerRun / 2>(weights, at, plane, dots);
-          weights += quadsPerRun / 2 * blockRows;
-        }
+      Index i = 0;
+      for (; i + runInputs <= length; i += runInputs, numbers += quadsPerRun * tileTokens, weights += quadsPerRun * blockRows)
+        addRun<quadsPerRun>(weights, numbers, dots);
+      if (i < length) {
+        addRun<quadsPerRun / 2>(weights, numbers, dots);
+        weights += quadsPerRun / 2 * blockRows;
       }
       scaleInto(sums, dots, scales, tokenScales);
     }
@@ -78,19 +79,18 @@ struct EightBits {
  private:
   static constexpr Index runInputs = 4 * quadsPerRun;
 
-  /** One plane of the codes of one kind: those in the same slot of each byte. */
+  /** The codes of one kind: those in the same slot of each byte. */
   template <int slot>
-  static inline Ints bytesOf(Ints word, int kind, int plane) {
-    constexpr int bits = slot / planesOf<slot>;
-    constexpr uint32_t mask = ((1u << bits) - 1) * 0x01010101;
-    return (word >> (kind * slot + plane * bits)) & int32_t(mask);
+  static inline Ints bytesOf(Ints word, int kind) {
+    constexpr uint32_t mask = ((1u << slot) - 1) * 0x01010101;
+    return (word >> (kind * slot)) & int32_t(mask);
   }
 
   /** dots += the products of `steps` vectors of packed codes per lane: half a run or a whole one. */
   template <int slot, int steps, int tokens, int vectors>
   static inline void addPackedRun(const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
     constexpr int kinds = 8 / slot;
-    QuadSums sums[planesOf<slot>][tokens][vectors] = {};
+    QuadSums sums[tokens][vectors] = {};
 #pragma GCC unroll 8
     for (int step = 0; step < steps; step++) {
 #pragma GCC unroll 2
@@ -100,22 +100,16 @@ struct EightBits {
         const Ints word = loadInts(at + v * FEWBIT_VECTOR_BYTES);
 #pragma GCC unroll 4
         for (int kind = 0; kind < kinds; kind++) {
-#pragma GCC unroll 2
-          for (int plane = 0; plane < planesOf<slot>; plane++) {
-            const Ints bytes = bytesOf<slot>(word, kind, plane);
+          const Ints bytes = bytesOf<slot>(word, kind);
 #pragma GCC unroll 4
-            for (int t = 0; t < tokens; t++) addQuads(sums[plane][t][v], bytes, allInts(x[(step * kinds + kind) * tokens + t]));
-          }
+          for (int t = 0; t < tokens; t++) addQuads(sums[t][v], bytes, allInts(x[(step * kinds + kind) * tokens + t]));
         }
       }
     }
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) {
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) {
-#pragma GCC unroll 2
-        for (int plane = 0; plane < planesOf<slot>; plane++) dots[t][v] += wholeSums(sums[plane][t][v], plane);
-      }
+      for (int v = 0; v < vectors; v++) dots[t][v] += wholeSums(sums[t][v]);
     }
   }
 
@@ -135,13 +129,13 @@ struct EightBits {
 
   /** dots += the products of `quads` quads of unpacked codes. */
   template <int quads>
-  static inline void addRun(const int32_t *weights, const int32_t *numbers, int plane, Ints (&dots)[tileTokens][2]) {
+  static inline void addRun(const int32_t *weights, const int32_t *numbers, Ints (&dots)[tileTokens][2]) {
     QuadSums sums[tileTokens][2] = {};
     sumRun<quads>(weights, numbers, sums);
 #pragma GCC unroll 12
     for (int t = 0; t < tileTokens; t++) {
-      dots[t][0] += wholeSums(sums[t][0], plane);
-      dots[t][1] += wholeSums(sums[t][1], plane);
+      dots[t][0] += wholeSums(sums[t][0]);
+      dots[t][1] += wholeSums(sums[t][1]);
     }
   }
 
@@ -150,8 +144,8 @@ struct EightBits {
     sumRun<quadsPerRun>(weights, numbers, sums);
 #pragma GCC unroll 12
     for (int t = 0; t < tileTokens; t++) {
-      dots[t][0] = wholeSums(sums[t][0], 0);
-      dots[t][1] = wholeSums(sums[t][1], 0);
+      dots[t][0] = wholeSums(sums[t][0]);
+      dots[t][1] = wholeSums(sums[t][1]);
     }
   }
 

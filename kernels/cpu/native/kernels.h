@@ -170,8 +170,9 @@ extern const Kernels portableKernels;
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernels avx2Kernels;
 extern const Kernels avx512Kernels;
-/** `matmulQuantized` of avx512Kernels by VNNI; the form of weights is the same. */
-void matmulQuantizedVnni(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
+/** `matmulQuantized` of avx2Kernels and of avx512Kernels by VNNI; the form of weights is the same. */
+void matmulQuantizedAvx2Vnni(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
+void matmulQuantizedAvx512Vnni(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
 #elif defined(__aarch64__) || defined(_M_ARM64)
 extern const Kernels neonKernels;
 #endif

@@ -1,9 +1,15 @@
-// Products by codes once more, for processors of the AVX-512 set that add products of bytes in one instruction.
+// Products by codes once more, for processors that add products of bytes in one instruction: those of the AVX-512 set, and those of AVX2.
 #include "matmul-quantized.h"
 
 namespace fewbit {
 
-void matmulQuantizedVnni(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+#define FEWBIT_PRODUCTS matmulQuantizedAvx512Vnni
+#else
+#define FEWBIT_PRODUCTS matmulQuantizedAvx2Vnni
+#endif
+
+void FEWBIT_PRODUCTS(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   ::matmulQuantized(pool, x, products, count, m);
 }
 

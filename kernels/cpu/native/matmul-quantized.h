@@ -2,6 +2,8 @@
 // tokens share each block of weights, unpacked once for all of them. `Precision` is what the activations are rounded to.
 #pragma once
 
+#include <type_traits>
+
 #include "eight-bits.h"
 #include "rows.h"
 #include "sixteen-bits.h"
@@ -155,7 +157,7 @@ void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, 
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
-  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<typename Precision::Number, slot>(x, m, tile, chunks, zero, activations); });
+  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision, slot>(x, m, tile, chunks, zero, activations); });
   if (m <= fewTokens) return productsOfFew<Precision, slot, type>(pool, products, count, chunks, activations, m);
   for (Index i = 0; i < count; i++) manyRows<Precision, slot, type>(pool, products[i], chunks, activations, m);
 }
@@ -169,18 +171,24 @@ void matmulSlots(Pool &pool, const float *x, const QuantizedProduct *products, I
   }
 }
 
-template <class Precision>
+/** `Precision`: of codes of so many bits. */
+template <template <int slot> class Precision>
 void matmulRounded(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   switch (products[0].shape.slot) {
-    case 2: return matmulSlots<Precision, 2>(pool, x, products, count, m);
-    case 4: return matmulSlots<Precision, 4>(pool, x, products, count, m);
-    default: return matmulSlots<Precision, 8>(pool, x, products, count, m);
+    case 2: return matmulSlots<Precision<2>, 2>(pool, x, products, count, m);
+    case 4: return matmulSlots<Precision<4>, 4>(pool, x, products, count, m);
+    default: return matmulSlots<Precision<8>, 8>(pool, x, products, count, m);
   }
 }
 
+template <int>
+using Finely = SixteenBits;
+template <int slot>
+using Coarsely = std::conditional_t<slot <= mostByteBits, EightBits, EightBitsAsPairs>;
+
 void matmulQuantized(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
-  if (products[0].shape.activationBits == 8) return matmulRounded<EightBits>(pool, x, products, count, m);
-  matmulRounded<SixteenBits>(pool, x, products, count, m);
+  if (products[0].shape.activationBits == 8) return matmulRounded<Coarsely>(pool, x, products, count, m);
+  matmulRounded<Finely>(pool, x, products, count, m);
 }
 
 }  // namespace

@@ -24,6 +24,8 @@ inline Ints pairProducts(Ints a, Ints b) {
 inline void addPairs(Ints &sum, Ints a, Ints b) {
 #if defined(__AVX512VNNI__)
   sum = (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#elif defined(__AVXVNNI__)
+  sum = (Ints)_mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b);
 #else
   sum += pairProducts(a, b);
 #endif

@@ -1,10 +1,10 @@
 // Products of 8-bit integers, four and four added into 32 bits, without loss: of an unsigned code and a signed number, by the fastest that the
-// instruction set has for it.
+// instruction set has for it. Codes of more than `mostByteBits` bits it takes no faster than as numbers of 16 bits (sixteen-bits.h).
 #pragma once
 
 #include "pair-products.h"
 
-#if (FEWBIT_ISA == FEWBIT_AVX512 && !defined(__AVX512VNNI__)) || FEWBIT_ISA == FEWBIT_AVX2
+#if (FEWBIT_ISA == FEWBIT_AVX512 && !defined(__AVX512VNNI__)) || (FEWBIT_ISA == FEWBIT_AVX2 && !defined(__AVXVNNI__))
 #define FEWBIT_BYTES_BY_PAIRS 1
 #endif
 
@@ -14,22 +14,20 @@ namespace {
 /** Sums of two products in each 16 bits. */
 using QuadSums = Shorts;
 /** Two products of a code below 16 and a number from −127 to 127 are below 3,810: eight times that stays in 16 bits. */
-constexpr int mostCodeBits = 4;
+constexpr int mostByteBits = 4;
 #else
 using QuadSums = Ints;
-constexpr int mostCodeBits = 8;
+constexpr int mostByteBits = 8;
 #endif
 /** Quads that a QuadSums takes. */
 constexpr int quadsPerRun = 8;
-
-/** Codes of more than `mostCodeBits` bits come as two planes of 4 bits, of which the second counts 16 times. */
-template <int slot>
-constexpr int planesOf = slot > mostCodeBits ? 2 : 1;
 
 /** sum += the products of each lane's four codes and four numbers. */
 inline void addQuads(QuadSums &sum, Ints codes, Ints numbers) {
 #if defined(__AVX512VNNI__)
   sum = (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)numbers);
+#elif defined(__AVXVNNI__)
+  sum = (Ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)codes, (__m256i)numbers);
 #elif FEWBIT_BYTES_BY_PAIRS
 #if FEWBIT_ISA == FEWBIT_AVX512
   sum += (Shorts)_mm512_maddubs_epi16((__m512i)codes, (__m512i)numbers);
@@ -45,12 +43,12 @@ inline void addQuads(QuadSums &sum, Ints codes, Ints numbers) {
 #endif
 }
 
-/** The sums in 32 bits, times 16 for the second plane. */
-inline Ints wholeSums(QuadSums sum, int plane) {
+/** The sums in 32 bits. */
+inline Ints wholeSums(QuadSums sum) {
 #if FEWBIT_BYTES_BY_PAIRS
-  return pairProducts((Ints)sum, allInts(plane == 0 ? 0x00010001 : 0x00100010));
+  return pairProducts((Ints)sum, allInts(0x00010001));
 #else
-  return plane == 0 ? sum : sum << 4;
+  return sum;
 #endif
 }
 

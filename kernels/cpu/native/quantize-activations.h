@@ -26,11 +26,11 @@ struct Activations {
   Index at(Index chunk, Index tile) const { return (chunk * tiles + tile) * tokens; }
 };
 
-/** Rounds `count` values to `to`, zeros up to `length`; returns scale and sum. NaN and infinity make the scale NaN. */
+/** Rounds `count` values to whole numbers up to `most`, zeros up to `length`; returns scale and sum. NaN and infinity make the scale NaN. */
 template <class Number>
-inline void quantizeChunk(const float *from, Index count, Index length, Number *to, float &scale, int32_t &sumOf) {
+inline void quantizeChunk(const float *from, Index count, Index length, float most, Number *to, float &scale, int32_t &sumOf) {
   typedef Number Numbers __attribute__((vector_size(lanes * sizeof(Number))));
-  constexpr float rounder = 12582912, most = sizeof(Number) == 2 ? 32767 : 127;
+  constexpr float rounder = 12582912;
   Floats sizes = {}, damaged = {};
   byVectors(count, [&](Index i, Index part) {
     const Floats value = loadUpTo(from + i, part);
@@ -79,8 +79,9 @@ inline void arrange(int8_t *numbers, Index length) {
 }
 
 /** Sums are multiplied by −zero, what they will be needed for. */
-template <class Number, int slot>
+template <class Precision, int slot>
 inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, int32_t zero, const Activations &out) {
+  using Number = typename Precision::Number;
   Number whole[longestChunk + 64];
   const Index tokens = out.tokens, words = chunks.length * sizeof(Number) / 4;
   for (Index t = 0; t < tokens; t++) {
@@ -89,7 +90,7 @@ inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chun
       const Index at = out.at(chunk, tile);
       const Index start = chunks.start(chunk);
       const Index count = row < m ? chunks.end(chunk) - start : 0;
-      quantizeChunk(x + row * chunks.cols + start, count, chunks.length, whole, out.scales[at + t], out.sums[at + t]);
+      quantizeChunk(x + row * chunks.cols + start, count, chunks.length, Precision::most, whole, out.scales[at + t], out.sums[at + t]);
       out.sums[at + t] *= -zero;
       arrange<slot>(whole, chunks.length);
       int32_t *to = out.values + at * words + t;

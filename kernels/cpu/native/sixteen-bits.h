@@ -8,6 +8,7 @@ namespace {
 
 struct SixteenBits {
   using Number = int16_t;
+  static constexpr float most = 32767;
 
   /** Words that a row's codes of one chunk take when unpacked. */
   template <int slot>

@@ -5,7 +5,7 @@ import { cpuBackend } from './cpu-backend.js';
 import { findAddon, platformPackage } from './find-addon.js';
 import { trial } from './trial.js';
 
-/** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA (portable, avx2, avx512, avx512vnni, neon) forces a set. */
+/** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA (portable, avx2, avx2vnni, avx512, avx512vnni, neon) forces a set. */
 export const cpuProbe: BackendProbe = async ({ threads }) => {
   try {
     const addon = await loadAddon();
