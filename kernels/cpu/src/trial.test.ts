@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { addonVersion } from './addon.js';
+import { commandIds } from './command-queue.js';
 import { trial } from './trial.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-trial-'));
@@ -14,7 +15,8 @@ function binary(name: string, program: string): string {
   return path;
 }
 
-const engine = (product: string, version = addonVersion) => `
+/** Multiplies by float32 and by codes, one after the other, as the two expressions say. */
+const engine = (product: string, coded: string, version = addonVersion) => `
   const memories = [];
   exports.version = ${version};
   exports.instructionSets = () => ['plain'];
@@ -23,24 +25,31 @@ const engine = (product: string, version = addonVersion) => `
   exports.Engine = class {
     submit([command, ...operands]) {
       const [x, w, out] = [operands[0], operands[1], operands[3]].map((address) => new Float32Array(memories[address]));
-      const [m, k, n] = operands.slice(4);
-      for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += ${product};
+      const m = operands[4];
+      const [k, n] = command === ${commandIds.matmul} ? operands.slice(5) : operands.slice(5).toReversed().slice(-2);
+      const product = command === ${commandIds.matmul} ? (i, j, p) => ${product} : (i, j, p) => ${coded};
+      for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += product(i, j, p);
+    }
+    packedBytes(rows, cols) { return rows * cols * 4; }
+    packCodes(codes, scales, zeros, tileRows, packed, rows, cols, group, slot, scaleType, ownZeros, zero) {
+      for (let i = 0; i < codes.length; i++) packed[i] = codes[i] - zero;
     }
     settle() {}
     close() {}
   };`;
+const right = 'x[i * k + p] * w[j * k + p]';
 
 it('says what is wrong with a binary that crashes, throws, hangs up or computes nonsense', async () => {
   expect(await trial(binary('crash', 'process.kill(process.pid, "SIGSEGV"); while (true);'))).toMatch(/SIGSEGV/);
   expect(await trial(binary('throw', 'throw new Error("no such symbol");'))).toMatch(/no such symbol/);
   expect(await trial(binary('exit', 'process.exit(3);'))).toMatch(/exited with 3/);
-  const sum = 'x[i * k + p] * w[j * k + p]';
-  expect(await trial(binary('old', engine(sum, addonVersion - 1)))).toMatch(/install or build both together/);
-  expect(await trial(binary('wrong', engine('x[i * k + p] * w[j * k]')))).toMatch(/plain: element \(0, 0\) of a product is/);
+  expect(await trial(binary('old', engine(right, right, addonVersion - 1)))).toMatch(/install or build both together/);
+  expect(await trial(binary('wrong', engine('x[i * k + p] * w[j * k]', right)))).toMatch(/plain: element \(0, 0\) of a product is/);
+  expect(await trial(binary('wrong codes', engine(right, 'x[i * k + p] * w[j * k]')))).toMatch(/plain, inputs of 8 bits: element \(0, 0\)/);
 });
 
 it('passes one that computes, and tries it again only when it has changed', async () => {
-  const path = binary('good', engine('x[i * k + p] * w[j * k + p]'));
+  const path = binary('good', engine(right, right));
   expect(await trial(path)).toBeUndefined();
   const started = performance.now();
   expect(await trial(path)).toBeUndefined();

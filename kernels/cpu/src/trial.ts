@@ -3,32 +3,56 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { addonVersion } from './addon.js';
+import { addonVersion, scaleTypeIds } from './addon.js';
 import { commandIds } from './command-queue.js';
 
-/** Loads the binary and multiplies small whole numbers, which float32 holds exactly, with every set of kernels. Runs as text in a process of its own. */
+/**
+ * Loads the binary and multiplies small whole numbers with every set of kernels: by float32, which holds them exactly, and by codes of 4 bits with inputs
+ * of 8 and of 16 bits, for which sets have instructions of their own. Runs as text in a process of its own.
+ */
 const program = `
 const { Engine, instructionSets, allocate, addressOf, version = 1 } = require(process.argv[1]);
 if (version !== ${addonVersion}) throw new Error('it is of version ' + version + ' and the package needs ${addonVersion}: install or build both together');
-const [m, k, n] = [21, 19, 131];
 const filled = (count, value) => {
   const array = new Float32Array(allocate(count * 4));
   for (let i = 0; i < count; i++) array[i] = value(i);
   return array;
 };
-const x = filled(m * k, (i) => (i % 13) - 6);
-const w = filled(n * k, (i) => (i % 11) - 5);
-for (const name of instructionSets()) {
-  const engine = new Engine(2, name);
-  const out = filled(m * n, () => 0);
-  const matmul = [${commandIds.matmul}, addressOf(x.buffer), addressOf(w.buffer), 0, addressOf(out.buffer), m, k, n];
-  engine.submit(Float64Array.from(matmul), matmul.length);
-  engine.settle();
+function compare(name, out, m, k, n, x, w, tolerance) {
   for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) {
     let want = 0;
     for (let p = 0; p < k; p++) want += x[i * k + p] * w[j * k + p];
-    if (out[i * n + j] !== want) throw new Error(name + ': element (' + i + ', ' + j + ') of a product is ' + out[i * n + j] + ', not ' + want);
+    if (!(Math.abs(out[i * n + j] - want) <= tolerance)) throw new Error(name + ': element (' + i + ', ' + j + ') of a product is ' + out[i * n + j] + ', not ' + want);
   }
+}
+function run(engine, command, x, w, out, numbers) {
+  const list = [command, addressOf(x.buffer), addressOf(w.buffer), 0, addressOf(out.buffer), ...numbers.map(Number)];
+  engine.submit(Float64Array.from(list), list.length);
+  engine.settle();
+}
+function floats(engine, name) {
+  const [m, k, n] = [21, 19, 131];
+  const [x, w, out] = [filled(m * k, (i) => (i % 13) - 6), filled(n * k, (i) => (i % 11) - 5), filled(m * n, () => 0)];
+  run(engine, ${commandIds.matmul}, x, w, out, [m, k, n]);
+  compare(name, out, m, k, n, x, w, 0);
+}
+function codes(engine, name, m, activationBits) {
+  const [k, n, group, zero] = [64, 37, 32, 8];
+  const limit = 2 ** (activationBits - 1) - 1;
+  // the largest of each group takes the largest code, so that the others are rounded to themselves
+  const x = filled(m * k, (i) => (i % group === 5 ? limit : (i % 13) - 6));
+  const held = Uint8Array.from({ length: n * k }, (_, i) => (i * 7) % 16);
+  const shape = [n, k, group, 4, ${scaleTypeIds.F32}, false, zero, activationBits];
+  const packed = filled(engine.packedBytes(...shape) / 4, () => 0);
+  engine.packCodes(held, filled((n * k) / group, () => 1), undefined, 1, packed, ...shape);
+  const out = filled(m * n, () => 0);
+  run(engine, ${commandIds.matmulQuantized}, x, packed, out, [m, ...shape]);
+  compare(name + ', inputs of ' + activationBits + ' bits', out, m, k, n, x, Array.from(held, (code) => code - zero), limit / 1e4);
+}
+for (const name of instructionSets()) {
+  const engine = new Engine(2, name);
+  floats(engine, name);
+  for (const m of [1, 21]) for (const bits of [8, 16]) codes(engine, name, m, bits);
   engine.close();
 }
 `;
