@@ -7,6 +7,7 @@ import { gram } from './gram';
 import { multiply, multiplyDouble, packLeftDoubleTask, packLeftTask, packRightTask } from './multiply';
 import { multiplyCodes } from './multiply-codes';
 import { multiplyCodesRows } from './multiply-codes-rows';
+import { decodeLevels, multiplyLevelsRows } from './multiply-levels-rows';
 import { multiplyRows, multiplyRowsShort } from './multiply-rows';
 import { layerNorm, rmsNorm } from './norm';
 import { decodeRow, packCodes } from './packed-codes';
@@ -122,6 +123,12 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.putEntries:
       putEntries(task);
+      break;
+    case id.multiplyLevelsRows:
+      multiplyLevelsRows(task, scratch);
+      break;
+    case id.decodeLevels:
+      decodeLevels(task, scratch);
       break;
     case id.choleskyDiagonal:
       choleskyDiagonal();

@@ -8,7 +8,8 @@ import { blockRows } from '../src/control';
 import { integer, pointer } from './argument';
 import { blockOfBytes } from './multiply-bytes-rows';
 import { storeRows } from './multiply-codes';
-import { firstSum, PackedCodes, scaled } from './packed-codes';
+import { based, firstSum, PackedCodes, scaled } from './packed-codes';
+import { lookup } from './shuffles';
 
 /** Arguments: packed weight; values, scales and shifts of x (quantize-activations.ts); out, bias or 0; m, blocks per task. Scratch: a block of results. */
 export function multiplyCodesRows(task: i32, scratch: usize): void {
@@ -25,6 +26,7 @@ export function multiplyCodesRows(task: i32, scratch: usize): void {
       const scales = pointer(2) + at * 4;
       const shifts = pointer(3) + at * 4;
       if (w.bytes) blockOfBytes(w, w.block(block), values, scales, shifts, scratch);
+      else if (w.ownLevels) blockOfLevels(w, w.block(block), values, scales, shifts, scratch);
       else if (w.slot === 4) block4(w, w.block(block), values, scales, shifts, scratch);
       else if (w.slot === 8) block8(w, w.block(block), values, scales, shifts, scratch);
       else block2(w, w.block(block), values, scales, shifts, scratch);
@@ -77,6 +79,8 @@ function block4(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
     const by = v128.load32_splat(scales);
     total0 = f32x4.add(total0, scaled(w, i32x4.add(a0, i32x4.shr_s(b0, 4)), end, 0, by));
     total1 = f32x4.add(total1, scaled(w, i32x4.add(a1, i32x4.shr_s(b1, 4)), end, 1, by));
+    total0 = based(w, total0, end, 0, shifts, by);
+    total1 = based(w, total1, end, 1, shifts, by);
     at += chunkBytes - codeBytes;
     shifts += 4;
   }
@@ -109,11 +113,66 @@ function block8(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
     const by = v128.load32_splat(scales);
     total0 = f32x4.add(total0, scaled(w, a0, end, 0, by));
     total1 = f32x4.add(total1, scaled(w, a1, end, 1, by));
+    total0 = based(w, total0, end, 0, shifts, by);
+    total1 = based(w, total1, end, 1, shifts, by);
     at += chunkBytes - codeBytes;
     shifts += 4;
   }
   v128.store(to, total0);
   v128.store(to, total1, 16);
+}
+
+const nibbleMask = memory.data<i32>([0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f], 16);
+
+/** The same where codes of 4 bits name levels, which are bytes. */
+function blockOfLevels(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {
+  const table = w.table;
+  const nibble = v128.load(nibbleMask);
+  const low = v128.load(mask8);
+  const codeBytes = <usize>w.length * 4;
+  const chunkBytes = <usize>w.chunkBytes;
+  const last = scales + <usize>w.chunks * 4;
+  let total0 = f32x4.splat(0);
+  let total1 = f32x4.splat(0);
+  for (; scales < last; scales += 4) {
+    const end = at + codeBytes;
+    let a0 = firstSum(w, end, 0, shifts);
+    let a1 = firstSum(w, end, 4, shifts);
+    let b0 = i32x4.splat(0);
+    let b1 = i32x4.splat(0);
+    do {
+      const w0 = v128.load(at);
+      const w1 = v128.load(at, 16);
+      const x0 = v128.load32_splat(x);
+      const x1 = v128.load32_splat(x, 4);
+      const x2 = v128.load32_splat(x, 8);
+      const x3 = v128.load32_splat(x, 12);
+      const even0 = lookup(table, v128.and(w0, nibble));
+      const even1 = lookup(table, v128.and(w1, nibble));
+      a0 = i32x4.add(a0, bytePair(even0, x0, x2, low));
+      a1 = i32x4.add(a1, bytePair(even1, x0, x2, low));
+      const odd0 = lookup(table, v128.and(i16x8.shr_u(w0, 4), nibble));
+      const odd1 = lookup(table, v128.and(i16x8.shr_u(w1, 4), nibble));
+      b0 = i32x4.add(b0, bytePair(odd0, x1, x3, low));
+      b1 = i32x4.add(b1, bytePair(odd1, x1, x3, low));
+      at += 32;
+      x += 16;
+    } while (at < end);
+    const by = v128.load32_splat(scales);
+    total0 = f32x4.add(total0, scaled(w, i32x4.add(a0, b0), end, 0, by));
+    total1 = f32x4.add(total1, scaled(w, i32x4.add(a1, b1), end, 1, by));
+    total0 = based(w, total0, end, 0, shifts, by);
+    total1 = based(w, total1, end, 1, shifts, by);
+    at += chunkBytes - codeBytes;
+    shifts += 4;
+  }
+  v128.store(to, total0);
+  v128.store(to, total1, 16);
+}
+
+/** Products of the lower and of the upper bytes of 16 bits. */
+function bytePair(bytes: v128, x: v128, y: v128, low: v128): v128 {
+  return i32x4.add(i32x4.dot_i16x8_s(v128.and(bytes, low), x), i32x4.dot_i16x8_s(i16x8.shr_u(bytes, 8), y));
 }
 
 /** The same where 32 bytes of codes are 16 inputs: four rows at a time, for want of registers. */
@@ -146,7 +205,8 @@ function fourRows2(w: PackedCodes, block: usize, half: usize, x: usize, scales: 
     }
     const even = i32x4.add(a, i32x4.shr_s(c, 4));
     const odd = i32x4.add(i32x4.shr_s(b, 2), i32x4.shr_s(d, 6));
-    total = f32x4.add(total, scaled(w, i32x4.add(even, odd), end, half, v128.load32_splat(scales)));
+    const by = v128.load32_splat(scales);
+    total = based(w, f32x4.add(total, scaled(w, i32x4.add(even, odd), end, half, by)), end, half, shifts, by);
     block += <usize>w.chunkBytes;
     shifts += 4;
   }

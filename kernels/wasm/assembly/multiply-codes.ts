@@ -4,11 +4,11 @@
 import { blockRows, pieceInputs, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
 import { integer, pointer } from './argument';
 import { multiplyByteTile, unpackPieces } from './multiply-bytes';
-import { PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
+import { levelPairs, PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
 
 /** Bytes of one tile of results: tileTokens × blockRows floats. */
 const tileBytes = tileTokens * blockRows * 4;
-/** Of a chunk's scales and zero points. */
+/** Of a chunk's scales, and of its zero points or bases. */
 const scaleBytes = 2 * blockRows * 4;
 
 /**
@@ -52,7 +52,7 @@ export function multiplyCodes(task: i32, scratch: usize): void {
         const by = scales + <usize>(block - firstBlock) * blockScales;
         const to = scratch + <usize>(((block - firstBlock) * taskTiles + tile - firstTile) * tileBytes);
         if (w.bytes) multiplyByteTile(w, count, from, by, x, tokenScales, tokenShifts, to);
-        else multiplyTile(w, count, from, by, x, tokenScales, to);
+        else multiplyTile(w, count, from, by, x, tokenScales, tokenShifts, to);
       }
     }
   }
@@ -77,7 +77,7 @@ export function storeRows(w: PackedCodes, block: i32, sums: usize, out: usize, b
   }
 }
 
-/** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32. Returns the end of the scales. */
+/** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32, bases behind them. Returns the end of the scales. */
 function unpackPairs(w: PackedCodes, from: usize, to: usize, scales: usize): usize {
   const slot = w.slot;
   const mask = i16x8.splat(<i16>(<i32>(1 << slot) - 1));
@@ -88,20 +88,37 @@ function unpackPairs(w: PackedCodes, from: usize, to: usize, scales: usize): usi
   zeros1 = v128.or(zeros1, i32x4.shl(zeros1, 16));
   v128.store(scales, scalesOf(end, 0, w.scaleType));
   v128.store(scales, scalesOf(end, 1, w.scaleType), 16);
+  if (w.ownBases) memory.copy(scales + blockRows * 4, end + zerosPlace(w), blockRows * 4);
+  const table = w.table;
   for (; from < end; from += 32) {
     const w0 = v128.load(from);
     const w1 = v128.load(from, 16);
     for (let shift = 0; shift < 16; shift += slot) {
-      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w0, shift), mask), zeros0));
-      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w1, shift), mask), zeros1), 16);
+      let codes0 = v128.and(i16x8.shr_u(w0, shift), mask);
+      let codes1 = v128.and(i16x8.shr_u(w1, shift), mask);
+      if (w.ownLevels) {
+        codes0 = levelPairs(table, codes0);
+        codes1 = levelPairs(table, codes1);
+      }
+      v128.store(to, i16x8.sub(codes0, zeros0));
+      v128.store(to, i16x8.sub(codes1, zeros1), 16);
       to += 32;
     }
   }
   return scales + scaleBytes;
 }
 
-/** sums [tileTokens][blockRows] += Σ over chunks: scales·Σ weight·x. */
-function multiplyTile(w: PackedCodes, chunks: i32, weights: usize, scales: usize, x: usize, tokenScales: usize, sums: usize): void {
+/** sums [tileTokens][blockRows] += Σ over chunks: scales·Σ weight·x, and bases·Σ x where there are any. */
+function multiplyTile(
+  w: PackedCodes,
+  chunks: i32,
+  weights: usize,
+  scales: usize,
+  x: usize,
+  tokenScales: usize,
+  tokenSums: usize,
+  sums: usize,
+): void {
   const weightBytes = <usize>(w.length * blockRows * 2);
   for (let chunk = 0; chunk < chunks; chunk++) {
     let a0 = i32x4.splat(0),
@@ -137,6 +154,15 @@ function multiplyTile(w: PackedCodes, chunks: i32, weights: usize, scales: usize
     Chunk.add(sums + 32, b0, b1, scale0, scale1, tokenScales + 4);
     Chunk.add(sums + 64, c0, c1, scale0, scale1, tokenScales + 8);
     Chunk.add(sums + 96, d0, d1, scale0, scale1, tokenScales + 12);
+    if (w.ownBases) {
+      const base0 = v128.load(scales, 32);
+      const base1 = v128.load(scales, 48);
+      for (let i: usize = 0; i < <usize>tileTokens; i++) {
+        const total = v128.load32_splat(tokenSums + i * 4);
+        Chunk.add(sums + i * 32, total, total, base0, base1, tokenScales + i * 4);
+      }
+    }
+    tokenSums += 16;
     scales += scaleBytes;
     tokenScales += 16;
   }

@@ -1,9 +1,11 @@
 // Matrix products over packed operands. The left one is packed whole, by tasks of their own; each product task packs the columns it needs of the right one.
 
-import { depth, depthDouble, taskColumns, tileColumns, tileColumnsDouble, tileRows } from '../src/control';
+import { depth, depthDouble, rightFloats, rightLevels, taskColumns, tileColumns, tileColumnsDouble, tileRows } from '../src/control';
 import { integer, pointer, real } from './argument';
+import { decodeRun } from './decode-levels';
 import { tileProduct, tileProductDouble } from './micro-kernel';
 import { packLeft, packRight, packRightDouble } from './pack';
+import { PackedLevels } from './packed-levels';
 import { widenRow } from './short-floats';
 
 /** Arguments: a, bytes between rows, bytes between columns, rows, k, panels. A task is a panel. */
@@ -34,7 +36,8 @@ export function packRightTask(task: i32): void {
 
 /**
  * c [m, n] = a·b + bias in float32; b(p, j) = w [n, k] (j, p). Arguments: panels of a, w, c, bias or 0, m, k, n, row blocks, rows per block,
- * 1 where w is in bf16. A task is one row block of 64 columns. Scratch: the tile, the right panels, then as much for what they are made of if that is bf16.
+ * what w is: rightFloats and so on. A task is one row block of 64 columns. Scratch: the tile, the right panels, then as much for what they are made of where that is
+ * not float32, and decodedPast bytes.
  */
 export function multiply(task: i32, scratch: usize): void {
   const left = pointer(0);
@@ -46,20 +49,25 @@ export function multiply(task: i32, scratch: usize): void {
   const n = integer(6);
   const rowBlocks = integer(7);
   const blockRows = integer(8);
-  const short = integer(9) !== 0;
+  const right = integer(9);
   const firstRow = (task % rowBlocks) * blockRows;
   const lastRow = min(m, firstRow + blockRows);
   const firstColumn = (task / rowBlocks) * taskColumns;
   const columns = min(n - firstColumn, taskColumns);
   const panels = scratch + 256;
-  for (let block = 0; block < k; block += depth) {
-    const deep = min(depth, k - block);
+  for (let block = 0, deep = 0; block < k; block += deep) {
+    deep = right === rightLevels ? changetype<PackedLevels>(w).run(block) : min(depth, k - block);
     const first = <usize>firstColumn * <usize>k + <usize>block;
-    if (short) {
+    if (right === rightFloats) packRight(w + first * 4, 4, <usize>k * 4, columns, deep, panels);
+    else {
       const wide = panels + taskColumns * depth * 4;
-      for (let j = 0; j < columns; j++) widenRow(w + (first + <usize>(j * k)) * 2, deep, wide + <usize>(j * deep) * 4);
+      for (let j = 0; j < columns; j++) {
+        const to = wide + <usize>(j * deep) * 4;
+        if (right === rightLevels) decodeRun(changetype<PackedLevels>(w), firstColumn + j, block, deep, to);
+        else widenRow(w + (first + <usize>(j * k)) * 2, deep, to);
+      }
       packRight(wide, 4, <usize>deep * 4, columns, deep, panels);
-    } else packRight(w + first * 4, 4, <usize>k * 4, columns, deep, panels);
+    }
     for (let i = firstRow; i < lastRow; i += tileRows) {
       const panel = left + (<usize>i * <usize>k + <usize>block * tileRows) * 4;
       for (let j = 0; j < columns; j += tileColumns) {

@@ -1,6 +1,8 @@
 // A quantized weight as the kernels read it: a header, then one stream, front to back. Rows go in blocks of eight, inputs in chunks that lie in one group.
 //
-//   block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
+//   block of rows → chunk → [ codes | scales of the block's rows | bases of the block's rows, or zero points where they differ ]
+//
+// x̂ = scale·(code − zero) + base, where codes of 4 bits may name whole numbers of a table in the place of themselves.
 //
 // Codes take a slot of 2, 4 or 8 bits. A 32-bit lane of a vector holds one row, four rows to a vector; two vectors, the block's eight rows, go together. In a lane
 // the low half has the even inputs and the high half the odd ones, the first input in the lowest slots of each byte, after it those of the second byte:
@@ -10,6 +12,7 @@
 import { blockRows, headerBytes, scaleBFloat16, scaleFloat16, scaleFloat32 } from '../src/control';
 import { integer, pointer } from './argument';
 import { widenHalves } from './short-floats';
+import { lookup } from './shuffles';
 
 /** The header, which JavaScript writes (src/weight-forms.ts). */
 @unmanaged
@@ -26,15 +29,26 @@ export class PackedCodes {
   slot: i32;
   scaleType: i32;
   ownZeros: i32;
+  /** Each row of a chunk has a base, a float32. The zero point is 0 then. */
+  ownBases: i32;
   /** The zero point of all rows, where they have none of their own. */
   zero: i32;
   chunkBytes: i32;
   /** What products round x to, 16 or 8. */
   activationBits: i32;
+  /** Codes name places of the table. */
+  ownLevels: i32;
+  /** Sixteen bytes. */
+  levels: u64;
+  moreLevels: u64;
 
   /** x in bytes, for the products of bytes that relaxed SIMD has; elsewhere 8-bit values lie in 16 bits. */
   @inline get bytes(): bool {
-    return ASC_FEATURE_RELAXED_SIMD && this.activationBits === 8;
+    return ASC_FEATURE_RELAXED_SIMD && this.activationBits === 8 && !this.ownLevels && !this.ownBases;
+  }
+
+  @inline get table(): v128 {
+    return v128.load(changetype<usize>(this) + offsetof<PackedCodes>('levels'));
   }
 
   /** Bytes of a chunk of rounded x. */
@@ -58,7 +72,7 @@ export class PackedCodes {
 }
 
 /**
- * Arguments: packed weight, first block, codes of the blocks, one per byte; scales in float32 and zero points, one per tile of the weight; rows per tile, tiles
+ * Arguments: packed weight, first block, codes of the blocks, one per byte; scales in float32, zero points and bases, one per tile of the weight; rows per tile, tiles
  * side by side. A task is a block.
  */
 export function packCodes(task: i32): void {
@@ -73,11 +87,12 @@ export function packCodes(task: i32): void {
   for (let chunk = 0; chunk < w.chunks; chunk++) {
     for (let row = 0; row < rows; row++) {
       packRow(codes + <usize>row * <usize>w.cols + <usize>w.first(chunk), w.count(chunk), w.slot, to + <usize>row * 4);
-      const tile = <usize>(((block * blockRows + row) / integer(5)) * integer(6) + chunk / w.perGroup);
+      const tile = <usize>(((block * blockRows + row) / integer(6)) * integer(7) + chunk / w.perGroup);
       const scale = load<u32>(pointer(3) + tile * 4);
       if (w.scaleType === scaleFloat32) store<u32>(to + scales + <usize>row * 4, scale);
       else store<u16>(to + scales + <usize>row * 2, w.scaleType === scaleBFloat16 ? <u16>(scale >> 16) : halfOf(scale));
       if (w.ownZeros) store<u8>(to + zeros + <usize>row, load<u8>(pointer(4) + tile));
+      if (w.ownBases) store<u32>(to + zeros + <usize>row * 4, load<u32>(pointer(5) + tile * 4));
     }
     to += <usize>w.chunkBytes;
   }
@@ -108,11 +123,14 @@ export function decodeRow(task: i32): void {
     const scales = at + <usize>((w.length * blockRows * w.slot) / 8);
     const scale = scaleOf(w, scales, lane);
     const zero = w.ownZeros ? <i32>load<u8>(scales + zerosPlace(w) + lane) : w.zero;
+    const base: f32 = w.ownBases ? load<f32>(scales + zerosPlace(w) + lane * 4) : 0;
     const to = pointer(1) + (<usize>task * <usize>w.cols + <usize>w.first(chunk)) * 4;
     for (let i = 0; i < w.count(chunk); i++) {
       const word = load<u32>(at + <usize>((i / perLane) * blockRows + lane) * 4);
       const code = <i32>(word >> bitOf(i % perLane, w.slot)) & mask;
-      store<f32>(to + <usize>i * 4, <f32>(code - zero) * scale);
+      const level = w.ownLevels ? <i32>load<u8>(changetype<usize>(w) + offsetof<PackedCodes>('levels') + code) : code;
+      const value = <f32>(level - zero) * scale;
+      store<f32>(to + <usize>i * 4, w.ownBases ? value + base : value);
     }
     at += <usize>w.chunkBytes;
   }
@@ -152,13 +170,14 @@ export function zerosOf(at: usize): v128 {
   return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at)));
 }
 
-/** Bytes from a chunk's scales to its zero points. */
+/** Bytes from a chunk's scales to its zero points or bases. */
 export function zerosPlace(w: PackedCodes): usize {
   return w.scaleType === scaleFloat32 ? blockRows * 4 : blockRows * 2;
 }
 
 /** What the sums of four rows, the first of them row `row` of the block, start from: the zero points' part. `scales`: of the block. */
 export function firstSum(w: PackedCodes, scales: usize, row: usize, shifts: usize): v128 {
+  if (w.ownBases) return i32x4.splat(0);
   const shift = v128.load32_splat(shifts);
   if (!w.ownZeros) return shift;
   return i32x4.mul(zerosOf(scales + zerosPlace(w) + row), shift);
@@ -167,4 +186,16 @@ export function firstSum(w: PackedCodes, scales: usize, row: usize, shifts: usiz
 /** Sums of four rows, the `half`-th of the block, times their scales. */
 export function scaled(w: PackedCodes, sums: v128, scales: usize, half: usize, by: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(scalesOf(scales, half, w.scaleType), by));
+}
+
+/** `totals` of four rows, the `half`-th of the block, and their bases' part. */
+export function based(w: PackedCodes, totals: v128, scales: usize, half: usize, shifts: usize, by: v128): v128 {
+  if (!w.ownBases) return totals;
+  const sum = f32x4.mul(f32x4.convert_i32x4_s(v128.load32_splat(shifts)), by);
+  return f32x4.add(totals, f32x4.mul(sum, v128.load(scales + zerosPlace(w) + half * 16)));
+}
+
+/** Levels of 16 bits for codes of 4 bits in the low half of their lower byte. */
+export function levelPairs(table: v128, codes: v128): v128 {
+  return v128.and(lookup(table, codes), i16x8.splat(0xff));
 }

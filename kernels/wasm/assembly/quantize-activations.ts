@@ -10,7 +10,8 @@ const rounderBits = 0x4b400000;
 
 /**
  * Arguments: packed weight, x, values, scales, shifts, rows of x, rows per tile. A task is a tile: values [tile][chunk][32 bits of inputs][row], 0 past a chunk's
- * end; scales [tile][chunk][row]; shifts [tile][chunk][row]: the sum of the values times the weight's zero point (or 1, where rows have their own), negated.
+ * end; scales [tile][chunk][row]; shifts [tile][chunk][row]: the sum of the values times the weight's zero point (or 1, where rows have their own), negated; where rows have
+ * bases, the sum itself.
  * NaN and infinity make the scale NaN. Scratch: a chunk.
  *
  * 32 bits are two inputs of 16 bits, or four bytes in the order in which masked slots of the weight have them.
@@ -19,7 +20,7 @@ export function quantizeTile(task: i32, scratch: usize): void {
   const w = changetype<PackedCodes>(pointer(0));
   const m = integer(5);
   const rows = integer(6);
-  const factor = w.ownZeros ? -1 : -w.zero;
+  const factor = w.ownBases ? 1 : w.ownZeros ? -1 : -w.zero;
   const words = <i32>w.valueBytes / 4;
   for (let i = 0; i < rows; i++) {
     const row = task * rows + i;

@@ -69,6 +69,8 @@ export const storePage = 32;
 export const turnTokens = 33;
 export const addSparse = 34;
 export const putEntries = 35;
+export const multiplyLevelsRows = 36;
+export const decodeLevels = 37;
 
 export const silu = 0;
 export const gelu = 1;
@@ -94,6 +96,17 @@ export const pageHalves = 1;
 export const pageNibbles = 2;
 export const pageBytes = 3;
 export const pageE4m3 = 4;
+/** What the right operand of a product is: float32, bf16, or codes of levels. */
+export const rightFloats = 0;
+export const rightShort = 1;
+export const rightLevels = 2;
+/** Packed levels (assembly/packed-levels.ts): how codes become levels. */
+export const codingNibbles = 0;
+export const codingBytes = 1;
+export const codingE4m3 = 2;
+export const codingE5m2 = 3;
+/** Bytes that decoders may write behind the values that they are asked for. */
+export const decodedPast = 64;
 /** Elementwise and copies: values per task. */
 export const taskValues = 16384;
 /** Stream: bytes per task. */
@@ -104,7 +117,7 @@ export const maskColumns = 64;
 export const queryRows = 80;
 export const keyStep = 128;
 /** Packed codes (assembly/packed-codes.ts): bytes of the header, rows per block, the most inputs of a chunk. */
-export const headerBytes = 64;
+export const headerBytes = 128;
 export const blockRows = 8;
 export const longestChunk = 128;
 /** Types of scales. */

@@ -2,6 +2,7 @@ import type { FormedTensor, HostTensor } from '@fewbit/kernels';
 import { addressesOf } from './add-outliers.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
+import { decodedBytes } from './matmul.js';
 import type { WeightForm } from './weight-forms.js';
 
 /** Rows of one job: its operands must fit. */
@@ -14,11 +15,11 @@ export function embed(engine: Engine, table: HostTensor | FormedTensor, tokens: 
   for (let at = 0; at < tokens.length; at += rowsAtOnce) {
     const operands = tokens.subarray(at, at + rowsAtOnce);
     const [from, to] = [table.data.byteOffset, out.data.byteOffset + at * columns * 4];
-    if (form?.kind === 'codes') {
-      engine.run(id.decodeRow, operands.length, [from, to], { operands });
-      if (!form.outliers) continue;
-      const entries = addressesOf(form.outliers, table, form.outliers.values);
-      engine.run(id.putEntries, operands.length, [...entries, to, columns], { operands });
-    } else engine.run(id.pickRow, operands.length, [from, to, columns, form ? 1 : 0], { operands });
+    if (form?.kind === 'codes') engine.run(id.decodeRow, operands.length, [from, to], { operands });
+    else if (form?.kind === 'levels') engine.run(id.decodeLevels, operands.length, [from, to], { operands, scratch: decodedBytes });
+    else engine.run(id.pickRow, operands.length, [from, to, columns, form ? 1 : 0], { operands });
+    if (!form || !('outliers' in form) || !form.outliers) continue;
+    const entries = addressesOf(form.outliers, table, form.outliers.values);
+    engine.run(id.putEntries, operands.length, [...entries, to, columns], { operands });
   }
 }

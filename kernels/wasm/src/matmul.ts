@@ -10,6 +10,14 @@ import type { WeightForm } from './weight-forms.js';
 const taskRows = 320;
 /** Columns of a task of a product with few rows are a multiple of it. */
 const columnsTogether = 4;
+/** Room for a run of decoded weights. */
+export const decodedBytes = id.depth * 4 + id.decodedPast;
+/** By what w is. */
+const fewRowsKernels = { f32: id.multiplyRows, bf16: id.multiplyRowsShort, levels: id.multiplyLevelsRows };
+const rightKinds = { f32: id.rightFloats, bf16: id.rightShort, levels: id.rightLevels };
+
+/** Addresses of w, out and bias; then m, k, n. */
+type Rest = readonly [number, number, number, number, number, number];
 
 export function matmul(
   engine: Engine,
@@ -26,20 +34,26 @@ export function matmul(
     if (form.outliers) addOutliers(engine, form.outliers, x, w, out);
     return out;
   }
-  const short = form?.kind === 'bf16';
-  const rest = [w.data.byteOffset, out.data.byteOffset, bias ? bias.data.byteOffset : 0, m, k, n];
+  const rest: Rest = [w.data.byteOffset, out.data.byteOffset, bias ? bias.data.byteOffset : 0, m, k, n];
+  const kind = form?.kind ?? 'f32';
   if (m <= fewRows) {
     const share = Math.ceil(n / (tasksPerThread * engine.threads) / columnsTogether) * columnsTogether;
-    engine.run(short ? id.multiplyRowsShort : id.multiplyRows, Math.ceil(n / share), [x.data.byteOffset, ...rest, share]);
-    return out;
-  }
+    engine.run(fewRowsKernels[kind], Math.ceil(n / share), [x.data.byteOffset, ...rest, share], { scratch: decodedBytes });
+  } else multiplyMany(engine, x, rest, kind);
+  if (form?.kind === 'levels' && form.outliers) addOutliers(engine, form.outliers, x, w, out);
+  return out;
+}
+
+/** A product with many rows of x, which are packed first. */
+function multiplyMany(engine: Engine, x: HostTensor, rest: Rest, kind: keyof typeof rightKinds): void {
+  const [, , , m, k, n] = rest;
   const left = engine.heap.allocate(Math.ceil(m / id.tileRows) * id.tileRows * k * 4);
   engine.run(id.packLeft, Math.ceil(m / id.tileRows), [x.data.byteOffset, k * 4, 4, m, k, left]);
   const rowBlocks = Math.ceil(m / taskRows);
   const blockRows = Math.ceil(m / rowBlocks / id.tileRows) * id.tileRows;
-  const scratch = 256 + id.taskColumns * id.depth * 4 * (short ? 2 : 1);
+  const panels = id.taskColumns * id.depth * 4;
+  const scratch = 256 + (kind === 'f32' ? panels : 2 * panels + id.decodedPast);
   const tasks = rowBlocks * Math.ceil(n / id.taskColumns);
-  engine.run(id.multiply, tasks, [left, ...rest, rowBlocks, blockRows, short ? 1 : 0], { scratch });
+  engine.run(id.multiply, tasks, [left, ...rest, rowBlocks, blockRows, rightKinds[kind]], { scratch });
   engine.heap.free(left);
-  return out;
 }

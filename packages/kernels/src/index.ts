@@ -2,6 +2,7 @@ export { holdCodes, type OutlierPlaces } from './hold-codes.js';
 export { type HostTable, hostBackend } from './host-backend.js';
 export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTensor } from './host-memory.js';
 export { commonPageShape, type HostPage, hostPages, isPage, type PageTensor, pageShapeOf } from './host-pages.js';
+export { levelsOf, type MatrixLevels, spanOf } from './levels-of.js';
 export { pageNumbers, roundingNumbers } from './page-shape.js';
 export { referenceAlgebra } from './reference-algebra.js';
 export { referenceBackend, referenceProbe } from './reference-backend.js';

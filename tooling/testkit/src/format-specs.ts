@@ -37,7 +37,7 @@ export const otherSpecs: fc.Arbitrary<FormatSpec> = fc.oneof(
   fc.record({
     kind: fc.constant('codebook' as const),
     levels: fc.constant('fitted' as const),
-    bits: fc.constantFrom(2, 3, 4, 5),
+    bits: fc.constantFrom(2, 3, 4, 5, 6, 7, 8),
     granularity,
     scaleType: fc.constant('F16' as const),
   }),

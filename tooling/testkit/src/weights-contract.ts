@@ -149,15 +149,15 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     );
   });
 
-  it('matmul and embed by codes of other levels, where there is a form: exact but for the order of sums', ({ skip }) => {
+  it('matmul and embed by codes of other levels, where there is a form: as exact as it says', ({ skip }) => {
     needForms(skip);
     return fc.assert(
       fc.asyncProperty(
         fc.record({
-          m: fc.oneof(size(5), size(40)),
-          cols: size(300),
+          m: fc.oneof(fc.constant(1), size(5), size(40)),
+          cols: fc.oneof(size(300), fc.constantFrom(64, 128, 320, 512, 1024)), // whole vectors take paths of their own
           blocks: size(2),
-          rows: size(40),
+          rows: fc.integer({ min: 8, max: 40 }), // the sum of a single product may be 0 but for its rounding
           spec: otherSpecs,
           bias: fc.boolean(),
           seed: fc.nat(1000),
@@ -180,13 +180,15 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
             expect(relativeError(await backend.download(found), wanted)).toBeLessThanOrEqual(3e-7);
             for (const tensor of [found, table]) backend.free(tensor);
           }
+          // exact but for the order of sums, where the form takes x as it is
+          const rounds = backends().some(({ weights }) => weights!.rejects(codes) === undefined && weights!.rounds(codes));
           for (const got of results) {
-            expect(relativeError(got, want)).toBeLessThanOrEqual(2e-6);
+            expect(relativeError(got, want)).toBeLessThanOrEqual(rounds ? tolerances['16-bit'] : 2e-6);
             expect(sameBits(got, results[0]!)).toBe(true);
           }
         },
       ),
-      { numRuns: 120, seed: 1 },
+      { numRuns: 240, seed: 1 },
     );
   });
 

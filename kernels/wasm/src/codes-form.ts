@@ -1,0 +1,74 @@
+import type { QuantizedMatrix } from '@fewbit/formats';
+import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes } from '@fewbit/kernels';
+import * as id from './control.js';
+import type { Engine } from './engine.js';
+import { integersOf, type MatrixIntegers } from './integers-of.js';
+import type { WeightForm } from './weight-forms.js';
+
+const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
+/** Codes, one per byte, that are in WebAssembly memory at a time while a weight is packed. */
+const packBytes = 1 << 20;
+
+/** Integers as assembly/packed-codes.ts has them. */
+export function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix, activations: ActivationPrecision): FormedTensor {
+  const { rows, cols, codes } = matrix;
+  const integers = integersOf(matrix);
+  const header = packedHeader(matrix, integers, activations);
+  const { chunks, length, chunkBytes } = header;
+  const blocks = Math.ceil(rows / id.blockRows);
+  const blockBytes = chunks * chunkBytes;
+  const form = { kind: 'codes', chunks, length } satisfies WeightForm;
+  const share = Math.max(1, Math.min(blocks, Math.floor(packBytes / (id.blockRows * cols))));
+  const stripBytes = Math.ceil((share * id.blockRows * cols) / 4) * 4;
+  const { heap } = engine;
+  // A strip of codes, then the scales, zero points and bases of the whole matrix.
+  const { length: tiles } = integers.scales;
+  const strip = heap.allocate(stripBytes + tiles * (integers.bases ? 8 : 5));
+  const [scales, others] = [strip + stripBytes, strip + stripBytes + tiles * 4];
+  try {
+    const tensor = holdCodes(memory, matrix, id.headerBytes + blocks * blockBytes, form);
+    const at = tensor.data.byteOffset;
+    const { buffer } = heap.memory;
+    const words = Object.values(header);
+    new Int32Array(buffer, at, words.length).set(words);
+    if (integers.levels) new Uint8Array(buffer, at + words.length * 4, 16).set(integers.levels);
+    new Float32Array(buffer, scales, tiles).set(integers.scales);
+    if (typeof integers.zeros !== 'number') new Uint8Array(buffer, others, tiles).set(integers.zeros);
+    if (integers.bases) new Float32Array(buffer, others, tiles).set(integers.bases);
+    const { tileRows, across } = integers;
+    for (let block = 0; block < blocks; block += share) {
+      const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
+      new Uint8Array(buffer, strip, part.length).set(part);
+      engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, others, others, tileRows, across]);
+      engine.settle();
+    }
+    return tensor;
+  } finally {
+    heap.free(strip);
+  }
+}
+
+/** In the order of assembly/packed-codes.ts; the table of levels comes behind it. */
+function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
+  const { slot, group, scaleType, zeros, bases, levels } = integers;
+  const perGroup = Math.ceil(group / id.longestChunk);
+  const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
+  const ownZeros = typeof zeros === 'number' ? 0 : 1;
+  const perRow = (scaleType === 'F32' ? 4 : 2) + ownZeros + (bases ? 4 : 0);
+  return {
+    rows,
+    cols,
+    group,
+    perGroup,
+    chunks: Math.floor(cols / group) * perGroup + Math.ceil((cols % group) / id.longestChunk),
+    length,
+    slot,
+    scaleType: scaleTypes[scaleType],
+    ownZeros,
+    ownBases: bases ? 1 : 0,
+    zero: typeof zeros === 'number' ? zeros : 0,
+    chunkBytes: length * slot + id.blockRows * perRow,
+    activationBits: activations === 'int8' ? 8 : 16,
+    ownLevels: levels ? 1 : 0,
+  };
+}
