@@ -50,8 +50,10 @@ void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k
   const Index across = quotientUp(n, perTask * columns);
   const Index blockPanels = quotientUp(panels, largerOf(quotientUp(m, taskRows), quotientUp(tasksPerThread * pool.threads(), across)));
   const Index rowBlocks = quotientUp(panels, blockPanels);
-  parallel(pool, rowBlocks * across, depth<T> * columns * sizeof(T), [&](Index task, char *scratch) {
+  parallel(pool, rowBlocks * across, (depth<T> + blockPanels * tileRows) * columns * sizeof(T), [&](Index task, char *scratch) {
     T *right = reinterpret_cast<T *>(scratch);
+    // Where sums wait from one stretch of k to the next: rows of c, often a power of two apart, would share cache sets.
+    T *sums = right + depth<T> * columns;
     const Index firstPanel = task / across * blockPanels;
     const Index lastPanel = smallerOf(firstPanel + blockPanels, panels);
     const Index firstColumn = task % across * perTask * columns;
@@ -62,11 +64,14 @@ void multiply(Pool &pool, View<T> a, Right b, T *c, Index cRow, Index m, Index k
       for (Index p = start / depth<T> * depth<T>; p < end; p += depth<T>) {
         const Index length = smallerOf(depth<T>, k - p), skipped = largerOf(start - p, 0), used = smallerOf(length, end - p) - skipped;
         packColumns<columns>(b, p + skipped, j, width, used, right);
-        const Into how = into == Into::replace && p > start ? Into::add : into;
+        const bool first = p <= start, last = p + length >= end;
+        const Into how = into == Into::replace && !first ? Into::add : into;
         for (Index panel = firstPanel; panel < lastPanel; panel++) {
           const Index i = panel * tileRows;
           const T *from = left + p * padded + i * length + skipped * tileRows;
-          tilePart(used, from, right, c + i * cRow + j, cRow, how, bias == nullptr ? nullptr : bias + j, smallerOf(tileRows, m - i), width);
+          const TileAt<T> place{c + i * cRow + j, cRow}, waiting{sums + (panel - firstPanel) * tileRows * columns, columns};
+          tilePart(used, from, right, first ? place : waiting, last ? place : waiting, how, bias == nullptr ? nullptr : bias + j,
+                   smallerOf(tileRows, m - i), width);
         }
       }
     }
