@@ -8,7 +8,7 @@ import { Course } from './course.js';
 import { memoryFor, stateBytes } from './plan/state-sizes.js';
 import { measure, stageWork } from './quantize-block.js';
 import { advance } from './sequence-state.js';
-import { type Sequence, startSequences } from './start-sequences.js';
+import { calibrating, type Sequence, startSequences } from './start-sequences.js';
 import type { Progress } from './types.js';
 
 export interface MeasureOptions {
@@ -42,7 +42,7 @@ export async function measureImportance(options: MeasureOptions): Promise<Readon
     try {
       const keeping = spill === undefined ? memoryFor(stateBytes(plan, tokens, 1), backend) : { beside: spill };
       const { sequences, close } = await course.step('load', 'embeddings', 0, () =>
-        startSequences(source, globals, backend, calibration.windows, { calibrates: true, withFloat: false, keeping }),
+        startSequences(source, globals, backend, calibrating(calibration), { withFloat: false, keeping }),
       );
       try {
         const importance = new Map<string, Float32Array>();

@@ -54,6 +54,8 @@ const histogram = inputHistogram();
  * Rounds every linear of a block, stage by stage: all sequences run up to a site, the site's linears are
  * rounded on what was measured there, and the sequences go on through the rounded weights. That is GPTQ's
  * true-sequential order, with quantized inputs passed on, for the price of one forward pass.
+ * Calibrating sequences do not pass on what the rounding of inputs does to outputs: it is noise, and a target that follows the float stream
+ * would learn it by heart (docs/decisions/gptq-rounded-inputs.md).
  * On return the sequences of `outputsOf` hold the block's outputs.
  */
 export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequence[], options: BlockOptions): Promise<LayerReport[]> {
@@ -74,7 +76,8 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       for (const sequence of site ? sequences : options.outputsOf) {
         const rows = sequence.tokens.length;
         await course.step('calibrate', at, stageWork(block) * rows, async () => {
-          await advance(stage, rows, sequence.quantized, { backend, weights: rounded, activations, ...(keyValues && { keyValues }) });
+          const roundsInputs = !sequence.calibrates && { activations };
+          await advance(stage, rows, sequence.quantized, { backend, weights: rounded, ...roundsInputs, ...(keyValues && { keyValues }) });
           if (sequence.float) await advance(stage, rows, sequence.float, { backend, weights: original });
           // at once, while the inputs are in the processor's caches
           if (gathering && sequence.calibrates && !isStored) await measure(gathering, sequence, rounding, at);
@@ -134,7 +137,7 @@ async function storedRounding(
   return { spec, params: staticParams(gathering.measured().get(histogram), spec.format, observer) };
 }
 
-/** Statistics see what the layers will see: rounded inputs, where they are rounded. */
+/** Statistics see what the layers will see: rounded inputs, where they are rounded. The float input takes part in that rounding's error, so that the two differ by the drift of the streams alone. */
 export async function measure(
   gathering: Gathering,
   { quantized, float }: Sequence,
@@ -145,11 +148,18 @@ export async function measure(
   const floatInput = await float?.input.read();
   try {
     const input = rounding ? roundActivations(seen, rounding) : seen;
-    gathering.add({ input, ...(floatInput && { floatInput }) });
+    gathering.add({ input, ...(floatInput && { floatInput: rounding ? shifted(floatInput, seen, input) : floatInput }) });
   } catch (error) {
     if (FewbitError.is(error)) throw new FewbitError(error.code, `${at}: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+/** x + to − from. */
+function shifted(x: Matrix, from: Matrix, to: Matrix): Matrix {
+  const data = new Float32Array(x.data.length);
+  for (let i = 0; i < data.length; i++) data[i] = x.data[i]! + (to.data[i]! - from.data[i]!);
+  return { rows: x.rows, cols: x.cols, data };
 }
 
 function specIn(formats: BlockOptions['formats']): (module: string) => FormatSpec | undefined {

@@ -20,7 +20,7 @@ import { quantizeBlock, solveWork, stageWork } from './quantize-block.js';
 import { logitsOf, readBack } from './read-back.js';
 import { refuseEarly } from './refuse-early.js';
 import { roundGlobals } from './round-globals.js';
-import { probe, type Sequence, type Started, startSequences } from './start-sequences.js';
+import { calibrating, probe, type Sequence, type SequenceTokens, type Started, startSequences } from './start-sequences.js';
 import type { LayerReport, QuantizeOptions, QuantizeReport, RunPlan, WeightFormat, WeightSite } from './types.js';
 import { weightFormats, weightSites } from './weight-formats.js';
 import { writeRest } from './write-rest.js';
@@ -62,8 +62,8 @@ interface Prepared {
   readonly sites: readonly WeightSite[];
   /** By module. */
   readonly formats: ReadonlyMap<string, WeightFormat>;
-  /** What runs through it: the calibration windows; without any, one short probe whose output is compared when the result is read back. */
-  readonly tokens: readonly Uint32Array[];
+  /** What runs through it; the output of the first is compared when the result is read back. */
+  readonly all: readonly SequenceTokens[];
   readonly planned: RunPlan;
 }
 
@@ -76,13 +76,19 @@ async function prepared<R>(options: QuantizeOptions, body: (found: Prepared) => 
     refuseEarly(plan, options);
     const sites = weightSites(plan);
     const formats = weightFormats(sites, options);
-    const tokens = options.calibration?.windows ?? [probe(plan)];
-    const lengths = tokens.map(({ length }) => length);
+    const all = sequencesFor(plan, options);
+    const lengths = all.map(({ tokens }) => tokens.length);
     const planned = { memory: await planMemory(plan, directory.checkpoint, sites, formats, lengths, options) };
-    return await body({ directory, source, card: await readSourceCard(directory), sites, formats, tokens, planned });
+    return await body({ directory, source, card: await readSourceCard(directory), sites, formats, all, planned });
   } finally {
     await directory.close();
   }
+}
+
+/** The calibration windows. A probe goes first where there are none, or where inputs are rounded, which windows do not pass on (see `quantizeBlock`). */
+function sequencesFor(plan: ModelPlan, { calibration, activation }: QuantizeOptions): SequenceTokens[] {
+  if (!calibration) return [probe(plan)];
+  return [...(activation ? [probe(plan)] : []), ...calibrating(calibration)];
 }
 
 async function refuseQuantized(directory: ModelDirectory): Promise<void> {
@@ -94,7 +100,7 @@ async function refuseQuantized(directory: ModelDirectory): Promise<void> {
 }
 
 async function run(
-  { directory, source, card, sites, formats, tokens, planned }: Prepared,
+  { directory, source, card, sites, formats, all, planned }: Prepared,
   writer: CheckpointWriter & { readonly notes?: readonly string[] },
   options: QuantizeOptions,
 ): Promise<QuantizeReport> {
@@ -118,9 +124,7 @@ async function run(
   const keeping = spilled ? { beside: output } : memoryFor(parts.states, backend);
   let started: Started | undefined;
   try {
-    started = await course.step('load', 'embeddings', 0, () =>
-      startSequences(source, globals, backend, tokens, { calibrates: calibration !== undefined, withFloat, keeping }),
-    );
+    started = await course.step('load', 'embeddings', 0, () => startSequences(source, globals, backend, all, { withFloat, keeping }));
     const { sequences } = started;
     const layers: LayerReport[] = [...rounded.reports];
     for (const block of plan.blocks) {

@@ -1,3 +1,4 @@
+import type { CalibrationSet } from '@fewbit/calibration';
 import type { Backend } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, type WeightSource } from '@fewbit/runtime';
@@ -6,13 +7,16 @@ import { inputWidth } from './plan/state-sizes.js';
 import { release, type SequenceState } from './sequence-state.js';
 import { openSpill } from './spill.js';
 
+export interface SequenceTokens {
+  readonly tokens: Uint32Array;
+  /** False for a probe, which takes no part in the statistics and whose output is compared when the result is read back. */
+  readonly calibrates: boolean;
+}
+
 /** A sequence on its way through the model: once with the weights rounded so far, and where asked for once as it was. */
-export interface Sequence {
+export interface Sequence extends SequenceTokens {
   readonly quantized: SequenceState;
   readonly float?: SequenceState;
-  readonly tokens: Uint32Array;
-  /** False for a probe that takes no part in the statistics. */
-  readonly calibrates: boolean;
 }
 
 /** Where the sequences' tensors stay between two stages; a file is made beside a path. */
@@ -24,16 +28,16 @@ export interface Started {
   close(): Promise<void>;
 }
 
-/** Embeds the sequences of tokens, which calibrate or are but a probe. */
+/** Embeds sequences of tokens; those that calibrate in two streams, `withFloat`. */
 export async function startSequences(
   { plan }: WeightSource,
   globals: Globals,
   backend: Backend,
-  tokensOfAll: readonly Uint32Array[],
-  { calibrates, withFloat, keeping }: { readonly calibrates: boolean; readonly withFloat: boolean; readonly keeping: Keeping },
+  all: readonly SequenceTokens[],
+  { withFloat, keeping }: { readonly withFloat: boolean; readonly keeping: Keeping },
 ): Promise<Started> {
   const spill = typeof keeping === 'object' ? await openSpill(keeping.beside, backend) : undefined;
-  const longest = Math.max(...tokensOfAll.map(({ length }) => length));
+  const longest = Math.max(...all.map(({ tokens }) => tokens.length));
   const stream = () => {
     const place = spill?.places(longest * Math.max(plan.hidden, inputWidth(plan))) ?? (() => memoryPlace(backend, keeping));
     return async (tokens: Uint32Array): Promise<SequenceState> => {
@@ -49,10 +53,10 @@ export async function startSequences(
     await spill?.close();
   };
   try {
-    for (const tokens of tokensOfAll) {
+    for (const { tokens, calibrates } of all) {
       const sequence: Sequence = { tokens, calibrates, quantized: await streams.quantized(tokens) };
       sequences.push(sequence);
-      if (streams.float) sequences[sequences.length - 1] = { ...sequence, float: await streams.float(tokens) };
+      if (streams.float && calibrates) sequences[sequences.length - 1] = { ...sequence, float: await streams.float(tokens) };
     }
     return { sequences, close };
   } catch (error) {
@@ -65,7 +69,13 @@ function memoryPlace(backend: Backend, keeping: Keeping): Place {
   return keeping === 'backend' ? backendPlace(backend) : hostPlace(backend);
 }
 
-/** What runs through a model without calibration, to be compared when the result is read back: tokens all over the vocabulary, the same on every run. */
-export function probe({ vocabulary, maxPositions }: ModelPlan): Uint32Array {
-  return Uint32Array.from({ length: Math.min(64, maxPositions) }, (_, i) => (i * 7919 + 1) % vocabulary);
+/** The windows of a calibration set, in turn. */
+export function calibrating({ windows }: CalibrationSet): SequenceTokens[] {
+  return windows.map((tokens) => ({ tokens, calibrates: true }));
+}
+
+/** Tokens all over the vocabulary, the same on every run. */
+export function probe({ vocabulary, maxPositions }: ModelPlan): SequenceTokens {
+  const tokens = Uint32Array.from({ length: Math.min(64, maxPositions) }, (_, i) => (i * 7919 + 1) % vocabulary);
+  return { tokens, calibrates: false };
 }
