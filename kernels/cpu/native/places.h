@@ -19,11 +19,10 @@ class Place {
  public:
   static int here() { return sched_getcpu(); }
 
-  /** By the thread, once. It may run wherever it may now. */
+  /** By the thread, once. */
   void enter() {
-    thread = static_cast<pid_t>(syscall(SYS_gettid));
     note();
-    hasChoice = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
+    thread = static_cast<pid_t>(syscall(SYS_gettid));
   }
 
   /** By the thread, while it is awake. */
@@ -40,22 +39,25 @@ class Place {
 
   /** By the caller, who is on processor `mine`: a thread that sleeps will wake up on another one, and a thread that waits for this one moves at once. */
   void keepOff(int mine) {
-    if (!hasChoice) return;
     const int at = processor;
-    if (at != asleep && at != mine) return;
+    if (thread == 0 || (at != asleep && at != mine)) return;
+    // Where it may run is asked each time, since people change it; while it is barred, what was said before holds.
+    if (!barred && sched_getaffinity(thread, sizeof processors, &processors) != 0) return;
     cpu_set_t others = processors;
     CPU_CLR(mine, &others);
-    if (sched_setaffinity(thread, sizeof others, &others) != 0) return;
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(thread, sizeof others, &others) != 0) return;
     if (at == asleep) barred = true;
     else sched_setaffinity(thread, sizeof processors, &processors);
   }
 
  private:
   static constexpr int asleep = -1;
-  pid_t thread = 0;
-  cpu_set_t processors;
+  /** 0 for no thread. */
+  std::atomic<pid_t> thread{0};
   std::atomic<int> processor{0};
-  std::atomic<bool> hasChoice{false}, barred{false};
+  std::atomic<bool> barred{false};
+  /** Where the thread may run when it is not barred. */
+  cpu_set_t processors;
 };
 
 #else
