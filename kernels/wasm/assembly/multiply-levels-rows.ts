@@ -1,5 +1,5 @@
-// x·wᵀ + bias for w in codes of levels and few rows of x (decoding). One row of x meets codes decoded in registers; for more of them, and for what is not
-// regular, each run of a row of w is decoded once, to where the first-level cache holds it.
+// x·wᵀ + bias for w in codes of levels and few rows of x (decoding). Codes are decoded in registers, for each row of x anew; where spans are no multiples of
+// sixteen, each run of a row of w is decoded once, to where the first-level cache holds it.
 
 import { codingBytes, codingE4m3, codingNibbles } from '../src/control';
 import { integer, pointer } from './argument';
@@ -16,18 +16,21 @@ export function multiplyLevelsRows(task: i32, scratch: usize): void {
   const m = integer(4);
   const n = integer(6);
   const share = integer(7);
-  const coding = w.coding;
-  const inRegisters = m === 1 && w.whole;
+  const whole = w.whole;
   const last = min(n, (task + 1) * share);
   for (let j = task * share; j < last; j++) {
     const c = pointer(2) + <usize>j * 4;
     const start: f32 = bias ? load<f32>(bias + <usize>j * 4) : 0;
-    if (!inRegisters) byRuns(w, j, x, m, start, c, <usize>n * 4, scratch);
-    else if (coding === codingNibbles) store<f32>(c, start + dotNibbles(w, j, x));
-    else if (coding === codingBytes) store<f32>(c, start + dotBytes(w, j, x));
-    else if (coding === codingE4m3) store<f32>(c, start + dotE4m3(w, j, x));
-    else store<f32>(c, start + dotE5m2(w, j, x));
+    if (!whole) byRuns(w, j, x, m, start, c, <usize>n * 4, scratch);
+    else for (let i = 0; i < m; i++) store<f32>(c + <usize>(i * n) * 4, start + dotRow(w, j, x + <usize>(i * w.cols) * 4));
   }
+}
+
+function dotRow(w: PackedLevels, row: i32, x: usize): f32 {
+  const coding = w.coding;
+  if (coding === codingNibbles) return dotNibbles(w, row, x);
+  if (coding === codingBytes) return dotBytes(w, row, x);
+  return coding === codingE4m3 ? dotE4m3(w, row, x) : dotE5m2(w, row, x);
 }
 
 /** Results of one row of w, `stride` bytes apart. */
