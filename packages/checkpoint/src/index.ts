@@ -5,6 +5,7 @@ export { type FileDigest, fileDigest, fileDigests } from './file-digests.js';
 export { fileSource } from './file-source.js';
 export { freeSpace } from './free-space.js';
 export { createGgufFile, type GgufFileOptions, type GgufWriter } from './gguf/create-gguf-file.js';
+export { checkGguf } from './gguf/describe-gguf.js';
 export { ggufWeightName } from './gguf/gguf-weight-name.js';
 export { type Imatrix, readImatrix, writeImatrix } from './gguf/imatrix.js';
 export { ggufLimits } from './gguf/parse-gguf.js';

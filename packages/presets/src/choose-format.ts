@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
-import { createGgufFile, type GgufValue, type ModelDirectory } from '@fewbit/checkpoint';
+import type { GgufValue, ModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import { gguf, type IntSpec, type Layout } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 import type { QuantizeOptions } from '@fewbit/pipeline';
 import { type FormatChoice, parseFormat } from './formats.js';
-import { ggufDescription } from './gguf-description.js';
 import { findMix, ggufMix } from './gguf-mixes.js';
+import { ggufWriter } from './gguf-writer.js';
 import type { Recipe } from './recipe.js';
 
 /** A wrong name is said before a model is looked for. Throws `usage`. */
@@ -34,16 +34,16 @@ export async function chooseFormat(
   plan: ModelPlan,
 ): Promise<Pick<QuantizeOptions, 'format' | 'createWriter'>> {
   if (layout !== gguf) return { format: parseFormat(recipe, scaleType(directory, plan, layout)) };
-  const metadata = new Map([...(await ggufDescription(directory)), ...imatrixMetadata(recipe)]);
   return {
     format: ggufMix(recipe.format, plan, recipe.imatrix !== undefined),
-    createWriter: (path) => createGgufFile(path, { metadata }),
+    createWriter: await ggufWriter(directory, { metadata: new Map(imatrixMetadata(recipe)) }),
   };
 }
 
 /** Engines load scales in the model's own dtype, where the layout does not have one of its own. */
-function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes }: Layout): IntSpec['scaleType'] {
-  const dtype = checkpoint.tensors.get(`${linears(plan)[0]!.module}.weight`)?.dtype;
+export function scaleType({ checkpoint }: ModelDirectory, plan: ModelPlan, { scaleTypes }: Layout): IntSpec['scaleType'] {
+  const first = checkpoint.tensors.get(`${linears(plan)[0]!.module}.weight`) ?? checkpoint.tensors.get(plan.embedding.tokens);
+  const dtype = first?.dtype;
   const own = dtype === 'BF16' || dtype === 'F16' ? dtype : 'F32';
   return !scaleTypes || scaleTypes.includes(own) ? own : scaleTypes[0]!;
 }

@@ -1,12 +1,12 @@
-import { createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
+import { openModelDirectory } from '@fewbit/checkpoint';
 import { FewbitError } from '@fewbit/core';
 import { type FormatSpec, gguf } from '@fewbit/formats';
 import { type ModelPlan, planModel } from '@fewbit/models';
 import { type ConvertReport, convert, type FloatType, weightSites } from '@fewbit/pipeline';
 import { refuseFlags } from './choose-format.js';
 import { type FormatChoice, parseFormat } from './formats.js';
-import { ggufDescription } from './gguf-description.js';
 import { ggufMix } from './gguf-mixes.js';
+import { ggufWriter } from './gguf-writer.js';
 import { findLayout, layouts } from './layouts.js';
 
 export interface ConvertJob {
@@ -40,10 +40,9 @@ export async function convertPretrained(job: ConvertJob, { signal }: { signal?: 
   if (layout !== gguf) return convert({ ...common, refit: refit && parseFormat(refit, layout?.scaleTypes?.[0] ?? 'F32') });
   const directory = await openModelDirectory(model);
   try {
-    const metadata = await ggufDescription(directory);
     return await convert({
       ...common,
-      createWriter: (path) => createGgufFile(path, { metadata, ...(floats && { floatType: floats }) }),
+      createWriter: await ggufWriter(directory, floats && { floatType: floats }),
       refit: refit && mixOf(refit, planModel(directory.config)),
     });
   } finally {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openGguf, openModelDirectory, readImatrix, writeImatrix } from '@fewbit/checkpoint';
 import type { GgmlTypeName } from '@fewbit/formats';
 import { linears, planModel } from '@fewbit/models';
-import { embeddedModel, fewbitError, temporaryFolder } from '@fewbit/testkit';
+import { embeddedModel, fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ggufMix } from './gguf-mixes.js';
 import {
@@ -174,6 +174,22 @@ describe('layout gguf', () => {
     );
     await expect(quantized('a', { format: 'q4_k_m', layout: 'compressed-tensors' })).rejects.toEqual(
       fewbitError('usage', /Unknown format "q4_k_m"/),
+    );
+    for (const [name, why] of [
+      ['gemma2', /llama\.cpp has another scale of the attention scores for gemma2/],
+      ['qwen2', /llama\.cpp has no sliding window for qwen2/],
+    ] as const) {
+      const refusal = fewbitError('unsupported', why);
+      const job = { layout: 'gguf', model: goldenModel(name).folder, output: folder }; // the folder is there already
+      for (const target of [undefined, 'llama.cpp'])
+        await expect(planQuantize({ ...job, method: 'rtn', format: 'q8_0', target }, { backend })).rejects.toEqual(refusal);
+      await expect(convertPretrained(job)).rejects.toEqual(refusal);
+    }
+    const tokenizer = join(folder, 'wordpiece');
+    cpSync(embeddedModel, tokenizer, { recursive: true });
+    writeFileSync(join(tokenizer, 'tokenizer.json'), JSON.stringify({ model: { type: 'WordPiece', vocab: {} } }));
+    await expect(planQuantize({ layout: 'gguf', model: tokenizer, output: join(folder, 'no') }, { backend })).rejects.toEqual(
+      fewbitError('unsupported', /A "WordPiece" tokenizer has no place in GGUF/),
     );
     const plan = await planQuantize({ layout: 'gguf', model: embeddedModel, output: join(folder, 'planned'), method: 'rtn' }, { backend });
     expect(plan).toMatchObject({ layout: 'gguf', layers: 36 });

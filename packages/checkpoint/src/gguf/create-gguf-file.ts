@@ -12,17 +12,14 @@ import {
   toFloat32,
 } from '@fewbit/core';
 import { createPartial, requirePlainName, writeFile } from '../create-partial.js';
-import { parseJsonObject } from '../parse-json.js';
 import { quote } from '../quote.js';
 import type { CheckpointWriter, TensorInfo } from '../types.js';
 import { writeAll } from '../write-all.js';
 import { type Heads, toGgufValues } from './change-values.js';
-import { configToMetadata, type ModelMetadata } from './config-to-metadata.js';
+import { type DescribedModel, describeGguf, jsonOf } from './describe-gguf.js';
 import { fileType } from './file-type.js';
 import { scalar } from './metadata-values.js';
-import { headsOf } from './open-gguf-model.js';
 import { type Change, namings, toGgufName } from './tensor-names.js';
-import { tokenizerToMetadata } from './tokenizer-to-metadata.js';
 import { type GgufValue, tensorTypes } from './types.js';
 import type { TensorToWrite } from './write-gguf.js';
 import { writeSplit } from './write-split.js';
@@ -97,8 +94,7 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
     file,
     async commit(check) {
       if (done) throw new FewbitError('usage', `${path} is committed or given up.`);
-      const model = describeModel(texts, path);
-      const tokenizer = describeTokenizer(texts, model);
+      const { model, tokenizer } = describeGguf(configOf(texts, path), texts);
       notes.push(...model.notes, ...tokenizer.notes);
       const toWrite = planTensors(tensors, data, model, options.floatType);
       const metadata = new Map<string, GgufValue>([
@@ -131,48 +127,22 @@ export async function createGgufFile(path: string, options: GgufFileOptions = {}
 /** A tensor and where its bytes lie in the data as they came. */
 type Arrived = TensorInfo & { readonly from: number };
 
-type Described = ModelMetadata & { readonly config: Readonly<Record<string, unknown>>; readonly heads: Heads };
-
-function describeModel(texts: ReadonlyMap<string, string>, path: string): Described {
+function configOf(texts: ReadonlyMap<string, string>, path: string): Record<string, unknown> {
   const text = texts.get('config.json');
   if (text === undefined) throw new FewbitError('usage', `No config.json was written to ${path}: a GGUF file takes its metadata from it.`);
-  const config = json(text, 'config.json');
-  return { ...configToMetadata(config), config, heads: headsOf(config) };
-}
-
-function describeTokenizer(texts: ReadonlyMap<string, string>, { plan }: Described) {
-  const tokenizer = texts.get('tokenizer.json');
-  if (tokenizer === undefined) {
-    return {
-      entries: new Map<string, GgufValue>([['tokenizer.ggml.model', scalar('string', 'none')]]),
-      notes: ['The model has no tokenizer.json: the file holds no tokenizer, and llama.cpp can only be given token ids.'],
-    };
-  }
-  const template = texts.get('chat_template.jinja');
-  return tokenizerToMetadata(
-    {
-      tokenizer: json(tokenizer, 'tokenizer.json'),
-      config: json(texts.get('tokenizer_config.json') ?? '{}', 'tokenizer_config.json'),
-      ...(template !== undefined && { chatTemplate: template }),
-    },
-    plan.vocabulary,
-  );
-}
-
-function json(text: string, file: string): Record<string, unknown> {
-  return parseJsonObject(new TextEncoder().encode(text), file, 'config');
+  return jsonOf(text, 'config.json');
 }
 
 /** All tensors under GGUF's names, in the order in which a forward pass meets them. */
 function planTensors(
   tensors: ReadonlyMap<string, Arrived>,
   data: FileHandle,
-  { architecture, plan, heads, ropeFactors }: Described,
+  { architecture, plan, heads, ropeFactors }: DescribedModel,
   floatType: FloatDType | undefined,
 ): TensorToWrite[] {
   const planned: TensorToWrite[] = [];
   // the first published GPT-2 has no prefix
-  const root = tensors.has('wte.weight') || tensors.has('wte.weight.q8_0') ? 'transformer.' : '';
+  const root = [...tensors.keys()].some((name) => name.startsWith('wte.weight')) ? 'transformer.' : '';
   for (const [name, arrived] of tensors) {
     // a tied head is the embedding, which llama.cpp takes for it by itself; GPT-2's masks are constants
     if ((plan.head.tied && name.startsWith('lm_head.')) || /\.attn\.(masked_)?bias$/.test(name)) continue;
