@@ -98,6 +98,11 @@ describe('recognise', () => {
     expect(format(mixed, 'b')?.granularity.kind).toBe('tensor');
   });
 
+  it('reads what older writers say where no weight is left out', () => {
+    const dense = { format: 'dense', global_sparsity: 0.12, ignore: [], sparsity_structure: 'unstructured', targets: [] };
+    expect(format(config({ sparsity_config: dense }))).toEqual(format(config()));
+  });
+
   const refused: [string, object, string, RegExp][] = [
     ['another format', config({ format: 'marlin-24' }), 'unsupported', /marlin-24.*pack-quantized, int-quantized/],
     ['mixed precision without formats', config({ format: 'mixed-precision' }), 'unsupported', /mixed-precision/],
@@ -171,6 +176,7 @@ describe('recognise', () => {
     ],
     ['inputs per head', withInputs({ strategy: 'attn_head' }), 'unsupported', /input_activations.strategy is "attn_head"/],
     ['a KV cache without a scheme', config({ kv_cache_scheme: 'fp8' }), 'config', /kv_cache_scheme must be an object/],
+    ['a rotation called dense', config({ transform_config: { format: 'dense' } }), 'unsupported', /transform_config is set/],
     ['sparsity', config({ sparsity_config: { format: 'sparse-24-bitmask' } }), 'unsupported', /sparsity_config/],
   ];
   it.each(refused)('refuses %s', (_, value, code, message) => {

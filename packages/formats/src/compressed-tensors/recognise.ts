@@ -63,7 +63,7 @@ function readKeyValues(scheme: unknown): ActivationSpec | undefined {
 function refuseExtras(config: Record<string, unknown>): void {
   for (const key of ['sparsity_config', 'transform_config']) {
     const value = config[key];
-    if (isRecord(value) && Object.keys(value).length > 0) {
+    if (isRecord(value) && Object.keys(value).length > 0 && !isDense(key, value)) {
       throw new FewbitError('unsupported', `quantization_config.${key} is set; Fewbit reads compressed-tensors without it.`);
     }
   }
@@ -74,6 +74,11 @@ function refuseExtras(config: Record<string, unknown>): void {
       `quantization_status is ${JSON.stringify(status)}; only "compressed" weights are stored quantized.`,
     );
   }
+}
+
+/** Older writers say so that no weight is left out. */
+function isDense(key: string, value: Record<string, unknown>): boolean {
+  return key === 'sparsity_config' && value.format === 'dense';
 }
 
 /** The formats of a group, or undefined where it leaves weights in float. */
