@@ -92,7 +92,7 @@ function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutRe
   const known = layouts.map(({ id }) => id).join(', ');
   throw new FewbitError(
     'unsupported',
-    `quant_method ${JSON.stringify(method)} is not read; float checkpoints are, and ${known || 'no layout'}.`,
+    `quantization_config.quant_method ${JSON.stringify(method)} is not read; float checkpoints are, and ${known || 'no layout'}.`,
   );
 }
 
