@@ -11,7 +11,7 @@ describe('fewbit convert', () => {
     await fewbitJson('quantize', embeddedModel, '-o', model, '--method', 'rtn', '--group', '32', '--layout', 'gptq');
     const { stdout, code } = await fewbit('convert', model, '-o', tensors, '--layout', 'compressed-tensors');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/compressed-tensors, 35 quantized layers, every weight the same/);
+    expect(stdout).toMatch(/compressed-tensors, 35 quantized matrices, every weight the same/);
     const { stdout: inspected } = await fewbit('inspect', model);
     expect(inspected).toMatch(/loads in\s.*vllm, transformers, gptqmodel/);
     expect(inspected).toMatch(/written by\s.*Fewbit \d/);
@@ -45,6 +45,12 @@ describe('fewbit convert', () => {
     );
     expect(refit.exact).toBe(false);
     expect(refit.refitError).toBeGreaterThan(1e-3);
+    const half = await fewbit('convert', model, '-o', join(root, 'half'), '--layout', 'compressed-tensors', '--refit', '--format', 'int8');
+    expect(half.stdout).toMatch(/35 quantized matrices, not exact: 35 rounded again with a relative square error of \d/);
+    const unloaded = ['--layout', 'bnb', '--refit', '--format', 'nf4', '--target', 'vllm'];
+    expect((await fewbit('convert', model, '-o', join(root, 'never'), ...unloaded)).stderr).toMatch(
+      /Target vllm would refuse this model: vllm does not read layout bnb: use --layout compressed-tensors/,
+    );
   });
 
   it('wants --refit and --format together, and names that are known', async () => {

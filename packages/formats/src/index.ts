@@ -31,9 +31,10 @@ export { type AbsmaxIntParams, absmaxIntParams, type IntParams, intFormat } from
 export { type IntColumns, intColumns } from './int-matrix.js';
 export { isKeyValueTensor } from './key-value-tensors.js';
 export type { ParamList } from './param-list.js';
-export { restateFor } from './restate.js';
+export { restatedSpec, restateFor } from './restate.js';
 export { roundActivations } from './round-activations.js';
 export { outlierBits, refusalOf, refusalOfOutliers, sparseMatrix, storedBits } from './sparse-matrix.js';
+export { storedFormat } from './stored-format.js';
 export { coveredShape, type TileGrid, tileGrid, tileIndex, tileOffset } from './tile-grid.js';
 export { type TwoLevelParams, twoLevelFormat } from './two-level/index.js';
 export type {

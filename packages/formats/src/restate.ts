@@ -9,97 +9,112 @@ import { scalesOf, zerosOf } from './int-matrix.js';
 import { type ParamList, paramList } from './param-list.js';
 import { refusalOf } from './sparse-matrix.js';
 import { tileGrid } from './tile-grid.js';
-import type { FloatSpec, GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
+import type { FloatSpec, FormatSpec, GgmlSpec, IntSpec, Layout, QuantizedMatrix } from './types.js';
 
 /**
  * The same matrix as `layout` can hold it: under another spec where its own is refused, with the same values to the last bit.
  * Integers get scales of type `preferred` where it holds them exactly. Undefined where no spec of the layout is known that has them.
  */
 export function restateFor(layout: Layout, matrix: QuantizedMatrix, preferred?: IntSpec['scaleType']): QuantizedMatrix | undefined {
-  for (const candidate of restatements(matrix, preferred)) {
-    if (refusalOf(layout, candidate) === undefined) return candidate;
+  const { rows, cols } = matrix;
+  for (const spec of candidates(matrix.spec, cols, preferred)) {
+    const same = layout.rejects(spec, rows, cols) === undefined ? restated(matrix, spec) : undefined;
+    if (same && refusalOf(layout, same) === undefined) return same;
   }
   return undefined;
 }
 
-function* restatements(matrix: QuantizedMatrix, preferred: IntSpec['scaleType'] | undefined): Generator<QuantizedMatrix> {
-  const { spec } = matrix;
-  const micro = microscaled(matrix);
-  if (micro) {
-    yield matrix;
-    yield micro;
-    return;
-  }
-  const integers =
-    spec.kind === 'int' ? ({ ...matrix, spec } as IntMatrix) : spec.kind === 'ggml' ? fromGgml({ ...matrix, spec }) : undefined;
-  const restated = integers?.spec.scheme === 'symmetric-absmax' ? undefined : integers;
+/** The spec that `restateFor` gives a rows × cols matrix whose values have a place in it; undefined where none has. */
+export function restatedSpec(
+  layout: Layout,
+  { spec, rows, cols }: Pick<QuantizedMatrix, 'spec' | 'rows' | 'cols'>,
+  preferred?: IntSpec['scaleType'],
+): FormatSpec | undefined {
+  return [...candidates(spec, cols, preferred)].find((candidate) => layout.rejects(candidate, rows, cols) === undefined);
+}
+
+/** Specs that may have the same values, the first ones preferred. */
+function* candidates(spec: FormatSpec, cols: number, preferred: IntSpec['scaleType'] | undefined): Generator<FormatSpec> {
+  const twin = microscaledTwin(spec, cols);
+  const integers = twin ? undefined : integersOf(spec);
+  if (integers && preferred) yield { ...integers, scaleType: preferred };
+  yield spec;
+  if (twin) yield twin;
+  if (!integers) return;
   const types = scaleTypes.toSorted((a, b) => Number(b === preferred) - Number(a === preferred));
-  if (restated && preferred) yield* withScaleTypes(restated, [preferred]);
-  yield matrix;
-  if (!restated) return;
-  yield* withScaleTypes(restated, types);
-  const middle = 2 ** (restated.spec.bits - 1);
-  if (!isSymmetric(restated.spec.scheme)) {
-    if (zerosOf(restated.params).every((zero) => zero === middle)) {
-      yield* withScaleTypes({ ...restated, spec: { ...restated.spec, scheme: 'symmetric-full' } }, types);
-    }
-    return;
-  }
-  const blocks = toGgml(restated);
-  if (blocks) yield blocks;
+  for (const scaleType of types) yield { ...integers, scaleType };
+  if (!isSymmetric(integers.scheme)) for (const scaleType of types) yield { ...integers, scheme: 'symmetric-full', scaleType };
+  const type = ggmlTypeOf(integers, cols);
+  if (type) yield { kind: 'ggml', type };
+}
+
+/** `matrix` under one of its candidates, where that holds the values of this one. */
+function restated(matrix: QuantizedMatrix, spec: FormatSpec): QuantizedMatrix | undefined {
+  if (spec === matrix.spec) return matrix;
+  if (microscaledTwin(matrix.spec, matrix.cols)) return microscaled(matrix, spec);
+  const integers = toIntegers(matrix);
+  if (!integers) return undefined;
+  if (spec.kind === 'ggml') return toGgml(integers, spec);
+  if (spec.kind !== 'int') return undefined;
+  if (scalesOf(integers.params).some((scale) => roundTo(spec.scaleType, scale) !== scale)) return undefined;
+  const symmetric = isSymmetric(spec.scheme) && !isSymmetric(integers.spec.scheme);
+  if (symmetric && zerosOf(integers.params).some((zero) => zero !== 2 ** (spec.bits - 1))) return undefined;
+  return { ...integers, spec };
 }
 
 type IntMatrix = QuantizedMatrix<IntParams, IntSpec>;
 
 const scaleTypes = ['F16', 'BF16', 'F32'] as const;
 
-/** Those types of scales that hold all of them exactly. */
-function* withScaleTypes(matrix: IntMatrix, types: readonly IntSpec['scaleType'][]): Generator<IntMatrix> {
-  for (const scaleType of types) {
-    if (scalesOf(matrix.params).every((scale) => roundTo(scaleType, scale) === scale))
-      yield { ...matrix, spec: { ...matrix.spec, scaleType } };
-  }
+/** MXFP4 is the same numbers by the same codes as a format of floats and as a type of ggml: the other of the two. */
+function microscaledTwin(spec: FormatSpec, cols: number): FormatSpec | undefined {
+  if (spec.kind === 'ggml' && spec.type === 'mxfp4') return mxfp4;
+  return formatName(spec) === formatName(mxfp4) && cols % block === 0 ? { kind: 'ggml', type: 'mxfp4' } : undefined;
 }
 
-/** MXFP4 is the same numbers by the same codes as a format of floats and as a type of ggml: each as the other. */
-function microscaled(matrix: QuantizedMatrix): QuantizedMatrix | undefined {
-  const { spec, cols, params } = matrix;
-  if (spec.kind === 'ggml' && spec.type === 'mxfp4') {
-    const blocks = params as ParamList<BlockParams>;
-    return { ...matrix, spec: mxfp4, params: paramList<FloatParams>(blocks.length, (i) => ({ scale: blocks.at(i)!.d })) };
+function microscaled(matrix: QuantizedMatrix, spec: FormatSpec): QuantizedMatrix {
+  if (spec.kind === 'ggml') {
+    const groups = matrix.params as ParamList<FloatParams>;
+    return { ...matrix, spec, params: paramList(groups.length, (i) => storedBlock(groups.at(i)!.scale, 0)) };
   }
-  if (formatName(spec) !== formatName(mxfp4) || cols % block !== 0) return undefined;
-  const groups = params as ParamList<FloatParams>;
-  return { ...matrix, spec: { kind: 'ggml', type: 'mxfp4' }, params: paramList(groups.length, (i) => storedBlock(groups.at(i)!.scale, 0)) };
+  const blocks = matrix.params as ParamList<BlockParams>;
+  return { ...matrix, spec, params: paramList<FloatParams>(blocks.length, (i) => ({ scale: blocks.at(i)!.d })) };
 }
 
-/** Symmetric int4, int5 and int8 whose groups are made of whole blocks of 32, with half-precision scales: Q4_0, Q5_0 and Q8_0. */
-function toGgml({ rows, cols, spec, codes, params, columnGroup, outliers }: IntMatrix): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
-  const type = ggmlOf[spec.bits];
-  const { kind } = spec.granularity;
-  const size = spec.granularity.kind === 'group' ? spec.granularity.size : cols;
-  const whole = cols % block === 0 && size % block === 0 && (kind === 'group' || kind === 'channel');
-  if (!type || !whole || columnGroup || outliers || scalesOf(params).some((scale) => roundTo('F16', scale) !== scale)) return undefined;
-  const { across } = tileGrid(createFormat(spec), rows, cols);
+/** Plain integers under plain scales, of that format or of a type of ggml. */
+function integersOf(spec: FormatSpec): IntSpec | undefined {
+  if (spec.kind === 'int') return spec.scheme === 'symmetric-absmax' ? undefined : spec;
+  const bits = spec.kind === 'ggml' ? bitsOf[spec.type] : undefined;
+  return bits && { kind: 'int', bits, scheme: 'symmetric-signed', granularity: { kind: 'group', size: block }, scaleType: 'F16' };
+}
+
+function toIntegers(matrix: QuantizedMatrix): IntMatrix | undefined {
+  const spec = integersOf(matrix.spec);
+  if (!spec) return undefined;
+  if (matrix.spec.kind === 'int') return { ...matrix, spec } as IntMatrix;
+  const zero = 2 ** (spec.bits - 1);
+  return { ...matrix, spec, params: Array.from(matrix.params as ParamList<BlockParams>, ({ d }) => ({ scale: d, zero })) };
+}
+
+/** Symmetric int4, int5 and int8 whose groups are made of whole blocks of 32 are Q4_0, Q5_0 and Q8_0, where scales are half floats. */
+function ggmlTypeOf({ bits, scheme, granularity }: IntSpec, cols: number): GgmlTypeName | undefined {
+  const size = granularity.kind === 'group' ? granularity.size : granularity.kind === 'channel' ? cols : 0;
+  return isSymmetric(scheme) && size > 0 && cols % block === 0 && size % block === 0 ? ggmlOf[bits] : undefined;
+}
+
+function toGgml(
+  { rows, cols, spec: { granularity, ...spec }, codes, params, columnGroup, outliers }: IntMatrix,
+  target: GgmlSpec,
+): QuantizedMatrix<BlockParams, GgmlSpec> | undefined {
+  if (columnGroup || outliers || scalesOf(params).some((scale) => roundTo('F16', scale) !== scale)) return undefined;
+  const { across } = tileGrid(createFormat({ ...spec, granularity }), rows, cols);
+  const size = granularity.kind === 'group' ? granularity.size : cols;
   const blocksAcross = cols / block;
   const blocks = Array.from({ length: rows * blocksAcross }, (_, i) => {
     const [row, place] = [Math.floor(i / blocksAcross), i % blocksAcross];
     return storedBlock(params.at(row * across + Math.floor((place * block) / size))!.scale, 0);
   });
-  return { rows, cols, spec: { kind: 'ggml', type }, codes, params: blocks };
-}
-
-function fromGgml({ rows, cols, spec, codes, params }: QuantizedMatrix<unknown, GgmlSpec>): IntMatrix | undefined {
-  const bits = bitsOf[spec.type];
-  if (!bits) return undefined;
-  const zero = 2 ** (bits - 1);
-  return {
-    rows,
-    cols,
-    spec: { kind: 'int', bits, scheme: 'symmetric-signed', granularity: { kind: 'group', size: block }, scaleType: 'F16' },
-    codes,
-    params: Array.from(params as ParamList<BlockParams>, ({ d }) => ({ scale: d, zero })),
-  };
+  return { rows, cols, spec: target, codes, params: blocks };
 }
 
 const block = 32;

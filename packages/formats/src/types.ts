@@ -240,6 +240,8 @@ export interface DescribeOptions {
   readonly columnGrouped?: ReadonlySet<string>;
   /** How the inputs of modules are rounded. */
   readonly activations?: ReadonlyMap<string, ActivationSpec>;
+  /** Those that are no layers of a block: embedding and head. */
+  readonly tables?: ReadonlySet<string>;
   /** How keys and values are rounded. */
   readonly keyValues?: ActivationSpec;
 }
@@ -249,10 +251,14 @@ export interface Layout {
   readonly id: string;
   /** Types of scales that its readers take as they are, the preferred one first; absent where they take any. */
   readonly scaleTypes?: readonly IntSpec['scaleType'][];
+  /** The local tensor whose type is that of integers' and floats' scales, where a config does not tell it. Default: it does. */
+  readonly scaleTensor?: string;
   /** Local tensors that must hold the same in layers which an engine runs as one. Default: none. */
   readonly sharedTensors?: readonly string[];
   /** Its files hold models that are all in float too, and their writer rounds float matrices. Default: false, a float model is in no layout. */
   readonly holdsFloat?: boolean;
+  /** Its readers take embeddings and heads in codes too. Default: some do not. */
+  readonly holdsTables?: boolean;
   /** It holds `QuantizedMatrix.outliers`. Default: its readers know codes alone. */
   readonly holdsOutliers?: boolean;
   /** Why this layout cannot hold such a matrix, or undefined. */

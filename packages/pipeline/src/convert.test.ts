@@ -265,6 +265,63 @@ describe('convert', () => {
     });
   });
 
+  it('keeps embedding and head in codes in a layout that has a place for them, or that they are in', async () => {
+    const first = place();
+    const codes = int4('symmetric-full');
+    await quantize({ model: llama, output: first, method: rtn(), format: () => codes, layout: fewbit, backend: referenceBackend() });
+    const same = await converted(first, fewbit);
+    expect(same.report).toMatchObject({ exact: true, layers: 16, notes: [] });
+    expect(await tensors(same.output)).toEqual(await tensors(first));
+    expect(config(same.output)).toEqual(config(first));
+    const { output: float, report } = await converted(first, compressedTensors);
+    expect(report).toMatchObject({
+      exact: true,
+      layers: 14,
+      notes: [
+        expect.stringMatching(/^model\.embed_tokens was in int4 g8 .* in float now$/),
+        expect.stringMatching(/^lm_head was in int4 g8/),
+      ],
+    });
+    expect((await tensors(float))['lm_head.weight']?.dtype).toBe('F32');
+
+    // a head in codes, as llm-compressor writes it where it is targeted
+    const headed = place();
+    const source = await openModelDirectory(float);
+    const head = await openModelDirectory(first);
+    const matrix = (await (await openWeights(head, [fewbit])).quantized('lm_head'))!;
+    const writer = await createModelDirectory(headed);
+    for (const name of source.checkpoint.tensors.keys())
+      if (name !== 'lm_head.weight') await writer.write(name, await source.checkpoint.read(name));
+    for (const [name, tensor] of compressedTensors.pack(matrix)) await writer.write(`lm_head.${name}`, tensor);
+    const described = config(float).quantization_config as { config_groups: { group_0: object } };
+    const groups = { group_0: { ...described.config_groups.group_0, targets: ['Linear', 'lm_head'] } };
+    const quantization_config = { ...described, ignore: [], config_groups: groups };
+    await writer.file('config.json', JSON.stringify({ ...source.config, quantization_config }));
+    await writer.commit();
+    await Promise.all([source.close(), head.close()]);
+    const again = await converted(headed, compressedTensors);
+    expect(again.report).toMatchObject({ exact: true, layers: 15, notes: [] });
+    expect(await tensors(again.output)).toEqual(await tensors(headed));
+    expect(config(again.output)).toEqual(config(headed));
+  });
+
+  it('lets a caller look at the plan before anything is written, and at what was written before it is moved', async () => {
+    const model = await made(compressedTensors, int4('asymmetric'), await byEights());
+    const output = place();
+    const seen: string[] = [];
+    const accept: ConvertOptions['accept'] = ({ layout, format }) => {
+      const { bits, scheme, scaleType } = format('model.layers.0.mlp.up_proj') as IntSpec;
+      seen.push(`${layout.id} ${bits} ${scheme} ${scaleType}`, ...readdirSync(join(output, '..')));
+    };
+    const check: ConvertOptions['check'] = async (path) => {
+      seen.push(...readdirSync(path));
+      throw new Error('no');
+    };
+    await expect(convert({ model, output, layouts, layout: awq, accept, check })).rejects.toThrow('no');
+    expect(seen).toEqual(['awq 4 asymmetric F16', 'config.json', 'model.safetensors']);
+    expect(readdirSync(join(output, '..'))).toEqual([]);
+  });
+
   it('refuses a float model, which has nothing to convert to a layout', async () => {
     await expect(converted(llama, gptq)).rejects.toThrow(fewbitError('unsupported', /is a float model: use fewbit quantize/));
     const { output } = await converted(llama, undefined);

@@ -9,32 +9,30 @@ import {
   openModelDirectory,
   quantizationConfig,
 } from '@fewbit/checkpoint';
-import { FewbitError, type Matrix, transpose } from '@fewbit/core';
+import { FewbitError, transpose } from '@fewbit/core';
 import {
   type ActivationSpec,
   activationName,
   decodeMatrix,
-  encodeMatrix,
   type FormatSpec,
   formatName,
-  type IntSpec,
   type Layout,
-  type NumericFormat,
+  type LayoutReading,
   type QuantizedMatrix,
-  refusalOf,
-  restateFor,
   storedBits,
 } from '@fewbit/formats';
-import { attentionModule, type LinearPlan, linears } from '@fewbit/models';
+import { attentionModule, linears } from '@fewbit/models';
 import { openWeights, type WeightSource } from '@fewbit/runtime';
 import { convertCard } from './card/convert-card.js';
 import { readSourceCard, type SourceCard } from './card/source-card.js';
 import { checkConverted } from './check-converted.js';
+import { type Conversion, convertMatrix, formatsOfRefit } from './convert-matrix.js';
 import { copyRest } from './copy-rest.js';
 import { throwIfAborted } from './course.js';
-import { siteFormats } from './site-formats.js';
+import { type PlannedConversion, planConversion } from './plan-conversion.js';
 import { storedAs } from './stored-as.js';
-import type { FloatType } from './types.js';
+import type { FloatType, WeightSite } from './types.js';
+import { weightSites } from './weight-formats.js';
 
 export interface ConvertOptions {
   /** A model directory, or a GGUF file. */
@@ -45,7 +43,10 @@ export interface ConvertOptions {
   readonly layouts: readonly Layout[];
   /** What to write; undefined: a float model. */
   readonly layout?: Layout | undefined;
-  /** Where the layout cannot hold what the model has: round the decoded weights again to this format, or to each module's. Default: refuse. */
+  /**
+   * Round the decoded weights again to this format, or to each module's, but for those that are on such a grid and have a place in the layout.
+   * Default: what the layout cannot hold is refused.
+   */
   readonly refit?: FormatSpec | ((module: string) => FormatSpec | undefined) | undefined;
   /** Inputs that were rounded are left in float, and said to be in a note. Default: they are rounded as before, or it is refused. */
   readonly plainInputs?: boolean | undefined;
@@ -55,6 +56,10 @@ export interface ConvertOptions {
   readonly createWriter?: ((path: string) => Promise<CheckpointWriter & { readonly notes?: readonly string[] }>) | undefined;
   /** To which float tensors are rounded. Default: they stay as they are, and decoded weights become F32. */
   readonly floats?: FloatType | undefined;
+  /** Sees what would be written to a layout before any weight is read, and may throw. */
+  readonly accept?: ((planned: PlannedConversion) => void) | undefined;
+  /** Sees the directory that was written before it is moved to `output`, and may throw; then nothing is left. */
+  readonly check?: ((path: string) => Promise<void>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -64,9 +69,11 @@ export interface ConvertReport {
   readonly layout: string;
   /** True where every weight of the layers is the same number as before, checked on what was written. */
   readonly exact: boolean;
-  /** Quantized layers written. */
+  /** Quantized matrices written: layers, and embedding and head where they are. */
   readonly layers: number;
-  /** ‖W−Ŵ‖²/‖W‖² over those layers that were rounded again; absent where none was. */
+  /** How many of them were rounded again; absent where none was. */
+  readonly refitLayers?: number;
+  /** ‖W−Ŵ‖²/‖W‖² over those that were rounded again; absent where none was. */
   readonly refitError?: number;
   readonly bytes: { readonly before: number; readonly after: number };
   readonly notes: readonly string[];
@@ -83,10 +90,16 @@ export async function convert(options: ConvertOptions): Promise<ConvertReport> {
   const directory = await openModelDirectory(options.model);
   try {
     const source = await openWeights(directory, options.layouts);
+    const quantization = await quantizationConfig(directory);
+    const reading = options.layouts.map((layout) => layout.recognise(quantization)).find((found) => found !== undefined);
+    const sites = weightSites(source.plan);
+    const conversion = options.layout && conversionOf(directory, source, reading, options.layout, options);
+    const planned = conversion && planConversion(directory, source.plan, sites, reading, conversion, options);
+    if (planned) options.accept?.(planned);
     const card = await readSourceCard(directory);
     const writer = await (options.createWriter ?? createModelDirectory)(options.output);
     try {
-      return await run(directory, source, card, writer, options);
+      return await run({ directory, source, card, sites, conversion, writer }, options);
     } catch (error) {
       await writer.abort();
       throw error;
@@ -96,13 +109,35 @@ export async function convert(options: ConvertOptions): Promise<ConvertReport> {
   }
 }
 
-async function run(
-  directory: ModelDirectory,
-  source: WeightSource,
-  card: SourceCard,
-  writer: CheckpointWriter & { readonly notes?: readonly string[] },
-  options: ConvertOptions,
-): Promise<ConvertReport> {
+/** How matrices go into a layout. Engines load scales in the model's own dtype; a checkpoint that is in the layout already keeps its own. */
+function conversionOf(
+  { checkpoint }: ModelDirectory,
+  { plan }: WeightSource,
+  reading: LayoutReading | undefined,
+  layout: Layout,
+  { refit }: ConvertOptions,
+): Conversion {
+  const same = reading?.layout === layout;
+  const dtype = checkpoint.tensors.get(plan.embedding.tokens)?.dtype;
+  return {
+    ...{ layout, same },
+    preferred: !same && (dtype === 'BF16' || dtype === 'F16') ? dtype : undefined,
+    // one format for all is one for layers
+    wanted: ({ module, role }) => (typeof refit === 'function' ? refit(module) : role === 'linear' ? refit : undefined),
+  };
+}
+
+interface Work {
+  readonly directory: ModelDirectory;
+  readonly source: WeightSource;
+  readonly card: SourceCard;
+  readonly sites: readonly WeightSite[];
+  /** Undefined: to float. */
+  readonly conversion: Conversion | undefined;
+  readonly writer: CheckpointWriter & { readonly notes?: readonly string[] };
+}
+
+async function run({ directory, source, card, sites, conversion, writer }: Work, options: ConvertOptions): Promise<ConvertReport> {
   const { layout, floats, output, signal } = options;
   const formats = new Map<string, FormatSpec>();
   const activations = new Map<string, ActivationSpec>();
@@ -111,21 +146,28 @@ async function run(
   const notes = new Set<string>();
   const written = { bits: 0, weights: 0 };
   const keyValues = await convertedKeyValues(source, options, notes, writer);
-  const preferred = await preferredScales(directory, source, layout);
-  const refitFormats = await formatsOfRefit(source, options);
-  for (const linear of linears(source.plan)) {
-    const { module } = linear;
+  const refitFormats = conversion ? await formatsOfRefit(source, sites, conversion) : new Map();
+  const transposed = new Set(linears(source.plan).flatMap((linear) => (linear.transposed ? linear.module : [])));
+  for (const site of sites) {
+    const { module, role } = site;
     throwIfAborted(signal, module);
     const before = await source.quantized(module);
     if (!before) continue;
     const rounded = await source.activation?.(module);
     const rounding = layout && !options.plainInputs ? rounded : undefined;
     if (rounded && !rounding) notes.add(`inputs were rounded (${activationName(rounded.spec)}), and are no more`);
-    if (!layout) {
-      await writer.write(`${module}.weight`, floatWeight(linear, decodeMatrix(before), floats ?? 'F32'));
+    if (!layout || !conversion) {
+      if (role !== 'linear') continue; // copied with the rest
+      const { rows, cols, data } = transposed.has(module) ? transpose(decodeMatrix(before)) : decodeMatrix(before);
+      await writer.write(`${module}.weight`, storedAs(floats ?? 'F32', data, [rows, cols]));
       continue;
     }
-    const target = targetOf(before, linear, layout, refitFormats.get(module), preferred);
+    const target = convertMatrix(before, site, conversion, refitFormats);
+    if (!target) {
+      const what = `${module} was in ${formatName(before.spec)}`;
+      notes.add(`${what}, for which layout ${layout.id} has no place in an embedding or a head: it is in float now`);
+      continue;
+    }
     if (!target.exact) refits.push({ error: weightError(decodeMatrix(before), decodeMatrix(target.matrix)), weights: before.codes.length });
     const { spec } = target.matrix;
     written.bits += storedBits(target.matrix);
@@ -151,26 +193,31 @@ async function run(
     throw new FewbitError('unsupported', `${options.model} is a float model: use fewbit quantize to write layout ${layout.id}.`);
   }
   const decoded = layout ? formats : new Map(await quantizedModules(source));
+  const tables = new Set(sites.flatMap(({ role, module }) => (role !== 'linear' && formats.has(module) ? module : [])));
   await copyRest(directory, source, writer, {
-    ...{ layout, formats: decoded, floats, columnGrouped, activations },
+    ...{ layout, formats: decoded, floats, columnGrouped, activations, tables },
     ...(keyValues && { keyValues }),
   });
   const weights = refits.reduce((sum, one) => sum + one.weights, 0);
   let report: Omit<ConvertReport, 'output'>;
   await writer.commit(async (partial, { bytes }) => {
-    const meant = (linear: LinearPlan, before: QuantizedMatrix) =>
-      layout && targetOf(before, linear, layout, refitFormats.get(linear.module), preferred).matrix;
+    const meant = (site: WeightSite, before: QuantizedMatrix) =>
+      conversion && convertMatrix(before, site, conversion, refitFormats)?.matrix;
     const same = await checkConverted(partial, source, { layout, floats, meant, signal });
     report = {
       layout: layout?.id ?? 'float',
       exact: same && refits.length === 0,
       layers: formats.size,
-      ...(weights > 0 && { refitError: refits.reduce((sum, { error, weights: count }) => sum + error * count, 0) / weights }),
+      ...(weights > 0 && {
+        refitLayers: refits.length,
+        refitError: refits.reduce((sum, { error, weights: count }) => sum + error * count, 0) / weights,
+      }),
       bytes: { before: [...directory.checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0), after: bytes },
       notes: [...notes, ...(writer.notes ?? [])],
       files: await fileDigests(partial, () => throwIfAborted(signal, output)),
     };
     throwIfAborted(signal, output);
+    await options.check?.(partial);
     return { [modelCardFile]: convertCard(card, report, written.weights > 0 ? written.bits / written.weights : floatBits) };
   });
   return { output, ...report! };
@@ -206,45 +253,6 @@ async function convertedKeyValues(
   return spec;
 }
 
-/** Engines load scales in the model's own dtype; a checkpoint that is in the layout already keeps its own. */
-async function preferredScales(
-  directory: ModelDirectory,
-  { plan }: WeightSource,
-  layout: Layout | undefined,
-): Promise<IntSpec['scaleType'] | undefined> {
-  if (!layout || layout.recognise(await quantizationConfig(directory))) return undefined;
-  const dtype = directory.checkpoint.tensors.get(plan.embedding.tokens)?.dtype;
-  return dtype === 'BF16' || dtype === 'F16' ? dtype : undefined;
-}
-
-/** The matrix that is written in the place of `before`: the same values where the layout has them. */
-function targetOf(
-  before: QuantizedMatrix,
-  { module }: LinearPlan,
-  layout: Layout,
-  refit: NumericFormat | undefined,
-  preferred: IntSpec['scaleType'] | undefined,
-): { matrix: QuantizedMatrix; exact: boolean } {
-  const same = restateFor(layout, before, preferred);
-  if (same) return { matrix: same, exact: true };
-  if (refit) return { matrix: encodeMatrix(decodeMatrix(before), refit), exact: false };
-  const why = refusalOf(layout, before) ?? 'its scales are not of a type that the layout holds.';
-  throw new FewbitError(
-    'unsupported',
-    `Layout ${layout.id} has no format with the weights of ${module} (${formatName(before.spec)}): ${why} Rounding them again loses accuracy; --refit --format … does it.`,
-  );
-}
-
-/** How each linear is rounded again where it must be, by module. */
-async function formatsOfRefit(source: WeightSource, { layout, refit }: ConvertOptions): Promise<ReadonlyMap<string, NumericFormat>> {
-  const formats = new Map<string, NumericFormat>();
-  for (const site of source.plan.blocks.flatMap(({ sites }) => sites)) {
-    const ofSite = await siteFormats(site, typeof refit === 'function' ? refit : () => refit, (module) => source.linear(module), layout);
-    for (const [module, format] of ofSite) formats.set(module, format);
-  }
-  return formats;
-}
-
 async function quantizedModules(source: WeightSource): Promise<[string, FormatSpec][]> {
   const found: [string, FormatSpec][] = [];
   for (const { module } of linears(source.plan)) {
@@ -252,9 +260,4 @@ async function quantizedModules(source: WeightSource): Promise<[string, FormatSp
     if (quantized) found.push([module, quantized.spec]);
   }
   return found;
-}
-
-function floatWeight({ transposed }: LinearPlan, weight: Matrix, floats: FloatType) {
-  const { rows, cols, data } = transposed ? transpose(weight) : weight;
-  return storedAs(floats, data, [rows, cols]);
 }

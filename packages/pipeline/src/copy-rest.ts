@@ -21,24 +21,29 @@ export async function copyRest(
   writer: CheckpointWriter,
   { layout, formats, floats, ...describing }: RestOptions,
 ): Promise<void> {
-  const written = new Set([...formats.keys()].map((module) => `${module}.`));
-  const isWritten = (name: string) => !name.endsWith('.bias') && [...prefixes(name)].some((prefix) => written.has(prefix));
-  const names = [...directory.checkpoint.tensors.keys()].filter((name) => !isWritten(name));
-  for (const name of [...globalTensors(source.plan)].filter((name) => !names.includes(name))) {
+  const coded = [...globalTensors(source.plan)].filter((name) => !directory.checkpoint.tensors.has(name));
+  const isWritten = weightOf(formats.keys());
+  const isCode = weightOf(coded.map((name) => name.replace(/\.weight$/, '')));
+  for (const name of coded.filter((name) => !isWritten(name))) {
     const { data, shape } = await source.vector(name); // an embedding or a head that the source holds in codes
     await writer.write(name, storedAs(floats ?? 'F32', data, shape));
   }
-  for (const name of names) {
-    if ([...globalTensors(source.plan)].some((known) => name.startsWith(`${known}.`))) continue; // the codes of those
-    if (isKeyValueTensor(name)) continue; // written, where they are kept
+  for (const name of directory.checkpoint.tensors.keys()) {
+    if (isWritten(name) || isCode(name) || isKeyValueTensor(name)) continue; // keys' and values' are written where they are kept
     const tensor = await directory.checkpoint.read(name);
     await writer.write(name, floats && !layout?.holdsFloat ? storedAs(floats, tensor) : tensor);
   }
   const { quantization_config: _, ...config } = directory.config;
-  const ignored = ['lm_head', ...linears(source.plan).flatMap(({ module }) => (formats.has(module) ? [] : module))];
+  const ignored = ['lm_head', ...linears(source.plan).map(({ module }) => module)].filter((module) => !formats.has(module));
   const quantization = layout && formats.size > 0 ? { quantization_config: layout.describe(formats, ignored, describing) } : {};
   await writer.file('config.json', `${JSON.stringify({ ...config, ...typed(config, floats), ...quantization }, null, 2)}\n`);
   await copyCompanions(directory, writer);
+}
+
+/** Whether a tensor belongs to the weight of one of `modules`. */
+function weightOf(modules: Iterable<string>): (name: string) => boolean {
+  const parts = new Set([...modules].map((module) => `${module}.`));
+  return (name) => !name.endsWith('.bias') && [...prefixes(name)].some((prefix) => parts.has(prefix));
 }
 
 /** `a.`, `a.b.`, `a.b.c.` of `a.b.c.d`. */

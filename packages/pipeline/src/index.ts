@@ -4,6 +4,7 @@ export { type ConvertOptions, type ConvertReport, convert } from './convert.js';
 export { type MeasureOptions, measureImportance } from './measure-importance.js';
 export type { MemoryParts, MemoryPlan } from './plan/memory-plan.js';
 export { sizeName } from './plan/size-name.js';
+export type { PlannedConversion } from './plan-conversion.js';
 export { checkQuantize, quantize } from './quantize.js';
 export type { FloatType, LayerReport, Progress, QuantizeOptions, QuantizeReport, RunPlan, WeightFormat, WeightSite } from './types.js';
 export { version } from './version.js';

@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { openGguf, openModelDirectory } from '@fewbit/checkpoint';
 import { embeddedModel, fewbitError, fileHashes, temporaryFolder } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ConvertJob, convertPretrained, openBackend, openPretrained, type QuantizeJob, quantizePretrained } from './index.js';
+import {
+  type ConvertJob,
+  convertPretrained,
+  inspectModel,
+  openBackend,
+  openPretrained,
+  type QuantizeJob,
+  quantizePretrained,
+} from './index.js';
 
 const folder = temporaryFolder();
 let backend: Awaited<ReturnType<typeof openBackend>>['backend'];
@@ -151,6 +159,89 @@ describe('convert between Hugging Face and GGUF', () => {
     await expect(converted(model, 'gguf', { refit: { format: 'q4_0', group: 32 } })).rejects.toThrow(
       fewbitError('usage', /leave --group out/),
     );
+  });
+});
+
+describe('embedding and head in codes', () => {
+  it('stay as they are from GGUF to GGUF, and through a layout with a place for them', async () => {
+    const file = await quantized({ format: 'q4_0', layout: 'gguf' });
+    expect(await typesOf(file)).toEqual({ q4_0: 35, q8_0: 1, F32: 11 });
+    for (const chain of [['gguf'], ['fewbit', 'gguf']]) {
+      let at = file;
+      for (const layout of chain) {
+        const report = await converted(at, layout);
+        expect(report, layout).toMatchObject({ exact: true, layers: 36, notes: [] });
+        at = report.output;
+      }
+      expect(await changed(at, file)).toEqual([]);
+    }
+    expect(await difference((await converted(file, 'fewbit')).output, file)).toBeLessThan(2e-3); // other kernels
+  });
+
+  it('become float where a layout has no place for them, which is said', async () => {
+    const file = await quantized({ format: 'q4_0', layout: 'gguf' });
+    const report = await converted(file, 'compressed-tensors');
+    expect(report).toMatchObject({
+      exact: true,
+      layers: 35,
+      notes: [expect.stringMatching(/^model\.embed_tokens was in q8_0, for which layout compressed-tensors has no place .*in float now$/)],
+    });
+    expect((await tensors(report.output))['model.embed_tokens.weight']).toMatch(/^F32 /);
+    expect(await difference(report.output, file)).toBeLessThan(2e-3);
+  });
+});
+
+describe('convert with --refit', () => {
+  const formatsOf = async (path: string) =>
+    Object.fromEntries(
+      (await inspectModel(path)).formats.filter(({ format }) => !/^(B?F)\d+$/.test(format)).map((one) => [one.format, one.modules]),
+    );
+
+  it('gives every layer the format that was asked for, and leaves those that have it', async () => {
+    const mix = await quantized({ format: 'q4_k_m', layout: 'gguf' });
+    const int4 = { format: 'int4', group: 32 };
+    const report = await converted(mix, 'compressed-tensors', { refit: int4 });
+    expect(report).toMatchObject({ exact: false, layers: 35, refitLayers: 35 });
+    expect(report.refitError).toBeGreaterThan(1e-4);
+    expect(await formatsOf(report.output)).toEqual({ 'int4 g32 symmetric-full': 35 });
+    const plain = await quantized({ format: 'q4_0', layout: 'gguf' });
+    const same = await converted(plain, 'compressed-tensors', { refit: int4 });
+    expect(same).toMatchObject({ exact: true, layers: 35 });
+    expect(same.refitLayers).toBeUndefined();
+    expect(await changed(same.output, (await converted(plain, 'compressed-tensors')).output)).toEqual([]);
+  });
+
+  it('rounds to a mix of llama.cpp what is in other types', async () => {
+    const mix = await quantized({ format: 'q4_k_m', layout: 'gguf' });
+    const types = await typesOf(mix);
+    const report = await converted(mix, 'gguf', { refit: { format: 'q8_0' } });
+    expect(await typesOf(report.output)).toEqual({ q8_0: 36, F32: 11 });
+    expect(report).toMatchObject({ exact: false, layers: 36, refitLayers: 36 - types.q8_0! });
+    expect(await changed(report.output, mix, /embed_tokens/)).toEqual([]);
+  });
+});
+
+describe('convert with --target', () => {
+  it('refuses what the engine would not load, before any work', async () => {
+    const model = await quantized({ format: 'int3', group: 32, layout: 'gptq-v2' });
+    const job = { model, output: folder, layout: 'compressed-tensors' }; // the folder is there already
+    await expect(convertPretrained({ ...job, target: 'vllm' })).rejects.toEqual(
+      fewbitError(
+        'unsupported',
+        /Target vllm would refuse this model: .*q_proj: int3 g32 asymmetric is not loaded: asymmetric integers have/,
+      ),
+    );
+    await expect(convertPretrained({ ...job, target: 'vllm', refit: { format: 'int4', group: 24 } })).rejects.toEqual(
+      fewbitError('unsupported', /Target vllm would refuse this model: .*groups of 24 are not loaded/),
+    );
+    await expect(convertPretrained({ ...job, layout: 'gguf', target: 'vllm' })).rejects.toEqual(
+      fewbitError('unsupported', /Layout gguf has no format with the weights of model\.layers\.0\.self_attn\.q_proj \(int3 g32 asym/),
+    );
+    await expect(convertPretrained({ ...job, target: 'tgi' })).rejects.toEqual(fewbitError('usage', /Unknown target "tgi"\. Choose one/));
+    await expect(convertPretrained({ ...job, layout: 'float', target: 'vllm' })).rejects.toEqual(
+      fewbitError('usage', /leave it out with --layout float/),
+    );
+    expect(await converted(model, 'compressed-tensors', { target: 'transformers' })).toMatchObject({ exact: true, layers: 35 });
   });
 });
 

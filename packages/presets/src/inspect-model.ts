@@ -1,10 +1,10 @@
 import { type ModelDirectory, modelCardFile, openModelDirectory, quantizationConfig } from '@fewbit/checkpoint';
-import { elementCount, toFloat32 } from '@fewbit/core';
+import { elementCount } from '@fewbit/core';
 import { activationName, formatName, isKeyValueTensor, type LayoutReading } from '@fewbit/formats';
-import { linears, planModel } from '@fewbit/models';
+import { planModel } from '@fewbit/models';
 import { weightSites } from '@fewbit/pipeline';
+import { candidateOf, readLayout } from './candidate.js';
 import { type InspectedFile, inspectFiles } from './inspect-files.js';
-import { layouts } from './layouts.js';
 import { targetsOf } from './targets.js';
 
 export interface InspectedTensor {
@@ -29,6 +29,8 @@ export interface ModelInspection {
   /** Over all tensors, scales and zero points counted. */
   readonly bitsPerWeight: number;
   readonly layout?: string;
+  /** How a model is quantized that Fewbit does not read: its `quant_method`. Tensors are listed as they are stored, codes as integers. */
+  readonly unread?: string;
   /** How keys and values are rounded; absent where they are not. */
   readonly keyValues?: string;
   /** Engines that load it; absent for a float model. */
@@ -51,14 +53,15 @@ export async function inspectModel(path: string, { verify = false }: InspectOpti
   const directory = await openModelDirectory(path);
   try {
     const quantization = await quantizationConfig(directory);
-    const reading = layouts.map((layout) => layout.recognise(quantization)).find((found) => found !== undefined);
+    const reading = await readLayout(directory);
     const modules = inspectTensors(directory, reading);
     const parameters = modules.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
     const files = await inspectFiles(directory, verify);
     const described = files?.every(({ state }) => state === 'unchecked' || state === 'same');
     const writer = writerOf(directory, quantization, described ? await directory.text(modelCardFile) : undefined);
-    const loads = reading && (await loadedBy(directory, reading));
+    const loads = reading && targetsOf(await candidateOf(directory, reading));
+    const unread = reading ? undefined : unreadMethod(quantization);
     return {
       model: path,
       architecture: planModel(directory.config).architecture,
@@ -66,6 +69,7 @@ export async function inspectModel(path: string, { verify = false }: InspectOpti
       bytes,
       bitsPerWeight: (bytes * 8) / parameters,
       ...(reading && loads && { layout: reading.layout.id, loads }),
+      ...(unread !== undefined && { unread }),
       ...(reading?.keyValues && { keyValues: activationName(reading.keyValues) }),
       ...(writer && { writer }),
       formats: [...new Set(modules.map(({ format }) => format))].map((format) => {
@@ -80,22 +84,11 @@ export async function inspectModel(path: string, { verify = false }: InspectOpti
   }
 }
 
-async function loadedBy({ config, checkpoint }: ModelDirectory, reading: LayoutReading): Promise<readonly string[]> {
-  const { id, sharedTensors = [] } = reading.layout;
-  const plan = planModel(config);
-  const shared = new Map<string, string>();
-  for (const { module } of linears(plan)) {
-    const names = sharedTensors.filter((name) => checkpoint.tensors.get(`${module}.${name}`)?.dtype === 'F32');
-    const held = names.map(async (name) => `${name} ${toFloat32(await checkpoint.read(`${module}.${name}`))[0]}`);
-    shared.set(module, (await Promise.all(held)).join(', '));
-  }
-  return targetsOf({
-    ...{ layout: id, plan },
-    ...(reading.keyValues && { keyValues: reading.keyValues }),
-    format: (module) => reading.format(module),
-    activation: (module) => reading.activation?.(module),
-    shared: (module) => shared.get(module) ?? '',
-  });
+/** Of a config that no layout knows; undefined where there is none. */
+function unreadMethod(quantization: unknown): string | undefined {
+  if (quantization === undefined) return undefined;
+  const { quant_method: method } = quantization as { quant_method?: unknown };
+  return typeof method === 'string' ? method : JSON.stringify(method ?? null);
 }
 
 /** Quantized linears by module, with all that belongs to their weight; the other tensors as they are. */

@@ -78,7 +78,7 @@ describe('targets', () => {
       [int8, 'int8'],
       [int({ bits: 8, granularity: { kind: 'tensor' } }), 'int8-static'],
       [int(), 'int8'],
-      [int(), 'fp8'],
+      [int({ scaleType: 'BF16' }), 'fp8'],
       [fp8(channel), 'fp8'],
       [fp8({ kind: 'tensor' }), 'fp8-static'],
       [fp8(channel), 'none'],
@@ -91,6 +91,7 @@ describe('targets', () => {
         /by inputs int8 per token .* no product that it has: use --symmetric/,
       ],
       [int({ bits: 8 }), 'int8', /use --group -1/],
+      [int(), 'fp8', /scales must be BF16, not F16; start from the model in bfloat16/],
       [int({ granularity: channel }), 'fp8', /use --format int4 --symmetric --group 128 with --activations fp8/],
       [int8, 'fp8', /int8 channel symmetric-full by inputs fp8-e4m3 per token/],
       [fp8(channel), 'int8', /round weights and inputs alike/],
@@ -98,6 +99,14 @@ describe('targets', () => {
       [fp8({ kind: 'group', size: 128 }), 'none', /FP8 has no groups there/],
     ] as const)
       expect(problems(spec, activations)[0], `${formatName(spec)} ${activations}`).toMatch(advice);
+    const narrow: Candidate = {
+      ...of('compressed-tensors', int({ scaleType: 'BF16' })),
+      plan: planModel({ ...goldenModel('llama').config(), hidden_size: 256, intermediate_size: 704, num_attention_heads: 4, head_dim: 64 }),
+      activation: () => parseActivation('fp8'),
+    };
+    expect(targetProblems('vllm', narrow)).toContainEqual(
+      expect.stringMatching(/gate_proj.*704 outputs and 256 inputs must be multiples of 128/),
+    );
     const tensor = of('compressed-tensors', int({ bits: 8, granularity: { kind: 'tensor' } }));
     expect(targetProblems('transformers', tensor)[0]).toMatch(/--granularity channel or group/);
   });

@@ -82,7 +82,7 @@ const floatGranularity: Rule = ({ spec }) =>
     : undefined;
 
 /** Products for which vLLM has kernels (compressed_tensors.py, `_get_scheme_from_parts`). */
-const roundedInputs: Rule = ({ spec, activation }) => {
+const roundedInputs: Rule = ({ spec, linear, activation }) => {
   const per = 'granularity' in spec ? spec.granularity.kind : undefined;
   const wholeRows = per === 'channel' || per === 'tensor';
   if (!activation) return spec.kind === 'int' && per === 'tensor' ? 'use --granularity channel or group' : undefined;
@@ -96,7 +96,13 @@ const roundedInputs: Rule = ({ spec, activation }) => {
   if (spec.kind === 'int' && inputs.kind === 'float') {
     const group = spec.granularity.kind === 'group' && spec.granularity.size === 128;
     const holds = spec.bits === 4 && isSymmetric(spec) && group && !isMicroscaled(inputs) && activation.scaling === 'dynamic';
-    return holds ? undefined : refuse('use --format int4 --symmetric --group 128 with --activations fp8');
+    if (!holds) return refuse('use --format int4 --symmetric --group 128 with --activations fp8');
+    if (linear.rows % 128 !== 0 || linear.cols % 128 !== 0)
+      return refuse(`${linear.rows} outputs and ${linear.cols} inputs must be multiples of 128; leave --activations out`);
+    if (spec.scaleType === 'BF16') return undefined;
+    return refuse(
+      `scales must be BF16, not ${spec.scaleType}; start from the model in bfloat16 (fewbit convert --layout float --dtype bf16)`,
+    );
   }
   if (spec.kind !== 'float' || inputs.kind !== 'float') return refuse('round weights and inputs alike');
   if (isMicroscaled(spec) || isMicroscaled(inputs)) {

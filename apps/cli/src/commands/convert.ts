@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { convertPretrained, type FormatChoice, formatNames, layoutNames } from '@fewbit/presets';
+import { convertPretrained, type FormatChoice, formatNames, layoutNames, targetNames } from '@fewbit/presets';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
 import { wholeNumber } from '../parse-option.js';
@@ -11,6 +11,7 @@ interface Options extends GlobalOptions {
   readonly dtype?: string;
   readonly activations?: string;
   readonly kv?: string;
+  readonly target?: string;
   readonly refit?: boolean;
   readonly format?: string;
   readonly group?: number;
@@ -30,7 +31,8 @@ export function addConvert(program: Command, io: Io): void {
     .option('--dtype <name>', 'round float tensors to f32, f16 or bf16')
     .option('--activations <none>', 'none: leave inputs in float that were rounded')
     .option('--kv <none>', 'none: leave keys and values in float that were rounded')
-    .option('--refit', 'where the layout has no format with the same weights, round them again to --format')
+    .option('--target <engine>', `${targetNames.join(', ')}: refuse early what it would not load`)
+    .option('--refit', 'round the weights again to --format, but for those on such a grid that the layout has a place for')
     .option('--format <name>', `with --refit: ${formatNames.join(', ')}`)
     .option('--group <n>', 'with --refit: as for quantize', wholeNumber)
     .option('--granularity <kind>', 'with --refit: as for quantize')
@@ -39,21 +41,22 @@ export function addConvert(program: Command, io: Io): void {
     .option('--double-quantization', 'with --refit: as for quantize')
     .option('--json', 'one JSON document on stdout')
     .action(async (model: string, _: unknown, command: Command) => {
-      const { output, layout, dtype, activations, kv, refit, json, ...options } = command.optsWithGlobals<Options>();
+      const { output, layout, dtype, activations, kv, target, refit, json, ...options } = command.optsWithGlobals<Options>();
       if (Boolean(refit) !== (options.format !== undefined)) {
         throw new FewbitError('usage', '--refit rounds the weights again to a format: say which with --format, and give both or neither.');
       }
       const report = await convertPretrained(
-        { model, output, layout, dtype, activations, kv, refit: choiceOf(options) },
+        { model, output, layout, dtype, activations, kv, target, refit: choiceOf(options) },
         { signal: io.signal },
       );
       if (json) return printJson(io, report);
+      const { refitLayers, refitError } = report;
       const error =
-        report.refitError === undefined ? '' : `, rounded again with a relative square error of ${report.refitError.toExponential(2)}`;
+        refitError === undefined ? '' : `: ${refitLayers} rounded again with a relative square error of ${refitError.toExponential(2)}`;
       io.stdout(
         [
           ...report.notes.map((note) => `note: ${note}\n`),
-          `${report.output}: ${report.layout}, ${report.layers} quantized layers, ${report.exact ? 'every weight the same' : `not exact${error}`}\n`,
+          `${report.output}: ${report.layout}, ${report.layers} quantized matrices, ${report.exact ? 'every weight the same' : `not exact${error}`}\n`,
           `${megabytes(report.bytes.before)} → ${megabytes(report.bytes.after)}\n`,
         ].join(''),
       );

@@ -40,6 +40,7 @@ function describe({
   bytes,
   bitsPerWeight,
   layout,
+  unread,
   keyValues,
   loads,
   writer,
@@ -56,7 +57,9 @@ function describe({
         ['parameters', parameters.toLocaleString('en')],
         ['size', megabytes(bytes)],
         ['bits per weight', bitsPerWeight.toFixed(3)],
-        ['layout', layout ?? 'float'],
+        unread === undefined
+          ? ['layout', layout ?? 'float']
+          : ['not read', `quant_method ${unread}: tensors are listed as they are stored, codes as integers`],
         ...(loads ? [['loads in', loads.join(', ') || 'Fewbit alone']] : []),
         ...inputs.map((activation) => ['inputs', activation]),
         ...(keyValues ? [['keys and values', keyValues]] : []),

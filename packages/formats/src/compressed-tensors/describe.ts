@@ -28,7 +28,8 @@ export function describeConfig(
       groups.map(({ weights, input_activations, format, targets }, i) => [
         `group_${i}`,
         {
-          targets: groups.length === 1 ? ['Linear'] : targets,
+          // engines do not take a head for a Linear
+          targets: groups.length === 1 ? ['Linear', ...targets.filter((module) => options.tables?.has(module))] : targets,
           weights,
           input_activations,
           output_activations: null,

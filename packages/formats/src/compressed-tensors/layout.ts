@@ -13,6 +13,7 @@ import { readConfig } from './recognise.js';
 /** Every symmetric scheme is exact: readers multiply code − 2^(bits − 1) by the scale, whatever its convention or sign. */
 export const compressedTensors: Layout = {
   id: 'compressed-tensors',
+  scaleTensor: 'weight_scale',
   sharedTensors: ['weight_global_scale', 'input_global_scale'],
   rejects,
   caution(spec, _rows, cols) {

@@ -41,6 +41,7 @@ import { paramsOf } from './params.js';
 
 export const fewbit: Layout = {
   id: 'fewbit',
+  holdsTables: true,
   holdsOutliers: true,
   rejects,
   rejectsActivation: (activation) => (activation.perHead ? 'inputs have no heads.' : rejectsActivation(activation)),

@@ -14,6 +14,7 @@ import type { SuperParams } from './super-format.js';
 export const gguf: Layout = {
   id: 'gguf',
   holdsFloat: true,
+  holdsTables: true,
   rejects,
   pack(matrix) {
     codesAlone(gguf, matrix);

@@ -7,13 +7,17 @@ import { layoutTags, libraryOf } from './tags.js';
 /** The model card of a converted model: what it was, what was kept, hashes. */
 export function convertCard(
   source: SourceCard,
-  { layout, exact, layers, refitError, bytes, notes, files }: Omit<ConvertReport, 'output'>,
+  { layout, exact, layers, refitLayers = 0, refitError, bytes, notes, files }: Omit<ConvertReport, 'output'>,
   bitsPerWeight: number,
 ): string {
-  const kept = exact ? 'every weight is the same number as before, which was checked' : 'weights were rounded again';
+  const again =
+    refitLayers > 0 && refitLayers < layers
+      ? `${refitLayers} of them were rounded again, the others are the same`
+      : 'weights were rounded again';
+  const kept = exact ? 'every weight is the same number as before, which was checked' : again;
   const rows: [string, string][] = [
     ['layout', layout],
-    ['quantized layers', String(layers)],
+    ['quantized matrices', String(layers)],
     ['weights', kept],
     ...(refitError === undefined
       ? []
