@@ -56,13 +56,9 @@ async function byEights(): Promise<string> {
     architectures: ['LlamaForCausalLM'],
     hidden_size: 16,
     intermediate_size: 24,
-    num_attention_heads: 2,
-    num_key_value_heads: 2,
-    num_hidden_layers: 1,
+    ...{ num_attention_heads: 2, num_key_value_heads: 2, num_hidden_layers: 1 },
     vocab_size: 24,
-    max_position_embeddings: 64,
-    rms_norm_eps: 1e-5,
-    rope_theta: 10000,
+    ...{ max_position_embeddings: 64, rms_norm_eps: 1e-5, rope_theta: 10000 },
     hidden_act: 'silu',
     tie_word_embeddings: true,
   };
@@ -263,46 +259,6 @@ describe('convert', () => {
       exact: true,
       notes: [expect.stringMatching(/inputs were rounded \(int8 per token.*, and are no more/)],
     });
-  });
-
-  it('keeps embedding and head in codes in a layout that has a place for them, or that they are in', async () => {
-    const first = place();
-    const codes = int4('symmetric-full');
-    await quantize({ model: llama, output: first, method: rtn(), format: () => codes, layout: fewbit, backend: referenceBackend() });
-    const same = await converted(first, fewbit);
-    expect(same.report).toMatchObject({ exact: true, layers: 16, notes: [] });
-    expect(await tensors(same.output)).toEqual(await tensors(first));
-    expect(config(same.output)).toEqual(config(first));
-    const { output: float, report } = await converted(first, compressedTensors);
-    expect(report).toMatchObject({
-      exact: true,
-      layers: 14,
-      notes: [
-        expect.stringMatching(/^model\.embed_tokens was in int4 g8 .* in float now$/),
-        expect.stringMatching(/^lm_head was in int4 g8/),
-      ],
-    });
-    expect((await tensors(float))['lm_head.weight']?.dtype).toBe('F32');
-
-    // a head in codes, as llm-compressor writes it where it is targeted
-    const headed = place();
-    const source = await openModelDirectory(float);
-    const head = await openModelDirectory(first);
-    const matrix = (await (await openWeights(head, [fewbit])).quantized('lm_head'))!;
-    const writer = await createModelDirectory(headed);
-    for (const name of source.checkpoint.tensors.keys())
-      if (name !== 'lm_head.weight') await writer.write(name, await source.checkpoint.read(name));
-    for (const [name, tensor] of compressedTensors.pack(matrix)) await writer.write(`lm_head.${name}`, tensor);
-    const described = config(float).quantization_config as { config_groups: { group_0: object } };
-    const groups = { group_0: { ...described.config_groups.group_0, targets: ['Linear', 'lm_head'] } };
-    const quantization_config = { ...described, ignore: [], config_groups: groups };
-    await writer.file('config.json', JSON.stringify({ ...source.config, quantization_config }));
-    await writer.commit();
-    await Promise.all([source.close(), head.close()]);
-    const again = await converted(headed, compressedTensors);
-    expect(again.report).toMatchObject({ exact: true, layers: 15, notes: [] });
-    expect(await tensors(again.output)).toEqual(await tensors(headed));
-    expect(config(again.output)).toEqual(config(headed));
   });
 
   it('lets a caller look at the plan before anything is written, and at what was written before it is moved', async () => {

@@ -18,8 +18,9 @@ import { writeAll } from '../write-all.js';
 import { type Heads, toGgufValues } from './change-values.js';
 import { type DescribedModel, describeGguf, jsonOf } from './describe-gguf.js';
 import { fileType } from './file-type.js';
+import { ggufPlaces } from './gguf-places.js';
 import { scalar } from './metadata-values.js';
-import { type Change, namings, toGgufName } from './tensor-names.js';
+import type { Change } from './tensor-names.js';
 import { type GgufValue, tensorTypes } from './types.js';
 import type { TensorToWrite } from './write-gguf.js';
 import { writeSplit } from './write-split.js';
@@ -141,27 +142,13 @@ function planTensors(
   floatType: FloatDType | undefined,
 ): TensorToWrite[] {
   const planned: TensorToWrite[] = [];
-  // the first published GPT-2 has no prefix
-  const root = [...tensors.keys()].some((name) => name.startsWith('wte.weight')) ? 'transformer.' : '';
-  for (const [name, arrived] of tensors) {
-    // a tied head is the embedding, which llama.cpp takes for it by itself; GPT-2's masks are constants
-    if ((plan.head.tied && name.startsWith('lm_head.')) || /\.attn\.(masked_)?bias$/.test(name)) continue;
-    const { full, type } = blockType(name);
-    const mapped = toGgufName(namings[architecture]!, `${root}${full}`);
-    if (!mapped) throw new FewbitError('unsupported', `Tensor ${quote(name)} has no place in a GGUF file of architecture ${architecture}.`);
-    planned.push(planTensor(arrived, mapped, type, data, heads, floatType));
-  }
+  for (const [name, { mapped, type }] of ggufPlaces(tensors.keys(), { architecture, plan }))
+    planned.push(planTensor(tensors.get(name)!, mapped, type, data, heads, floatType));
   if (ropeFactors) {
     const { data: content, shape } = fromFloat32(ropeFactors, 'F32', [ropeFactors.length]);
     planned.push({ name: 'rope_freqs.weight', type: 'F32', shape, bytes: content.length, content: async () => content });
   }
   return planned.sort((a, b) => place(a.name) - place(b.name) || (a.name < b.name ? -1 : 1));
-}
-
-/** `${module}.weight.q4_k` is a weight in blocks. */
-function blockType(name: string): { full: string; type: string | undefined } {
-  const match = /^(.*\.weight)\.([a-z0-9_]+)$/.exec(name);
-  return match && Object.hasOwn(tensorTypes, match[2]!) ? { full: match[1]!, type: match[2]! } : { full: name, type: undefined };
 }
 
 function planTensor(

@@ -1,7 +1,9 @@
+import { linears, type ModelPlan, planModel } from '@fewbit/models';
 import { parseJsonObject } from '../parse-json.js';
 import type { ModelDirectory } from '../types.js';
 import type { Heads } from './change-values.js';
 import { configToMetadata, type ModelMetadata } from './config-to-metadata.js';
+import { ggufPlaces } from './gguf-places.js';
 import { scalar } from './metadata-values.js';
 import { headsOf } from './open-gguf-model.js';
 import { tokenizerToMetadata } from './tokenizer-to-metadata.js';
@@ -21,14 +23,27 @@ export function describeGguf(config: Readonly<Record<string, unknown>>, texts: R
   return { model, tokenizer: describeTokenizer(texts, model) };
 }
 
-/** Throws, from the side files of a model alone, what `createGgufFile` would throw once all its tensors are written. */
-export async function checkGguf({ config, text }: ModelDirectory): Promise<void> {
+/** Throws, from the side files of a model and its tensors' names, what `createGgufFile` would throw once all tensors are written. */
+export async function checkGguf({ config, checkpoint, text }: ModelDirectory): Promise<void> {
   const texts = new Map<string, string>();
   for (const name of tokenizerFiles) {
     const content = await text(name);
     if (content !== undefined) texts.set(name, content);
   }
-  describeGguf(config, texts);
+  const { model } = describeGguf(config, texts);
+  ggufPlaces(decodedNames(planModel(config, checkpoint.tensors), checkpoint.tensors.keys()), model);
+}
+
+/** A weight in codes, of any layout, is one tensor in the file; scales of keys and values have none. */
+function decodedNames(plan: ModelPlan, names: Iterable<string>): ReadonlySet<string> {
+  const tables = [plan.embedding.tokens, plan.head.weight].map((name) => name.replace(/\.weight$/, ''));
+  const modules = [...linears(plan).map(({ module }) => module), ...tables];
+  const owner = (name: string) => modules.find((module) => name.startsWith(`${module}.`) && name !== `${module}.bias`);
+  const decoded = [...names].flatMap((name) => {
+    const module = owner(name);
+    return module ? `${module}.weight` : /\.(k|v|kv)_(scale|zero|zero_point)$/.test(name) ? [] : name;
+  });
+  return new Set(decoded);
 }
 
 const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'] as const;

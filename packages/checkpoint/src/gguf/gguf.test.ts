@@ -2,11 +2,10 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FewbitError, toFloat32 } from '@fewbit/core';
 import { planModel } from '@fewbit/models';
-import { embeddedModel, fewbitError, goldenModel, goldenModels, shared, temporaryFolder } from '@fewbit/testkit';
+import { embeddedModel, fewbitError, goldenModels, shared, temporaryFolder } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
-  checkGguf,
   copyCompanions,
   createGgufFile,
   type GgufValue,
@@ -252,34 +251,6 @@ function rounded(value: unknown): unknown {
     return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, rounded(entry)]));
   return value;
 }
-
-describe('createGgufFile', () => {
-  it('takes the tensors of the first GPT-2, which have no prefix, in any type', async () => {
-    const path = join(folder, 'first-gpt2');
-    const writer = await createGgufFile(path);
-    await writer.write('wte.weight.q4_0', { dtype: 'U8', shape: [64, 18], data: new Uint8Array(64 * 18) });
-    await writer.write('ln_f.weight', { dtype: 'F32', shape: [32], data: new Uint8Array(128) });
-    await writer.file('config.json', JSON.stringify({ ...goldenModel('gpt2').config(), n_embd: 32, n_head: 4 }));
-    await writer.commit();
-    const file = await openGguf(join(path, 'model.gguf'));
-    expect([...file.tensors.values()].map(({ name, type }) => [name, type])).toEqual([
-      ['token_embd.weight', 'q4_0'],
-      ['output_norm.weight', 'F32'],
-    ]);
-    await file.close();
-  });
-
-  it('refuses at the end what checkGguf refuses beforehand', async () => {
-    const writer = await createGgufFile(join(folder, 'gemma2-refused'));
-    await writer.file('config.json', JSON.stringify(goldenModel('gemma2').config()));
-    const refusal = fewbitError('unsupported', /llama\.cpp has another scale of the attention scores for gemma2/);
-    await expect(writer.commit()).rejects.toEqual(refusal);
-    await writer.abort();
-    const directory = await openModelDirectory(goldenModel('gemma2').folder);
-    await expect(checkGguf(directory)).rejects.toEqual(refusal);
-    await directory.close();
-  });
-});
 
 describe('a split model', () => {
   it('has all metadata in the first part, and is read by its directory or that part as the whole is', async () => {

@@ -47,6 +47,8 @@ export function tokenizerToMetadata(
   const set = (key: string, value: GgufValue) => entries.set(`tokenizer.ggml.${key}`, value);
 
   const merges = mergesOf(model.merges);
+  if (!pieces && merges.length === 0)
+    throw new FewbitError('unsupported', 'tokenizer.json: model.merges is empty; llama.cpp loads no byte-level BPE without merges.');
   // llama.cpp's SentencePiece tokenizer ends the process for a character that is neither a token nor bytes; its unigram one has a token for it
   const characters = pieces && merges.length === 0 && !kinds.includes(tokenKind.byte);
   if (characters)
