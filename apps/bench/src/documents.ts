@@ -28,7 +28,7 @@ const modelRow = z.object({
   /** Inputs that share a scale; null where another granularity does. */
   group: z.int().nullable(),
   /** What the inputs of weights in codes are rounded to; f32 where the backend holds no codes. */
-  activations: z.enum(['f32', '16-bit', 'int8']),
+  activations: z.enum(['f32', 'int16', 'int8']),
   ...served,
   /** Of prefill: of the prompt; of decode: generated after one token of context. */
   tokens: z.int().positive(),
@@ -80,7 +80,7 @@ const kernelRow = z.object({
   /** Of the weight; absent for ops without one. */
   format: z.string().optional(),
   /** Of the product: what its inputs are rounded to; absent for ops without a weight. */
-  activations: z.enum(['f32', '16-bit', 'int8']).optional(),
+  activations: z.enum(['f32', 'int16', 'int8']).optional(),
   ...served,
   milliseconds: z.number().positive(),
   rate: z.number().positive(),

@@ -31,7 +31,7 @@ export async function loadMatmuls(
   backend: Backend,
   plan: ModelPlan,
   spec: FormatSpec | undefined,
-  { m, bytes, activations }: { m: number; bytes: number; activations: ActivationPrecision },
+  { m, bytes, activations }: { m: number; bytes: number; activations: MatmulCase['activations'] },
 ): Promise<LoadedWeights> {
   const block = plan.blocks[0]!;
   const elements = blockLinears(block).reduce((sum, { rows, cols }) => sum + rows * cols, 0);

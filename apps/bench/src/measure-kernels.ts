@@ -17,7 +17,7 @@ export interface KernelsBenchmark {
   /** Formats of weights beside float32. */
   readonly specs: readonly FormatSpec[];
   /** What products with codes round their inputs to. */
-  readonly activations: ActivationPrecision;
+  readonly activations: ActivationPrecision | 'f32';
   /** Tokens of a prompt. */
   readonly prompt: number;
   readonly rounds: number;

@@ -20,7 +20,7 @@ export interface ModelBenchmark {
   readonly format: string;
   readonly spec: FormatSpec;
   /** What the inputs of weights that the backend holds as codes are rounded to. */
-  readonly activations: ActivationPrecision;
+  readonly activations: ActivationPrecision | 'f32';
   readonly keyValues: NonNullable<ModelOptions['keyValues']>;
   readonly what: readonly ('decode' | 'prefill')[];
   readonly prompt: number;

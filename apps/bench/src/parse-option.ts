@@ -36,4 +36,4 @@ export function choose<T>(flag: string, choices: Readonly<Record<string, T>>, ch
 }
 
 /** By the names that flags take. */
-export const activationPrecisions = { '16-bit': '16-bit', int8: 'int8' } as const;
+export const activationPrecisions = { int16: 'int16', int8: 'int8', f32: 'f32' } as const;

@@ -18,7 +18,7 @@ describe('fewbit-bench checkpoint', () => {
     const shapes = 8 * 2 * (2 * 7 + 1);
     expect(written).toEqual({ output, shape: 'tiny', format: 'int3', bytes: codes + scales + zeros + embedding + norms + shapes });
     const { rows } = modelDocument.parse(await fewbitBenchJson('model', output, '--backend', 'wasm', '--what', 'decode', ...small));
-    expect(rows).toMatchObject([{ shape: output, format: 'int3', group: 32, activations: '16-bit' }]);
+    expect(rows).toMatchObject([{ shape: output, format: 'int3', group: 32, activations: 'int16' }]);
   });
 
   it.each([

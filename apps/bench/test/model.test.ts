@@ -80,7 +80,7 @@ describe('fewbit-bench model', () => {
   it('prints a table for people, and why there is no ratio', async () => {
     const { code, stdout } = await fewbitBench('model', '--shape', 'tiny', '--format', 'int3', '--backend', 'wasm', ...small);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/decode 2 .* int3 g32 .*16-bit /);
+    expect(stdout).toMatch(/decode 2 .* int3 g32 .*int16 /);
     expect(stdout).toContain('note: No peer, so no ratio: llama.cpp has no type like int3');
   });
 
@@ -88,7 +88,7 @@ describe('fewbit-bench model', () => {
     [[], 'either a model directory or --shape'],
     [['--shape', 'gpt-5'], 'Unknown shape "gpt-5"'],
     [['--shape', 'tiny', '--what', 'all'], '--what all is unknown. Choose one of: decode, prefill, both'],
-    [['--shape', 'tiny', '--activations', 'int4'], '--activations int4 is unknown. Choose one of: 16-bit, int8'],
+    [['--shape', 'tiny', '--activations', 'int4'], '--activations int4 is unknown. Choose one of: int16, int8, f32'],
     [['--shape', 'tiny', '--activations', 'int8', ...reference], "'reference' has no products with int8 activations"],
     [['--shape', 'tiny', '--peer', 'vllm'], '--peer vllm is unknown'],
     [['--shape', 'tiny', '--format', 'int9'], 'Unknown format "int9"'],

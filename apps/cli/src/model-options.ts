@@ -3,7 +3,7 @@ import type { ModelOptions } from '@fewbit/runtime';
 import type { Command } from 'commander';
 import { oneOf } from './parse-option.js';
 
-const precisions = ['16-bit', 'int8'] as const;
+const precisions = ['int16', 'int8', 'f32'] as const;
 
 export interface ModelFlags {
   readonly activations: string;
@@ -15,7 +15,7 @@ export function addModelOptions(command: Command): Command {
   return command
     .option(
       '--activations <type>',
-      `what the inputs of layers in codes are rounded to: ${precisions.join(', ')} (faster, less exact)`,
+      `what the inputs of layers in codes are rounded to: int16, int8 (faster, less exact), f32 (not at all: integer codes are decoded)`,
       precisions[0],
     )
     .option(

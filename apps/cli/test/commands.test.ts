@@ -203,15 +203,18 @@ describe('fewbit eval', () => {
     expect(await fewbitJson<Evaluated>('eval', embeddedModel, ...flags, '--windows', '2')).toMatchObject({ windows: 2 });
   });
 
-  it('rounds activations to int8 where asked and where it can, and says so', async ({ skip }) => {
+  it('rounds activations as asked and where it can, and says so', async ({ skip }) => {
     const flags = ['--text', text, '--protocol', 'document', '--context', '64'];
     const run = (...more: string[]) => fewbitJson<Evaluated & { activations: string }>('eval', int4, ...flags, ...more);
-    expect(await run('--backend', 'reference')).toMatchObject({ activations: 'f32' });
+    const reference = await run('--backend', 'reference');
+    expect(reference.activations).toBe('f32');
     const refused = await fewbit('eval', int4, ...flags, '--backend', 'reference', '--activations', 'int8');
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("'reference' has no products with int8 activations") });
     if ((await fewbit('doctor', '--backend', 'cpu')).code !== 0) skip('there is no native backend');
     const [exact, rounded] = [await run('--backend', 'cpu'), await run('--backend', 'cpu', '--activations', 'int8')];
-    expect([exact.activations, rounded.activations]).toEqual(['16-bit', 'int8']);
+    const float = await run('--backend', 'cpu', '--activations', 'f32');
+    expect([exact.activations, rounded.activations, float.activations]).toEqual(['int16', 'int8', 'f32']);
+    expect(float.nll).toBeCloseTo(reference.nll, 6);
     expect(rounded.perplexity).not.toBe(exact.perplexity);
     expect(Math.abs(rounded.nll - exact.nll)).toBeLessThan(0.02);
   });

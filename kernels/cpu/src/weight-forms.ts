@@ -36,13 +36,13 @@ export interface FloatForm {
 export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
   return {
     activations: {
-      '16-bit': 'rounded to 16 bits per group, or per 128 inputs of a longer one',
+      int16: 'rounded to 16 bits per group, or per 128 inputs of a longer one',
       int8: 'rounded to 8 bits per group, or per 128 inputs of a longer one',
     },
     rounds,
     rejects: rejection,
     uploadStored: (weight, { inPlace = false } = {}) => uploadStored(engine, memory, files, weight, inPlace),
-    upload(weight, { activations = '16-bit' } = {}) {
+    upload(weight, { activations = 'int16' } = {}) {
       if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);

@@ -17,7 +17,7 @@ it('finds wrong products of floats, and of codes with either kind of inputs', as
     return { ...backend, ops: { ...backend.ops, matmul } };
   };
   expect(await selfTest(wrongAt(0))).toMatch(/^the self-test failed: element \(0, 0\) of a product is [-\d.]+, not [-\d]+$/);
-  expect(await selfTest(wrongAt(1))).toMatch(/with 16-bit activations$/);
+  expect(await selfTest(wrongAt(1))).toMatch(/with int16 activations$/);
   expect(await selfTest(wrongAt(4))).toMatch(/with int8 activations$/);
   await backend.close();
 });

@@ -10,7 +10,7 @@ export async function selfTest(backend: Backend): Promise<string | undefined> {
   if (failure !== undefined) return failure;
   for (const rows of [1, 21]) {
     for (const [activations, limit] of [
-      ['16-bit', 32767],
+      ['int16', 32767],
       ['int8', 127],
     ] as const) {
       const wrong = await codes(backend, rows, activations, limit);
@@ -27,7 +27,7 @@ async function floats(backend: Backend): Promise<string | undefined> {
   return compare(backend, { m, k, n, x, w, held: backend.upload(w, [n, k]), tolerance: 0 });
 }
 
-async function codes(backend: Backend, m: number, activations: '16-bit' | 'int8', limit: number): Promise<string | undefined> {
+async function codes(backend: Backend, m: number, activations: 'int16' | 'int8', limit: number): Promise<string | undefined> {
   const [k, n, group, zero] = [64, 37, 32, 8];
   // the largest of each group takes the largest code, so that the others are rounded to themselves
   const x = Float32Array.from({ length: m * k }, (_, i) => (i % group === 5 ? limit : (i % 13) - 6));

@@ -29,10 +29,10 @@ interface Outliers {
 export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
   const rounded = (bits: number) => `rounded to ${bits} bits per group, or per ${id.longestChunk} inputs of a longer one`;
   return {
-    activations: { '16-bit': rounded(16), int8: rounded(8) },
+    activations: { int16: rounded(16), int8: rounded(8) },
     rounds,
     rejects: rejection,
-    upload(weight, { activations = '16-bit' } = {}) {
+    upload(weight, { activations = 'int16' } = {}) {
       if (!('codes' in weight)) return uploadFloats(memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);

@@ -94,7 +94,7 @@ export interface Algebra {
 }
 
 /** What `matmul` rounds its x to before it meets codes: 16 bits err by about 2e-5 of x and count as exact, 8 bits by about 5e-3. */
-export type ActivationPrecision = '16-bit' | 'int8';
+export type ActivationPrecision = 'int16' | 'int8';
 
 /**
  * Weights in forms of a backend's own: codes, or the shortest floats that hold every value. `matmul` takes such a tensor as `w`, `embed` as its
@@ -105,7 +105,7 @@ export interface WeightForms {
   rejects(matrix: QuantizedMatrix): string | undefined;
   /**
    * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Throws `usage` for a matrix that `rejects` refuses.
-   * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default '16-bit'; a weight of floats is multiplied as floats in any case.
+   * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default 'int16'; a weight of floats is multiplied as floats in any case.
    */
   upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): DeviceTensor;
   /**

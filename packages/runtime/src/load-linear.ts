@@ -1,4 +1,5 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
+import type { QuantizedMatrix } from '@fewbit/formats';
 import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
 import type { WeightSource } from './types.js';
 
@@ -6,10 +7,10 @@ export interface WeightOptions {
   /** Decode quantized weights to float32, whose products are exact, even where the backend has kernels for their codes. Default false. */
   readonly decode?: boolean;
   /**
-   * What the inputs of weights that stay in codes are rounded to; 'int8' is faster and loses some accuracy. Default '16-bit'. Throws `usage` where
-   * the backend has no such products.
+   * What the inputs of weights that stay in codes are rounded to; 'int8' is faster and loses some accuracy. Default 'int16'. 'f32': not at all; weights whose
+   * kernels round their inputs are decoded to float32. Throws `usage` where the backend has no such products.
    */
-  readonly activations?: ActivationPrecision;
+  readonly activations?: ActivationPrecision | 'f32';
   /** Hears of each weight that may be quantized. */
   readonly onLoaded?: (module: string, weight: LoadedWeight) => void;
 }
@@ -37,7 +38,7 @@ export async function loadWeight(
   module: string,
   read: () => Promise<Matrix>,
   backend: Backend,
-  { decode = false, activations = '16-bit', onLoaded }: WeightOptions,
+  { decode = false, activations = 'int16', onLoaded }: WeightOptions,
   inPlace: boolean,
 ): Promise<DeviceTensor> {
   requireActivations(backend, activations);
@@ -47,10 +48,12 @@ export async function loadWeight(
   };
   const forms = decode ? undefined : backend.weights;
   const codes = decode ? undefined : await source.quantized(module);
-  const reason = codes && (forms ? forms.rejects(codes) : `the backend '${backend.id}' has no kernels for codes`);
+  const reason = codes && whyDecoded(codes, backend, activations);
   let before = backend.bytes;
-  if (codes && forms && reason === undefined)
-    return loaded(forms.upload(codes, { activations }), { activations: forms.rounds(codes) ? activations : 'f32' });
+  if (codes && forms && reason === undefined) {
+    const options = activations === 'f32' ? {} : { activations };
+    return loaded(forms.upload(codes, options), { activations: forms.rounds(codes) ? activations : 'f32' });
+  }
   const stored = !codes && forms?.uploadStored ? await source.stored?.(module) : undefined;
   before = backend.bytes;
   const uploaded = stored && forms!.uploadStored!(stored.tensor, { inPlace });
@@ -62,11 +65,18 @@ export async function loadWeight(
   return loaded(tensor, { activations: 'f32', ...(reason !== undefined && { decoded: reason }) });
 }
 
-/** '16-bit' allows what is more exact, so every backend has it. */
-function requireActivations({ id, weights }: Backend, activations: ActivationPrecision): void {
-  if (activations === '16-bit' || weights?.activations[activations]) return;
+function whyDecoded(codes: QuantizedMatrix, { id, weights }: Backend, activations: ActivationPrecision | 'f32'): string | undefined {
+  if (!weights) return `the backend '${id}' has no kernels for codes`;
+  const reason = weights.rejects(codes);
+  if (reason !== undefined) return reason;
+  return activations === 'f32' && weights.rounds(codes) ? 'products of its codes round their inputs, and float32 was asked for' : undefined;
+}
+
+/** 'int16' allows what is more exact, so every backend has it. */
+function requireActivations({ id, weights }: Backend, activations: ActivationPrecision | 'f32'): void {
+  if (activations === 'f32' || activations === 'int16' || weights?.activations[activations]) return;
   throw new FewbitError(
     'usage',
-    `The backend '${id}' has no products with ${activations} activations: choose '16-bit', or another backend (the native 'cpu' has them).`,
+    `The backend '${id}' has no products with ${activations} activations: choose 'int16' or 'f32', or another backend (the native 'cpu' has them).`,
   );
 }

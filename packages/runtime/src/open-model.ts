@@ -74,7 +74,7 @@ export interface ModelOptions extends Pick<WeightOptions, 'decode' | 'activation
 export async function openModel(
   source: WeightSource,
   backend: Backend,
-  { decode = false, activations = '16-bit', keyValues: asked }: ModelOptions = {},
+  { decode = false, activations = 'int16', keyValues: asked }: ModelOptions = {},
 ): Promise<Model> {
   const { plan } = source;
   const weights = new Map<string, LoadedWeight>();

@@ -23,7 +23,7 @@ import { weightsRefusals } from './weights-refusals.js';
  * Largest relative L2 error of a product whose x is rounded per 128 inputs: a step of absmax/32767 or absmax/127 errs by a third of itself, and the
  * largest of 128 normal values is about 3 deviations, which gives 2.6e-5 or 6.8e-3; short rows scatter.
  */
-export const tolerances: Readonly<Record<ActivationPrecision, number>> = { '16-bit': 6e-5, int8: 1.6e-2 };
+export const tolerances: Readonly<Record<ActivationPrecision, number>> = { int16: 6e-5, int8: 1.6e-2 };
 
 const precisions = Object.keys(tolerances) as ActivationPrecision[];
 
@@ -183,7 +183,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           // exact but for the order of sums, where the form takes x as it is
           const rounds = backends().some(({ weights }) => weights!.rejects(codes) === undefined && weights!.rounds(codes));
           for (const got of results) {
-            expect(relativeError(got, want)).toBeLessThanOrEqual(rounds ? tolerances['16-bit'] : 2e-6);
+            expect(relativeError(got, want)).toBeLessThanOrEqual(rounds ? tolerances.int16 : 2e-6);
             expect(sameBits(got, results[0]!)).toBe(true);
           }
         },

@@ -4,7 +4,7 @@ import { createFormat, encodeMatrix } from '../../../packages/formats/src/index.
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { values } from './values.js';
 
-const activationPrecisions: readonly ActivationPrecision[] = ['16-bit', 'int8'];
+const activationPrecisions: readonly ActivationPrecision[] = ['int16', 'int8'];
 
 /** What a backend with forms of weights must not take. `needForms` skips where it has none. */
 export function weightsRefusals(backends: () => readonly Backend[], needForms: (skip: (note: string) => void) => void): void {

@@ -52,7 +52,7 @@ export function addModel(program: Command, io: Io): void {
     .option('--format <name>', 'format of the linear layers', 'int4')
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
-    .option('--activations <type>', `of layers in codes: ${Object.keys(activationPrecisions).join(', ')}`, '16-bit')
+    .option('--activations <type>', `of layers in codes: ${Object.keys(activationPrecisions).join(', ')}`, 'int16')
     .option('--kv-cache <type>', `how keys and values are kept: ${keyValueCacheNames.join(', ')}`, 'f16')
     .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
     .option('--prompt <n>', 'tokens of the prompt', positiveInteger, 512)
