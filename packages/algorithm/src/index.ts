@@ -4,4 +4,4 @@ export { encodeBeside, outlierType, requireShare } from './encode-beside.js';
 export { outputError, weightError } from './errors.js';
 export { leaveOut } from './leave-out.js';
 export { rewriteDrift } from './rewrite-drift.js';
-export type { LayerContext, Method, Rewrite, Solved, Solver, Transform, TransformContext } from './types.js';
+export type { LayerContext, Method, Rewrite, Solved, Solver, SolverWork, Transform, TransformContext } from './types.js';

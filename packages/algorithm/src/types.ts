@@ -51,6 +51,14 @@ export interface Solved {
   readonly notes: readonly string[];
 }
 
+/** Multiply-adds of the dense algebra. */
+export interface SolverWork {
+  /** In Cholesky factors and what is solved with them. */
+  readonly factoring: number;
+  /** In products in double. */
+  readonly products: number;
+}
+
 /** Rounds one matrix: the only lossy step. */
 export interface Solver {
   readonly id: string;
@@ -59,6 +67,8 @@ export interface Solver {
   readonly outliers?: number;
   /** Bytes that it holds at once for the layers of a site of `cols` inputs and at most `rows` outputs, beside the layer itself and the statistics: for plans. Default: next to nothing. */
   scratch?(rows: number, cols: number): number;
+  /** What it asks of the algebra for the layers of a site of `cols` inputs, whose outputs are `rows`: for plans. Default: nothing. */
+  work?(rows: readonly number[], cols: number): SolverWork;
   solve(layer: LayerContext): Solved | Promise<Solved>;
 }
 

@@ -30,6 +30,7 @@ function moments(id: string, needsFloat: boolean, tokenWeight: TokenWeight): Sta
     id,
     needsFloat,
     bytes: (columns) => 2 * columns ** 2 * Float64Array.BYTES_PER_ELEMENT,
+    work: (columns) => (needsFloat ? columns ** 2 : (columns * (columns + 1)) / 2),
     start(columns, algebra) {
       const sum = new Float64Array(columns * columns);
       let tokens = 0;

@@ -95,6 +95,16 @@ describe('grams', () => {
   });
 });
 
+it('grams say their bytes and their work', () => {
+  for (const [statistic, work] of [
+    [gram(), 55],
+    [crossGram({ tokenWeight: 'equal' }), 100],
+  ] as const) {
+    expect(statistic.bytes!(10)).toBe(2 * 100 * 8);
+    expect(statistic.work!(10)).toBe(work);
+  }
+});
+
 it('measures magnitudes per feature', () => {
   const site = gather([absMax(), absMean(), meanSquare()], 2, algebra);
   expect(site.needsFloat).toBe(false);

@@ -26,6 +26,8 @@ export interface Statistic<R> {
   readonly needsFloat: boolean;
   /** Of a site of `columns` features, with the result: for plans. Default: next to nothing. */
   bytes?(columns: number): number;
+  /** Multiply-adds for a sample of one token: for plans. Default: one for each feature. */
+  work?(columns: number): number;
   start(columns: number, algebra: Algebra): Accumulator<R>;
 }
 

@@ -284,6 +284,20 @@ describe('gptq', () => {
   });
 });
 
+describe('what gptq says for plans', () => {
+  it('is its algebra and its memory, by the shapes of a site', () => {
+    const plain = gptq({ target: 'plain' }).solver;
+    expect(plain.work!([4, 8], 10)).toEqual({ factoring: 1000 / 3, products: (12 * 100) / 2 });
+    expect(plain.scratch!(8, 10)).toBe(8 * (3 * 100 + 4 * 80));
+    const float = gptq().solver;
+    // few rows: each layer solves for its own, with a factor of its own
+    expect(float.work!([4, 8], 10)).toEqual({ factoring: 1000 / 3 + (2 * 1000) / 6 + 12 * 100, products: (3 * 12 * 100) / 2 });
+    // a layer with as many rows as inputs: M serves all
+    expect(float.work!([4, 10], 10)).toEqual({ factoring: 1000 / 3 + 1000 / 6 + 10 * 100, products: (3 * 14 * 100) / 2 });
+    expect(float.scratch!(8, 10)).toBe(8 * (6 * 100 + 4 * 80));
+  });
+});
+
 describe('targetMove', () => {
   it('is the least-squares answer W·C·H⁻¹ without damping, and W with all of it', () => {
     const task = layer(14, 5, 9);

@@ -7,6 +7,7 @@ import {
   outlierType,
   type Solved,
   type Solver,
+  type SolverWork,
 } from '@fewbit/algorithm';
 import { crossGram, gram } from '@fewbit/calibration';
 import { FewbitError, firstNonFinite, type Matrix } from '@fewbit/core';
@@ -84,7 +85,17 @@ export function gptqSolver(options: GptqOptions = {}): Solver {
     return ((target === 'float' ? 6 : 3) * cols ** 2 + 4 * rows * cols) * Float64Array.BYTES_PER_ELEMENT;
   }
 
-  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], ...(outliers > 0 && { outliers }), scratch, solve };
+  /** The factor of H⁻¹; the sweep's half of a product; for the other target M, or for layers of few rows what they solve without it, and the product that moves the weight. */
+  function work(rows: readonly number[], cols: number): SolverWork {
+    const all = rows.reduce((sum, count) => sum + count, 0);
+    const swept = { factoring: cols ** 3 / 3, products: (all * cols ** 2) / 2 };
+    if (target === 'plain') return swept;
+    const solved = rows.some((count) => count >= cols) ? cols : all;
+    const factors = rows.some((count) => count >= cols) ? 1 : rows.length;
+    return { factoring: swept.factoring + (factors * cols ** 3) / 6 + solved * cols ** 2, products: swept.products + all * cols ** 2 };
+  }
+
+  return { id: 'gptq', needs: target === 'float' ? [hessian, cross] : [hessian], ...(outliers > 0 && { outliers }), scratch, work, solve };
 }
 
 function roundToNearest(weight: Matrix, unbound: NumericFormat, outliers: number): QuantizedMatrix {

@@ -6,7 +6,7 @@ import type { BlockPlan } from '@fewbit/models';
 import { blockStages, freeBlock, freeGlobals, loadBlock, loadGlobals, openWeights, type WeightSource } from '@fewbit/runtime';
 import { Course } from './course.js';
 import { memoryFor, stateBytes } from './plan/state-sizes.js';
-import { measure, stageWork } from './quantize-block.js';
+import { measure } from './quantize-block.js';
 import { advance } from './sequence-state.js';
 import { calibrating, type Sequence, startSequences } from './start-sequences.js';
 import type { Progress } from './types.js';
@@ -36,8 +36,7 @@ export async function measureImportance(options: MeasureOptions): Promise<Readon
     const source = await openWeights(directory, options.layouts);
     const { plan } = source;
     const tokens = calibration.windows.reduce((sum, window) => sum + window.length, 0);
-    const total = plan.blocks.reduce((sum, block) => sum + stageWork(block) * (block.sites.length + 1) * tokens, 1);
-    const course = new Course(total, onProgress, signal);
+    const course = new Course(plan.blocks.length * tokens, onProgress, signal);
     const globals = await loadGlobals(source, backend);
     try {
       const keeping = spill === undefined ? memoryFor(stateBytes(plan, tokens, 1), backend) : { beside: spill };
@@ -71,13 +70,14 @@ async function measureBlock(
 ): Promise<void> {
   const weights = await loadBlock(source, block, backend);
   try {
-    for (const stage of blockStages(block)) {
+    const stages = blockStages(block);
+    for (const stage of stages) {
       const { site } = stage;
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       const gathering = site && gather([power], site.linears[0]!.cols, backend.algebra);
       for (const sequence of sequences) {
         const rows = sequence.tokens.length;
-        await course.step('calibrate', at, stageWork(block) * rows, async () => {
+        await course.step('calibrate', at, rows / stages.length, async () => {
           await advance(stage, rows, sequence.quantized, { backend, weights });
           if (gathering) await measure(gathering, sequence, undefined, at);
         });

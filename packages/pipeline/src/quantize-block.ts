@@ -19,6 +19,7 @@ import { blockStages, freeBlock, loadBlock, type WeightSource } from '@fewbit/ru
 import type { Course } from './course.js';
 import { keyValueRounding } from './key-value-rounding.js';
 import { upload } from './place.js';
+import type { Costs } from './plan/costs.js';
 import { reportOn, storeFloat } from './round-weight.js';
 import { advance } from './sequence-state.js';
 import { siteFormats } from './site-formats.js';
@@ -41,6 +42,8 @@ export interface BlockOptions {
   readonly observer: Observer;
   readonly seed: number;
   readonly course: Course;
+  /** Of its steps. */
+  readonly costs: Costs;
   /** Takes each matrix as soon as it is rounded: its codes and how its inputs are rounded, or its weight in float. */
   readonly emit: (module: string, rounded: QuantizedMatrix | Tensor, rounding?: ActivationRounding) => Promise<void>;
   /** Takes how a block's keys and values are rounded. */
@@ -59,7 +62,7 @@ const histogram = inputHistogram();
  * On return the sequences of `outputsOf` hold the block's outputs.
  */
 export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequence[], options: BlockOptions): Promise<LayerReport[]> {
-  const { source, backend, solver, course } = options;
+  const { source, backend, solver, course, costs } = options;
   const original = await loadBlock(source, block, backend);
   const rounded = new Map<string, DeviceTensor>(original);
   const activations = new Map<string, ActivationRounding>();
@@ -67,7 +70,7 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
   let keyValues: KeyValueRounding | undefined;
   const calibrates = sequences.some((sequence) => sequence.calibrates);
   try {
-    for (const stage of blockStages(block)) {
+    for (const [index, stage] of blockStages(block).entries()) {
       const site = stage.site;
       const at = `${block.prefix} ${site?.id ?? 'output'}`;
       const gathering = site && gather(calibrates ? [...solver.needs, plainGram] : [], site.linears[0]!.cols, backend.algebra);
@@ -75,7 +78,7 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       let rounding = options.activation && !isStored ? { spec: options.activation } : undefined;
       for (const sequence of site ? sequences : options.outputsOf) {
         const rows = sequence.tokens.length;
-        await course.step('calibrate', at, stageWork(block) * rows, async () => {
+        await course.step('calibrate', at, costs.stage(block, index, rows), async () => {
           const roundsInputs = !sequence.calibrates && { activations };
           await advance(stage, rows, sequence.quantized, { backend, weights: rounded, ...roundsInputs, ...(keyValues && { keyValues }) });
           if (sequence.float) await advance(stage, rows, sequence.float, { backend, weights: original });
@@ -93,7 +96,7 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
       const measured = gathering.measured();
       const shared = await siteFormats(site, specIn(options.formats), (module) => source.linear(module), options.layout);
       for (const linear of site.linears) {
-        const { report, decoded } = await course.step('solve', linear.module, solveWork(linear), () =>
+        const { report, decoded } = await course.step('solve', linear.module, costs.layer(site, linear), () =>
           roundLinear(linear, shared.get(linear.module), measured, calibrates, rounding, options),
         );
         reports.push(report);
@@ -111,17 +114,6 @@ export async function quantizeBlock(block: BlockPlan, sequences: readonly Sequen
     for (const [name, tensor] of rounded) if (original.get(name) !== tensor) backend.free(tensor);
     freeBlock(original, backend);
   }
-}
-
-/** Work in multiply-adds, for the progress: a forward pass of one token through a stage … */
-export function stageWork(block: BlockPlan): number {
-  const all = block.sites.flatMap((site) => site.linears);
-  return all.reduce((sum, { rows, cols }) => sum + rows * cols, 0) / (block.sites.length + 1);
-}
-
-/** … and the rounding of a matrix, of which the cost of GPTQ's sweep is typical. */
-export function solveWork({ rows, cols }: LinearPlan): number {
-  return rows * cols * cols + 10 * cols ** 3;
 }
 
 /** A stored scale covers what the calibrating sequences bring to the site. */

@@ -14,9 +14,12 @@ import { freeGlobals, loadGlobals, openWeights, type WeightSource } from '@fewbi
 import { quantizeCard, type ReproducibleReport } from './card/quantize-card.js';
 import { readSourceCard, type SourceCard } from './card/source-card.js';
 import { Course, throwIfAborted } from './course.js';
+import { costsOf } from './plan/costs.js';
+import { measureRates } from './plan/measure-rates.js';
 import { planMemory } from './plan/memory-plan.js';
 import { memoryFor } from './plan/state-sizes.js';
-import { quantizeBlock, solveWork, stageWork } from './quantize-block.js';
+import { planTime } from './plan/time-plan.js';
+import { quantizeBlock } from './quantize-block.js';
 import { logitsOf, readBack } from './read-back.js';
 import { refuseEarly } from './refuse-early.js';
 import { roundGlobals } from './round-globals.js';
@@ -46,12 +49,30 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeReport
   });
 }
 
-/** Says what `quantize` would take, and throws what it would throw before any work; leaves nothing at `output`. */
-export async function checkQuantize(options: QuantizeOptions): Promise<RunPlan> {
-  return prepared(options, async ({ planned }) => {
+/**
+ * Says what `quantize` would take, and throws what it would throw before any work; leaves nothing at `output`. `measure`: the time as well, from what the backend and the
+ * method do in some tenths of a second.
+ */
+export async function checkQuantize(options: QuantizeOptions, { measure = false } = {}): Promise<RunPlan> {
+  return prepared(options, async ({ source, formats, all, planned }) => {
     await (await (options.createWriter ?? createModelDirectory)(options.output)).abort();
-    return planned;
+    if (!measure) return planned;
+    const lengths = all.map(({ tokens }) => tokens.length);
+    const rates = await measureRates(source, formats, Math.max(...lengths), options);
+    return { ...planned, ...timed(source.plan, formats, lengths, { ...options, rates }) };
   });
+}
+
+function timed(
+  plan: ModelPlan,
+  formats: ReadonlyMap<string, WeightFormat>,
+  lengths: readonly number[],
+  options: QuantizeOptions,
+): Pick<RunPlan, 'time'> {
+  const { rates, backend } = options;
+  if (!rates) return {};
+  const costs = costsOf(plan, weightSites(plan), formats, lengths[0]!, options);
+  return { time: { ...planTime(plan, costs, lengths), backend: { id: backend.id, threads: backend.threads }, rates } };
 }
 
 /** A model that may be quantized so, opened. */
@@ -78,7 +99,8 @@ async function prepared<R>(options: QuantizeOptions, body: (found: Prepared) => 
     const formats = weightFormats(sites, options);
     const all = sequencesFor(plan, options);
     const lengths = all.map(({ tokens }) => tokens.length);
-    const planned = { memory: await planMemory(plan, directory.checkpoint, sites, formats, lengths, options) };
+    const memory = await planMemory(plan, directory.checkpoint, sites, formats, lengths, options);
+    const planned = { memory, ...timed(plan, formats, lengths, options) };
     return await body({ directory, source, card: await readSourceCard(directory), sites, formats, all, planned });
   } finally {
     await directory.close();
@@ -108,7 +130,9 @@ async function run(
   const { method, activation, keyValues, observer = 'minmax', layout, backend, calibration, importance, output, seed = 0 } = options;
   const { plan } = source;
   const withFloat = method.solver.needs.some((statistic) => statistic.needsFloat);
-  const course = new Course(totalWork(plan, options), options.onProgress, options.signal);
+  const lengths = all.map(({ tokens }) => tokens.length);
+  const costs = costsOf(plan, sites, formats, lengths[0]!, options);
+  const course = new Course(planTime(plan, costs, lengths).seconds, options.onProgress, options.signal);
   const columnGrouped = new Set<string>();
   const emit = async (module: string, rounded: QuantizedMatrix | Tensor, rounding?: ActivationRounding) => {
     if ('dtype' in rounded) return writer.write(`${module}.weight`, rounded);
@@ -118,13 +142,15 @@ async function run(
   const emitKeyValues = async (attention: string, rounding: KeyValueRounding) => {
     for (const [name, tensor] of layout.keyValues!.pack(rounding)) await writer.write(`${attention}.${name}`, tensor);
   };
-  const rounded = await course.step('solve', 'embeddings', 0, () => roundGlobals(source, sites, formats, importance, emit));
+  const rounded = await course.step('solve', 'embeddings', costs.rounding, () => roundGlobals(source, sites, formats, importance, emit));
   const globals = await loadGlobals(rounded.source, backend);
   const { spilled, parts } = planned.memory;
   const keeping = spilled ? { beside: output } : memoryFor(parts.states, backend);
   let started: Started | undefined;
   try {
-    started = await course.step('load', 'embeddings', 0, () => startSequences(source, globals, backend, all, { withFloat, keeping }));
+    started = await course.step('load', 'embeddings', costs.loading, () =>
+      startSequences(source, globals, backend, all, { withFloat, keeping }),
+    );
     const { sequences } = started;
     const layers: LayerReport[] = [...rounded.reports];
     for (const block of plan.blocks) {
@@ -141,12 +167,13 @@ async function run(
         observer,
         seed,
         course,
+        costs,
         emit,
         emitKeyValues,
       });
       layers.push(...found.filter(({ name }) => formats.has(name)));
     }
-    const expected = await course.step('verify', 'logits', 0, () => expectedLogits(sequences[0]!));
+    const expected = await course.step('verify', 'logits', costs.logits, () => expectedLogits(sequences[0]!));
     await course.step('write', output, 0, () =>
       writeRest(directory, writer, layout, sites, formats, { activation, keyValues, columnGrouped }),
     );
@@ -173,7 +200,7 @@ async function run(
     let report: ReproducibleReport;
     const goOn = () => throwIfAborted(options.signal, output);
     await writer.commit(async (partial, { bytes }) => {
-      const difference = await course.step('verify', output, 0, () =>
+      const difference = await course.step('verify', output, costs.reading, () =>
         readBack(partial, layout, sequences[0]!.tokens, expected, backend, goOn),
       );
       const files = await course.step('verify', `${output}, hashes`, 0, () => fileDigests(partial, goOn));
@@ -206,16 +233,6 @@ async function run(
     if (firstNonFinite(logits) < 0) return logits;
     throw new FewbitError('numeric', 'The rounded model gives logits with NaN or Inf: its weights are damaged, or overflow in float32.');
   }
-}
-
-/** In the unit of `stageWork`, for the progress. */
-function totalWork(plan: ModelPlan, { calibration, method }: QuantizeOptions): number {
-  const tokens = calibration?.windows.reduce((sum, window) => sum + window.length, 0) ?? 64;
-  const solving = method.solver.needs.length > 0 ? 1 : 0;
-  return plan.blocks.reduce((sum, block) => {
-    const forward = stageWork(block) * (block.sites.length + 1) * tokens;
-    return sum + forward + solving * block.sites.flatMap((site) => site.linears).reduce((work, linear) => work + solveWork(linear), 0);
-  }, 1);
 }
 
 /** What a reader of the result must know. */

@@ -5,6 +5,8 @@ import type { FloatDType } from '@fewbit/core';
 import type { ActivationSpec, FormatSpec, Importance, Layout } from '@fewbit/formats';
 import type { Backend } from '@fewbit/kernels';
 import type { MemoryPlan } from './plan/memory-plan.js';
+import type { Rates } from './plan/rates.js';
+import type { TimePlan } from './plan/time-plan.js';
 
 export interface QuantizeOptions {
   /** A Hugging Face model directory. */
@@ -37,6 +39,8 @@ export interface QuantizeOptions {
    * takes already and 80 % of what is available.
    */
   readonly maxMemory?: number;
+  /** What backend and method do in a second, as `checkQuantize` measures it: the progress goes by it. Default: typical rates. */
+  readonly rates?: Rates;
   /** What was asked for, as JSON, for the model card. */
   readonly recipe?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
@@ -82,6 +86,8 @@ export interface LayerReport {
 /** What a run will take, before any work. */
 export interface RunPlan {
   readonly memory: MemoryPlan;
+  /** Absent where no rates were measured. */
+  readonly time?: TimePlan;
 }
 
 /** The `--json` document of `fewbit quantize`. */

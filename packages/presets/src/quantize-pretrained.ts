@@ -38,7 +38,7 @@ export interface QuantizeLimits {
 
 export interface QuantizeRun extends QuantizeLimits {
   readonly signal?: AbortSignal;
-  /** Hears what the run will take, before any work. */
+  /** Hears what the run will take, before any work. Its time is measured first where this or `onProgress` is given. */
   readonly onPlan?: (plan: RunPlan) => void;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -46,9 +46,10 @@ export interface QuantizeRun extends QuantizeLimits {
 /** Runs a recipe on a model directory. Throws what `parseRecipe` and the pipeline's `quantize` throw. */
 export async function quantizePretrained(job: QuantizeJob, { onPlan, ...run }: QuantizeRun): Promise<QuantizeReport> {
   const { measures, ...prepared } = await prepare(job);
-  const options = { ...prepared, ...run };
-  const planned = measures || onPlan ? await checkQuantize(options) : undefined;
+  const isHeard = onPlan !== undefined || run.onProgress !== undefined;
+  const planned = measures || isHeard ? await checkQuantize({ ...prepared, ...run }, { measure: isHeard }) : undefined;
   if (planned) onPlan?.(planned);
+  const options = { ...prepared, ...run, ...(planned?.time && { rates: planned.time.rates }) };
   if (!measures) return quantize(options);
   // the first half of the progress is the measurement
   const half = (from: number) =>
@@ -61,7 +62,7 @@ export async function quantizePretrained(job: QuantizeJob, { onPlan, ...run }: Q
 /** Checks a job (model, recipe, calibration text, output) as a run would before any work, and says what it would do and take; leaves nothing. */
 export async function planQuantize(job: QuantizeJob, limits: QuantizeLimits): Promise<QuantizePlan> {
   const prepared = await prepare(job);
-  const planned = await checkQuantize({ ...prepared, ...limits });
+  const planned = await checkQuantize({ ...prepared, ...limits }, { measure: true });
   const { model, output, method, activation, keyValues, layout, calibration } = prepared;
   const directory = await openModelDirectory(model);
   try {

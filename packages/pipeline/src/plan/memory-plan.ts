@@ -24,6 +24,8 @@ export interface MemoryPlan {
 export interface MemoryParts {
   /** What the process takes already: program, backend, calibration text. */
   readonly process: number;
+  /** What JavaScript has let go of and not collected yet. */
+  readonly garbage: number;
   /** Embedding and head. */
   readonly globals: number;
   /** One of those while it is read. */
@@ -46,6 +48,8 @@ const f32 = Float32Array.BYTES_PER_ELEMENT;
 const f64 = Float64Array.BYTES_PER_ELEMENT;
 /** A tile's parameters: an object of numbers, and the place in a list that names it. */
 const paramBytes = 48;
+/** V8 begins to collect arrays when 64 MiB were made since the last time; by the end of that as much again may have been. */
+const uncollected = 2 * 64 * 2 ** 20;
 const plainGram = gram();
 
 /** What a run through `lengths` tokens takes, and whether their states are spilled to fit. Throws `usage` when it cannot fit, `output` when the spilled states do not fit on the disk. */
@@ -82,9 +86,9 @@ export async function planMemory(
   return { peak: peakOf(few), limit, parts: few, spilled: { bytes, folder } };
 }
 
-function peakOf({ process, globals, loading, block, states, statistics, solving, running, verifying }: MemoryParts): number {
+function peakOf({ process, garbage, globals, loading, block, states, statistics, solving, running, verifying }: MemoryParts): number {
   const calibrating = block + statistics + Math.max(solving, running);
-  return process + globals + Math.max(loading, states + Math.max(calibrating, verifying));
+  return process + garbage + globals + Math.max(loading, states + Math.max(calibrating, verifying));
 }
 
 function tooLarge({ peak, limit, parts }: MemoryPlan, longest: number): FewbitError {
@@ -132,6 +136,7 @@ function partsBut(
   const logits = 3 * longest * plan.vocabulary * f32; // of the model in memory, of the files, and in the backend
   return {
     process: process.memoryUsage.rss(),
+    garbage: uncollected,
     globals: sum(tables, (table) => size(table) * (heldBytes(table.module) + (formats.has(table.module) ? f32 : 0))),
     loading,
     block: most(plan.blocks, (block) => sum(blockLinears(block), (linear) => size(linear) * (heldBytes(linear.module) + f32))),
