@@ -11,9 +11,23 @@ const native = fileURLToPath(new URL('native/', import.meta.url));
 const binary = join(native, 'build/Release/fewbit_cpu.node');
 
 if (outdated()) {
-  const gyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
-  const { status } = spawnSync(process.execPath, [gyp, 'rebuild', '--directory', native, ...headers()], { stdio: 'inherit' });
-  process.exitCode = status ?? 1;
+  const missing = ['node-gyp', 'node-addon-api'].filter((name) => !resolved(`${name}/package.json`));
+  if (missing.length > 0) {
+    console.error(`To compile the native kernels, install ${missing.join(' and ')} first: npm install ${missing.join(' ')}`);
+    process.exitCode = 1;
+  } else {
+    const command = [resolved('node-gyp/bin/node-gyp.js'), 'rebuild', '--directory', native, ...headers()];
+    const { status } = spawnSync(process.execPath, command, { stdio: 'inherit' });
+    process.exitCode = status ?? 1;
+  }
+}
+
+function resolved(path) {
+  try {
+    return createRequire(import.meta.url).resolve(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function outdated() {

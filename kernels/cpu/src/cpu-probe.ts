@@ -31,7 +31,7 @@ export function loadAddon(): Promise<Addon | string> {
 async function tryAddon(): Promise<Addon | string> {
   const path = findAddon();
   if (path === undefined) {
-    return `no binary for this machine: install ${platformPackage()}, or build it from the sources with 'npm run build:native' in @fewbit/kernels-cpu`;
+    return `no binary for this machine: install ${platformPackage()}, or compile one (npm install node-gyp node-addon-api, then node node_modules/@fewbit/kernels-cpu/build-native.mjs; npm run setup in a checkout)`;
   }
   return (await trial(path)) ?? (createRequire(import.meta.url)(path) as Addon);
 }

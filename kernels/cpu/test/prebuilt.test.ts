@@ -71,5 +71,18 @@ describe.skipIf(!isBuilt || process.platform === 'win32')('the package of prebui
 
     rmSync(binary);
     expect(await use()).toEqual({ unavailable: expect.stringContaining(`install ${platformPackage()}`) });
+
+    const build = 'node_modules/@fewbit/kernels-cpu/build-native.mjs';
+    await expect(run(app, process.execPath, build)).rejects.toThrow('install node-gyp and node-addon-api first');
+    // with them it compiles: that takes minutes, so here they are but found
+    for (const [name, main] of [
+      ['node-gyp', 'bin/node-gyp.js'],
+      ['node-addon-api', 'index.js'],
+    ] as const) {
+      mkdirSync(join(app, 'node_modules', name, 'bin'), { recursive: true });
+      writeFileSync(join(app, 'node_modules', name, 'package.json'), '{}');
+      writeFileSync(join(app, 'node_modules', name, main), "console.log('asked to', process.argv.slice(2, 4).join(' '));");
+    }
+    expect(await run(app, process.execPath, build)).toContain('asked to rebuild --directory');
   }, 300_000);
 });
