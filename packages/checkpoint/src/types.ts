@@ -1,4 +1,5 @@
 import type { DType, Tensor, TensorName } from '@fewbit/core';
+import type { GgufValue } from './gguf/types.js';
 
 /** Random access to bytes: a file, memory, an HTTP range. */
 export interface ByteSource {
@@ -60,6 +61,8 @@ export interface ModelDirectory {
   readonly checkpoint: CheckpointReader;
   /** Text of a side file (a model card among them), or undefined. */
   text(name: string): Promise<string | undefined>;
+  /** What a GGUF file says of itself (`general.*`, `quantize.imatrix.*`) beside its config and tokenizer; absent for others. */
+  readonly description?: ReadonlyMap<string, GgufValue>;
   /** Names of files that go along with a model and hold no weights: tokenizer*, generation_config.json, chat_template*, special_tokens_map.json, vocab, merges, LICENSE. */
   readonly companions: readonly string[];
   /** Content of a companion. */

@@ -166,6 +166,7 @@ describe('embedding and head in codes', () => {
   it('stay as they are from GGUF to GGUF, and through a layout with a place for them', async () => {
     const file = await quantized({ format: 'q4_0', layout: 'gguf' });
     expect(await typesOf(file)).toEqual({ q4_0: 35, q8_0: 1, F32: 11 });
+    expect(fileHashes((await converted(file, 'gguf')).output)['model.gguf']).toBe(fileHashes(file)['model.gguf']);
     for (const chain of [['gguf'], ['fewbit', 'gguf']]) {
       let at = file;
       for (const layout of chain) {

@@ -2,15 +2,17 @@ import type { GgufValue, ModelDirectory } from '@fewbit/checkpoint';
 import { readSourceCard, version } from '@fewbit/pipeline';
 
 /**
- * What a GGUF file says of itself in `general.*`, taken from the card of the model that it is made from.
+ * What a GGUF file says of itself in `general.*`, taken from the card of the model that it is made from, or from its file where that is GGUF too.
  * Source: ggml-org/ggml docs/gguf.md, "General metadata".
  */
 export async function ggufDescription(directory: ModelDirectory): Promise<ReadonlyMap<string, GgufValue>> {
   const { name, hubName, fields } = await readSourceCard(directory);
-  const described = new Map<string, GgufValue>([
-    ['general.name', text(name)],
-    ['general.quantized_by', text(`Fewbit ${version}`)],
-  ]);
+  const described = new Map<string, GgufValue>([['general.name', text(name)], quantizer]);
+  if (directory.description) {
+    // of weights in float, who quantizes them now is who quantizes them
+    const quantized = directory.config.quantization_config !== undefined;
+    return new Map([...directory.description, ...(quantized ? [] : [quantizer])]);
+  }
   for (const field of ['license', 'license_name', 'license_link'] as const) {
     const value = fields[field];
     if (typeof value === 'string') described.set(`general.${field.replace('_', '.')}`, text(value));
@@ -31,6 +33,8 @@ export async function ggufDescription(directory: ModelDirectory): Promise<Readon
   }
   return described;
 }
+
+const quantizer = ['general.quantized_by', text(`Fewbit ${version}`)] as const;
 
 function text(value: string): GgufValue {
   return { type: 'string', value };

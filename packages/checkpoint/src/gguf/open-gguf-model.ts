@@ -43,6 +43,7 @@ export async function openGgufModel(path: string, mapper?: FileMapper): Promise<
         close: () => file.close(),
       },
       text: async (name) => texts.get(name),
+      description: new Map([...file.metadata].filter(([key]) => isDescription(key))),
       companions: [...texts.keys()],
       bytes: async (name) => new TextEncoder().encode(texts.get(name)),
       close: () => file.close(),
@@ -51,6 +52,11 @@ export async function openGgufModel(path: string, mapper?: FileMapper): Promise<
     await file.close();
     throw error;
   }
+}
+
+/** But for what every writer says of the file that it writes. */
+function isDescription(key: string): boolean {
+  return /^(general|quantize\.imatrix)\./.test(key) && !/^general\.(architecture|type|file_type|quantization_version|alignment)$/.test(key);
 }
 
 interface Mapped extends TensorInfo {
