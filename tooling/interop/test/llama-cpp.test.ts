@@ -5,11 +5,12 @@ import { copyCompanions, createGgufFile, openModelDirectory } from '@fewbit/chec
 import { openBackend } from '@fewbit/presets';
 import { openModel, openWeights } from '@fewbit/runtime';
 import { embeddedModel, goldenModels } from '@fewbit/testkit';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relativeDistance } from '../src/compare.js';
 import { openLlamaCpp } from '../src/llama-cpp.js';
 import { agreeWithLlamaCpp } from '../src/llama-cpp-agreement.js';
 import { subjects } from '../src/subjects.js';
+import { writeWideModel } from '../src/wide-model.js';
 
 const llamaCpp = await openLlamaCpp((reason) => console.warn(`llama.cpp does not run here: ${reason}`));
 const { backend } = await openBackend();
@@ -41,6 +42,9 @@ const every = [
   'mxfp4',
 ];
 
+/** Types and mixes whose matrices of 192 or 576 inputs would be of another type, and those that need such rows to tell them apart. */
+const wide = ['bf16', 'q2_k', 'q3_k_s', 'q3_k_m', 'q3_k_l', 'q4_k_s', 'q4_k_m', 'q5_k_s', 'q5_k_m', 'q6_k', 'iq4_xs', 'tq1_0', 'tq2_0'];
+
 const models = {
   embedded: every,
   'babyllama-1m': ['f32', 'f16', 'q8_0', 'q4_0', 'q5_1', 'q4_k_m'],
@@ -60,6 +64,19 @@ describe.skipIf(!llamaCpp)('llama.cpp', () => {
       });
     });
   }
+
+  describe('rows of whole blocks of 256', () => {
+    const subject = { ...subjects.embedded, path: join(folder, 'wide') };
+    beforeAll(() => writeWideModel(subject.path));
+
+    it.each(wide)('%s loads, tokenizes as Fewbit does, and has the same perplexity', async (format) => {
+      const output = join(folder, `wide-${format}`);
+      const found = await agreeWithLlamaCpp({ subject, format, output, backend, llamaCpp: llamaCpp! });
+      for (const { ours, theirs } of found.ids) expect(theirs).toEqual(ours);
+      expect(found.perplexity).toBeLessThan(format === 'bf16' ? tolerance.float : tolerance.blocks);
+      expect(found.sameTopOne).toBeGreaterThan(format === 'bf16' ? 0.99 : 0.9);
+    });
+  });
 
   it('loads a split file by its first part, and computes what it does of the whole', async () => {
     const from = await openModelDirectory(embeddedModel);
