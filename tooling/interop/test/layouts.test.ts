@@ -62,6 +62,8 @@ const cases: Record<string, Case | undefined> = {
   'gptq symmetric': gm({ format: 'int4', group: 32, layout: 'gptq' }),
   'gptq asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq' }),
   'gptq 8 bits': gm({ format: 'int8', group: -1, layout: 'gptq' }),
+  'gptq 2 bits': gm({ format: 'int2', group: 32, layout: 'gptq' }),
+  'gptq 3 bits': gm({ format: 'int3', group: 32, layout: 'gptq' }),
   'gptq-v2 asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq-v2' }),
   // without a GPU it decodes the weights, and wants whole blocks
   'Hugging Face FP8': { ...ct({ format: 'fp8', granularity: 'block', group: 32, layout: 'fp8' }), needs: 'transformers', decodes: true },
