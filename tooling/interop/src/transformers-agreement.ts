@@ -5,12 +5,13 @@ import { greedy, relativeDistance } from './compare.js';
 import type { Subject } from './subjects.js';
 import type { Transformers, TransformersRequest } from './transformers.js';
 
-export interface TransformersTrial extends Pick<TransformersRequest, 'dtype' | 'unpacked'> {
+/** A checkpoint that Fewbit wrote. */
+export interface WrittenTrial extends Pick<TransformersRequest, 'dtype' | 'unpacked'> {
+  /** What is asked of it. */
   readonly subject: Subject;
-  readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
   /** The program decodes the weights and rounds no inputs: it is compared with the float model that Fewbit decodes to. Default false. */
   readonly decodes?: boolean;
-  /** Where the quantized model is written. */
+  /** Where the quantized model is. */
   readonly output: string;
   readonly backend: OpenedBackend['backend'];
   readonly transformers: Transformers;
@@ -18,6 +19,10 @@ export interface TransformersTrial extends Pick<TransformersRequest, 'dtype' | '
   readonly windows?: number;
   /** Tokens to generate. Default 24. */
   readonly maxTokens?: number;
+}
+
+export interface TransformersTrial extends WrittenTrial {
+  readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
 }
 
 /** How far transformers, running what Fewbit wrote, is from Fewbit's runtime. */
@@ -33,8 +38,14 @@ export interface TransformersAgreement {
 
 /** Writes a model by a recipe and runs it in both programs. */
 export async function agreeWithTransformers(trial: TransformersTrial): Promise<TransformersAgreement> {
-  const { subject, recipe, output, backend, transformers, dtype, unpacked, decodes = false, windows: count = 1, maxTokens = 24 } = trial;
+  const { subject, recipe, output, backend } = trial;
   await quantizePretrained({ ...recipe, model: subject.path, output }, { backend });
+  return agreeOnWritten(trial);
+}
+
+/** Runs a model in both programs. */
+export async function agreeOnWritten(trial: WrittenTrial): Promise<TransformersAgreement> {
+  const { subject, output, backend, transformers, dtype, unpacked, decodes = false, windows: count = 1, maxTokens = 24 } = trial;
   const float = `${output}-float`;
   if (decodes) await convertPretrained({ model: output, output: float, layout: 'float' });
   const { model, tokenizer, close } = await openPretrained(decodes ? float : output, backend);

@@ -1,10 +1,11 @@
-import type { QuantizeJob } from '@fewbit/presets';
+import { convertPretrained, type QuantizeJob, quantizePretrained } from '@fewbit/presets';
 import { shared } from '@fewbit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSession, type Session } from '../src/open-session.js';
+import { copyWithOtherGroups } from '../src/other-groups.js';
 import { subjects } from '../src/subjects.js';
 import { hasModule, python } from '../src/transformers.js';
-import { agreeWithTransformers } from '../src/transformers-agreement.js';
+import { agreeOnWritten, agreeWithTransformers } from '../src/transformers-agreement.js';
 
 interface Case {
   readonly recipe: Omit<QuantizeJob, 'model' | 'output'>;
@@ -64,6 +65,8 @@ const cases: Record<string, Case | undefined> = {
   'gptq 8 bits': gm({ format: 'int8', group: -1, layout: 'gptq' }),
   'gptq 2 bits': gm({ format: 'int2', group: 32, layout: 'gptq' }),
   'gptq 3 bits': gm({ format: 'int3', group: 32, layout: 'gptq' }),
+  'gptq-v2 2 bits': gm({ format: 'int2', group: 32, layout: 'gptq-v2' }),
+  'gptq-v2 3 bits': gm({ format: 'int3', group: 32, layout: 'gptq-v2' }),
   'gptq-v2 asymmetric': gm({ format: 'int4', group: 32, symmetric: false, layout: 'gptq-v2' }),
   // without a GPU it decodes the weights, and wants whole blocks
   'Hugging Face FP8': { ...ct({ format: 'fp8', granularity: 'block', group: 32, layout: 'fp8' }), needs: 'transformers', decodes: true },
@@ -87,6 +90,27 @@ describe.skipIf(!python || !subject)('other programs load what Fewbit writes', (
       const found = await agreeWithTransformers(trial);
       expect(found.logits).toBeLessThan(within);
       if (unpacked) expect(found.unpacked).toBeLessThan(2e-3);
+      expect(found.greedy.ours).toEqual(found.greedy.theirs);
+    });
+  }
+
+  // compressed-tensors 0.20 reads none: "actorder='group' has been removed"
+  const grouped = { gptq: 'float16', 'gptq-v2': 'float16' } as const;
+  for (const [layout, dtype] of Object.entries(grouped)) {
+    it.skipIf(!hasModule('gptqmodel'))(`${layout} with g_idx, converted`, async () => {
+      const [natural, model, output] = ['natural', 'g_idx', 'converted'].map((part) => session.output(`${layout} ${part}`)) as [
+        string,
+        string,
+        string,
+      ];
+      const symmetric = layout !== 'gptq-v2';
+      const recipe = { format: 'int4', group: 32, symmetric, layout: layout === 'gptq' ? 'gptq-v2' : 'gptq' };
+      await quantizePretrained({ method: 'rtn', ...recipe, model: subject!.path, output: natural }, { backend: session.backend });
+      await copyWithOtherGroups(natural, model);
+      await convertPretrained({ model, output, layout });
+      const found = await agreeOnWritten({ ...session, subject: subject!, output, dtype, unpacked: true });
+      expect(found.logits).toBeLessThan(2e-2);
+      expect(found.unpacked).toBeLessThan(2e-3);
       expect(found.greedy.ours).toEqual(found.greedy.theirs);
     });
   }

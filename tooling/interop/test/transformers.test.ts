@@ -12,6 +12,9 @@ const recipes: Record<string, Omit<QuantizeJob, 'model' | 'output'>> = {
   'int4 per channel': { method: 'rtn', format: 'int4', group: -1 },
   'int3 g32 asymmetric': { method: 'rtn', format: 'int3', group: 32 },
   'int2 g32 asymmetric': { method: 'rtn', format: 'int2', group: 32 },
+  'int5 g32': { method: 'rtn', format: 'int5', group: 32 },
+  'int6 g32 asymmetric': { method: 'rtn', format: 'int6', group: 32, symmetric: false },
+  'int7 g32': { method: 'rtn', format: 'int7', group: 32 },
   'int8 g32': { method: 'rtn', format: 'int8', group: 32 },
   'int8 per channel': { method: 'rtn', format: 'int8', group: -1 },
 };
