@@ -27,5 +27,7 @@ export async function candidateOf({ config, checkpoint }: ModelDirectory, readin
     format: (module) => storedFormat(reading, module, checkpoint.tensors),
     activation: (module) => reading.activation?.(module),
     shared: (module) => shared.get(module) ?? '',
+    // of the layouts that rules ask it of, compressed-tensors alone, it stands in no other file
+    columnGrouped: (module) => checkpoint.tensors.has(`${module}.weight_g_idx`),
   };
 }

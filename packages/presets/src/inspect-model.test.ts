@@ -1,6 +1,6 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createModelDirectory } from '@fewbit/checkpoint';
+import { createModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
 import { fromFloat32, random } from '@fewbit/core';
 import { embeddedModel, fewbitError, temporaryFolder } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
@@ -43,6 +43,25 @@ describe('inspectModel', () => {
         await expect(planned).rejects.toEqual(fewbitError('unsupported', /scales must be BF16, not F16; start from the model in bfloat16/));
     }
     await backend.close();
+  });
+
+  it('sees groups of columns out of order, which transformers has given up', async () => {
+    const { backend } = await openBackend();
+    const [model, output, grouped] = ['plain', 'in order', 'out of order'].map((name) => join(root, name)) as [string, string, string];
+    await writeModel(model, 'BF16');
+    await quantizePretrained({ model, output, method: 'rtn', format: 'int4', group: 32 }, { backend });
+    await backend.close();
+    expect((await inspectModel(output)).loads).toEqual(['vllm', 'transformers']);
+    const { checkpoint, close } = await openModelDirectory(output);
+    const writer = await createModelDirectory(grouped);
+    for (const name of checkpoint.tensors.keys()) await writer.write(name, await checkpoint.read(name));
+    const groups = Int32Array.from({ length: 128 }, (_, i) => i % 4);
+    const data = new Uint8Array(groups.buffer);
+    await writer.write('model.layers.0.self_attn.q_proj.weight_g_idx', { dtype: 'I32', shape: [128], data });
+    await writer.file('config.json', readFileSync(join(output, 'config.json')));
+    await writer.commit();
+    await close();
+    expect((await inspectModel(grouped)).loads).toEqual(['vllm']);
   });
 });
 

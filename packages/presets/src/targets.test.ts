@@ -119,6 +119,13 @@ describe('targets', () => {
     expect(targetProblems('transformers', cached(int({ bits: 8, granularity })))).toEqual([]);
   });
 
+  it('know who has given up groups of columns out of order', () => {
+    const grouped: Candidate = { ...of('compressed-tensors', int()), columnGrouped: () => true };
+    expect(targetsOf(grouped)).toEqual(['vllm']);
+    expect(targetProblems('transformers', grouped)[0]).toMatch(/weight_g_idx.*use --layout gptq/);
+    expect(targetsOf({ ...grouped, layout: 'gptq' })).toContain('transformers');
+  });
+
   it('know that packed words and Conv1D have limits', () => {
     const narrow: Candidate = {
       ...of('gptq', int({ bits: 3, granularity: { kind: 'channel' } })),

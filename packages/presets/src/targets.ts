@@ -19,12 +19,15 @@ export interface Candidate {
   readonly keyValues?: ActivationSpec;
   /** What a linear module's tensors hold which layers that run as one must have the same of, in words. Default: nothing, or the same. */
   shared?(module: string): string;
+  /** Whether the groups of a linear module are of columns out of order (act-order without static groups). Default: they are not. */
+  columnGrouped?(module: string): boolean;
 }
 
 interface Layer {
   readonly spec: FormatSpec;
   readonly linear: LinearPlan;
   readonly activation: ActivationSpec | undefined;
+  readonly columnGrouped: boolean;
 }
 
 /** What an engine refuses of a layer, and what to do instead; undefined for what it loads. */
@@ -62,6 +65,12 @@ const wholeWords: Rule = ({ spec, linear: { rows, cols } }) => {
 };
 const noConv1d: Rule = ({ linear }) =>
   linear.transposed ? 'it is a Conv1D, which compressed-tensors does not wrap: use --layout gptq' : undefined;
+
+/** compressed-tensors 0.20 refuses `actorder: group`. */
+const groupsInOrder: Rule = ({ columnGrouped }) =>
+  columnGrouped
+    ? 'its groups are of columns out of order (weight_g_idx), which compressed-tensors has given up: use --layout gptq'
+    : undefined;
 
 /** vLLM loads fused matrices part by part, so that all but the last must end with a block. */
 const wholeBlocks: Rule = ({ spec, linear }) =>
@@ -151,6 +160,7 @@ const targets: Readonly<Record<string, Target>> = {
     layouts: {
       'compressed-tensors': [
         noConv1d,
+        groupsInOrder,
         wholeGroups,
         integer((spec) => spec.bits !== 8 || spec.granularity.kind !== 'tensor', 'use --granularity channel or group'),
       ],
@@ -184,7 +194,8 @@ export function targetProblems(name: string, candidate: Candidate): readonly str
   const problems = linears(candidate.plan).flatMap((linear) => {
     const spec = candidate.format(linear.module);
     const activation = candidate.activation?.(linear.module);
-    const found = spec && rules.map((rule) => rule({ spec, linear, activation })).find((problem) => problem !== undefined);
+    const columnGrouped = candidate.columnGrouped?.(linear.module) ?? false;
+    const found = spec && rules.map((rule) => rule({ spec, linear, activation, columnGrouped })).find((problem) => problem !== undefined);
     return found ? [`${linear.module}: ${found}`] : [];
   });
   const cache = candidate.keyValues && target.keyValues?.(candidate.keyValues);
