@@ -121,30 +121,46 @@ describe('the time of a run', () => {
 });
 
 describe('the stopwatch', () => {
-  it('takes the quickest run, and the first size that can be told from the clock', async () => {
+  /** A clock that only `spend` moves; other processes take `elsewhere` of the wall's time, `threads` work at once. */
+  function clock({ elsewhere = 0, threads = 1 } = {}) {
+    let [wall, processor] = [0, 0];
+    const spend = (seconds: number) => {
+      wall += seconds + elsewhere;
+      processor += seconds * threads;
+    };
+    return { spend, wall: () => wall, processor: () => processor };
+  }
+
+  it.each([{}, { elsewhere: 0.5 }, { threads: 4 }])('takes the quickest run, %j', async (kind) => {
+    const time = clock(kind);
     let calls = 0;
-    const seconds = await quickest(() => spin(calls++ === 0 ? 20 : 2));
-    expect(seconds).toBeGreaterThan(0.001);
-    expect(seconds).toBeLessThan(0.02);
-    const tried: number[] = [];
-    const rate = await rateOf(
-      [1, 5, 50],
-      (size) => size,
-      (size) => {
-        tried.push(size);
-        spin(size);
-      },
-    );
-    expect([...new Set(tried)]).toEqual([1, 5]);
-    expect(rate).toBeLessThan(1000);
+    expect(await quickest(() => time.spend(calls++ === 0 ? 0.02 : 0.002), time)).toBeCloseTo(0.002, 9);
+    expect(calls).toBe(12);
+  });
+
+  it('is content with three long runs', async () => {
+    const time = clock();
+    let calls = 0;
+    await quickest(() => time.spend(++calls), time);
+    expect(calls).toBe(3);
+  });
+
+  it('takes the first size that can be told from the steps of the clock, else the last', async () => {
+    const time = clock();
+    const tried = new Set<number>();
+    const rate = (sizes: number[]) =>
+      rateOf(
+        sizes,
+        (size) => 7 * size,
+        (size) => {
+          tried.add(size);
+          time.spend(size / 1000);
+        },
+        time,
+      );
+    expect(await rate([1, 5, 50])).toBeCloseTo(7000, 3);
+    expect([...tried]).toEqual([1, 5]);
+    expect(await rate([1, 2])).toBeCloseTo(7000, 3);
+    expect([...tried]).toEqual([1, 5, 2]);
   });
 });
-
-/** So many milliseconds of the processor's time. */
-function spin(milliseconds: number): void {
-  const start = process.cpuUsage();
-  for (;;) {
-    const { user, system } = process.cpuUsage(start);
-    if (user + system >= 1000 * milliseconds) return;
-  }
-}
