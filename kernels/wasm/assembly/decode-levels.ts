@@ -1,7 +1,9 @@
 // Runs of a row of packed levels as float32: `count` values at `to`, written sixteen at a time, so that up to fifteen more are written behind them.
 
 import { codingBytes, codingE4m3, codingNibbles } from '../src/control';
+import { nibbleMask } from './byte-products';
 import { PackedLevels } from './packed-levels';
+import { biasE4m3, biasE5m2, maskE4m3, maskE5m2, shiftE4m3, shiftE5m2 } from './short-floats';
 import { highBytes, highPairs, lookup, lowBytes, lowPairs } from './shuffles';
 
 /** The run of inputs from `first` on (PackedLevels.run). */
@@ -14,17 +16,15 @@ export function decodeRun(w: PackedLevels, row: i32, first: i32, count: i32, to:
     const end = min(last, to + <usize>w.span * 4);
     const by = v128.load32_splat(scale);
     if (coding === codingNibbles) nibbles(codes, table, by, to, end);
-    else if (coding === codingE4m3) SmallFloats.decode(codes, 4, <i16>0x87f0, 1.329227995784916e36, by, to, end);
+    else if (coding === codingE4m3) SmallFloats.decode(codes, shiftE4m3, maskE4m3, biasE4m3, by, to, end);
     else if (coding === codingBytes) bytes(codes, table, load<f32>(scale), to, end);
-    else SmallFloats.decode(codes, 3, <i16>0x8fe0, 5.192296858534828e33, by, to, end);
+    else SmallFloats.decode(codes, shiftE5m2, maskE5m2, biasE5m2, by, to, end);
     to = end;
     codes += w.spanBytes;
     scale += w.scaleStride;
     table += w.tableStride;
   }
 }
-
-export const nibbleMask = memory.data<i32>([0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f], 16);
 
 function nibbles(codes: usize, planes: usize, by: v128, to: usize, end: usize): void {
   const mask = v128.load(nibbleMask);
@@ -56,10 +56,7 @@ function bytes(codes: usize, table: usize, scale: f32, to: usize, end: usize): v
 }
 
 class SmallFloats {
-  /**
-   * Floats of 8 bits: sign, exponent and fraction in their place in the upper half of a float32, then the difference of the biases by a multiplication,
-   * which makes subnormal numbers right as well.
-   */
+  /** Floats of 8 bits, as short-floats.ts has them. */
   @inline
   static decode(codes: usize, shift: i32, bits: i16, bias: f32, by: v128, to: usize, end: usize): void {
     const zero = i32x4.splat(0);

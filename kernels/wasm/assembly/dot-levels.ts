@@ -1,7 +1,8 @@
 // Σ x·ŵ over a whole row of packed levels, decoded in registers, for rows whose spans are multiples of sixteen.
 
-import { nibbleMask } from './decode-levels';
+import { nibbleMask } from './byte-products';
 import { PackedLevels } from './packed-levels';
+import { biasE4m3, biasE5m2, maskE4m3, maskE5m2, shiftE4m3, shiftE5m2 } from './short-floats';
 import { highBytes, highPairs, lookup, lowBytes, lowPairs } from './shuffles';
 import { madd, sum } from './vector';
 
@@ -91,15 +92,15 @@ function fourLevels(table: usize, codes: u32): v128 {
 }
 
 export function dotE4m3(w: PackedLevels, row: i32, x: usize): f32 {
-  return SmallFloats.dot(w, row, x, 4, <i16>0x87f0, 1.329227995784916e36);
+  return SmallFloats.dot(w, row, x, shiftE4m3, maskE4m3, biasE4m3);
 }
 
 export function dotE5m2(w: PackedLevels, row: i32, x: usize): f32 {
-  return SmallFloats.dot(w, row, x, 3, <i16>0x8fe0, 5.192296858534828e33);
+  return SmallFloats.dot(w, row, x, shiftE5m2, maskE5m2, biasE5m2);
 }
 
 class SmallFloats {
-  /** As decode-levels.ts has them. */
+  /** Floats of 8 bits, as short-floats.ts has them. */
   @inline
   static dot(w: PackedLevels, row: i32, x: usize, shift: i32, bits: i16, bias: f32): f32 {
     const zero = i32x4.splat(0);

@@ -1,13 +1,12 @@
 // As multiply-codes-rows.ts, where activations are bytes (byte-products.ts).
 
-import { ones, products, sixteens } from './byte-products';
+import { nibbleMask, ones, products, sixteens } from './byte-products';
 import { firstSum, PackedCodes, scaled } from './packed-codes';
 
 /** Bytes of codes whose products add up in 16 bits: for codes of 4 bits, eight times two products of at most 15·127. */
 const exactBytes = 128;
 const exactBytes8 = 256;
 
-const nibbles = memory.data<i32>([0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f], 16);
 const pairs = memory.data<i32>([0x03030303, 0x03030303, 0x03030303, 0x03030303], 16);
 
 /** One block of rows with one row of x → the eight floats at `to`. */
@@ -19,7 +18,7 @@ export function blockOfBytes(w: PackedCodes, at: usize, x: usize, scales: usize,
 }
 
 function block4(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {
-  const mask = v128.load(nibbles);
+  const mask = v128.load(nibbleMask);
   const one = v128.load(ones);
   const codeBytes = <usize>w.length * 4;
   const chunkBytes = <usize>w.chunkBytes;
@@ -60,7 +59,7 @@ function block4(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
 }
 
 function block8(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {
-  const mask = v128.load(nibbles);
+  const mask = v128.load(nibbleMask);
   const one = v128.load(ones);
   const sixteen = v128.load(sixteens);
   const codeBytes = <usize>w.length * 8;

@@ -6,6 +6,7 @@
 
 import { blockRows } from '../src/control';
 import { integer, pointer } from './argument';
+import { nibbleMask } from './byte-products';
 import { blockOfBytes } from './multiply-bytes-rows';
 import { storeRows } from './multiply-codes';
 import { based, firstSum, PackedCodes, scaled } from './packed-codes';
@@ -121,8 +122,6 @@ function block8(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
   v128.store(to, total0);
   v128.store(to, total1, 16);
 }
-
-const nibbleMask = memory.data<i32>([0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f], 16);
 
 /** The same where codes of 4 bits name levels, which are bytes. */
 function blockOfLevels(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {

@@ -3,7 +3,7 @@
 import { pageBytes, pageE4m3, pageFloats, pageHalves, pageNibbles } from '../src/control';
 import { integer, pointer, real } from './argument';
 import { allFinite, codesOf, fitRun, half, runScale, runZero } from './round-activations';
-import { widenHalves } from './short-floats';
+import { biasE4m3, biasE5m2, widenHalves } from './short-floats';
 import { loadUpTo, storeUpTo } from './vector';
 
 /** Where the arguments of `storePage` have the page's shape; those before are of `roundActivations`. */
@@ -154,9 +154,6 @@ function codesAt(kind: i32, row: usize, i: i32): v128 {
   if (kind === pageBytes) return f32x4.convert_i32x4_s(bytes);
   const below = v128.and(bytes, i32x4.splat(0x7f));
   const isShort = kind === pageE4m3;
-  const magnitude = f32x4.mul(
-    isShort ? i32x4.shl(below, 20) : i32x4.shl(below, 21),
-    f32x4.splat(isShort ? 1.329227995784916e36 : 5.192296858534828e33),
-  );
+  const magnitude = f32x4.mul(isShort ? i32x4.shl(below, 20) : i32x4.shl(below, 21), f32x4.splat(isShort ? biasE4m3 : biasE5m2));
   return v128.or(magnitude, i32x4.shl(v128.and(bytes, i32x4.splat(0x80)), 24));
 }

@@ -1,4 +1,4 @@
-// float16 and bfloat16: weights in them are widened in registers.
+// float16, bfloat16 and the floats of 8 bits: weights in them are widened in registers.
 
 import { madd, sum } from './vector';
 
@@ -13,6 +13,17 @@ const halfBias = memory.data<f32>([5.192296858534828e33, 5.192296858534828e33, 5
 export function widenHalves(words: v128): v128 {
   return f32x4.mul(v128.and(i32x4.shl(words, 13), v128.load(halfBits)), v128.load(halfBias));
 }
+
+/**
+ * A code of 8 bits in the upper half of 16, shifted right by `shift` with its sign and masked, has its bits where the upper half of a float32 has them; a multiplication by the bias,
+ * 2 to the difference of the exponents' biases, makes it its value, subnormal numbers too.
+ */
+export const shiftE4m3: i32 = 4;
+export const maskE4m3: i16 = <i16>0x87f0;
+export const biasE4m3: f32 = 1.329227995784916e36;
+export const shiftE5m2: i32 = 3;
+export const maskE5m2: i16 = <i16>0x8fe0;
+export const biasE5m2: f32 = 5.192296858534828e33;
 
 const highHalf = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000], 16);
 

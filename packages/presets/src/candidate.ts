@@ -27,7 +27,7 @@ export async function candidateOf({ config, checkpoint }: ModelDirectory, readin
     format: (module) => storedFormat(reading, module, checkpoint.tensors),
     activation: (module) => reading.activation?.(module),
     shared: (module) => shared.get(module) ?? '',
-    // of the layouts that rules ask it of, compressed-tensors alone, it stands in no other file
+    // compressed-tensors, whose rules alone ask, stores it only where groups are out of order
     columnGrouped: (module) => checkpoint.tensors.has(`${module}.weight_g_idx`),
   };
 }

@@ -3,6 +3,7 @@ import { type BlockPlan, blockLinears, type LinearPlan, type ModelPlan, type Sit
 import type { QuantizeOptions, WeightFormat, WeightSite } from '../types.js';
 import { weightFormatName } from '../weight-formats.js';
 import { typicalRates, typicalRounding, typicalStatistic } from './rates.js';
+import { sum } from './sum.js';
 
 /** Seconds that the steps of a run take, by the rates. */
 export interface Costs {
@@ -91,10 +92,4 @@ function restOfStage({ sites }: BlockPlan): number {
 
 function size({ rows, cols }: { readonly rows: number; readonly cols: number }): number {
   return rows * cols;
-}
-
-function sum<T>(of: Iterable<T>, value: (one: T) => number): number {
-  let total = 0;
-  for (const one of of) total += value(one);
-  return total;
 }

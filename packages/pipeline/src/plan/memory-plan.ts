@@ -8,6 +8,7 @@ import type { QuantizeOptions, WeightFormat, WeightSite } from '../types.js';
 import { defaultMaxMemory } from './memory-limit.js';
 import { sizeName } from './size-name.js';
 import { inputWidth, stateBytes } from './state-sizes.js';
+import { sum } from './sum.js';
 
 /** The memory that a run will take, before any work. */
 export interface MemoryPlan {
@@ -173,10 +174,4 @@ function valuesOfToken(block: BlockPlan): number {
   const attending = 2 * attentionInput!.outputs + attentionOutput!.input;
   const expanding = mlpInput!.outputs + mlpDown!.input;
   return 2 * attentionInput!.input + Math.max(attending, expanding) + Math.max(attentionInput!.input, mlpDown!.input);
-}
-
-function sum<T>(of: Iterable<T>, value: (one: T) => number): number {
-  let total = 0;
-  for (const one of of) total += value(one);
-  return total;
 }
