@@ -42,6 +42,9 @@ class Operands {
     for (float *value : {&shape.steps, &shape.top, &shape.zero, &shape.emptyScale, &shape.scale}) *value = float(number());
     shape.mantissa = int(index());
     for (float *value : {&shape.largest, &shape.smallestNormal, &shape.divisor, &shape.outlierThreshold}) *value = float(number());
+    shape.rows = index();
+    shape.scaleType = static_cast<ScaleType>(index());
+    shape.given = flag();
     return shape;
   }
   SparseRows sparse() {
@@ -295,8 +298,8 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
     case Command::roundActivations: {
       const auto *x = of.array();
       auto *out = of.array();
-      const Index rows = of.index(), n = of.index();
-      kernels.roundActivations(pool, x, out, rows, n, of.rounding());
+      const Index rows = of.index(), n = of.index(), stride = of.index();
+      kernels.roundActivations(pool, x, out, rows, n, stride, of.rounding());
       break;
     }
     case Command::discardPages: {

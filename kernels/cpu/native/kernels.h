@@ -74,7 +74,7 @@ struct SparseProduct {
 };
 
 /** As roundingKinds of @fewbit/kernels. */
-enum class RoundingKind { symmetric, asymmetric, halves, floats, power, nested };
+enum class RoundingKind { symmetric, asymmetric, halves, floats, power, nested, signedScale, freeRange };
 
 /** As in @fewbit/kernels. */
 struct RoundingShape {
@@ -86,6 +86,9 @@ struct RoundingShape {
   float largest, smallestNormal;
   float divisor;
   float outlierThreshold;
+  Index rows;
+  ScaleType scaleType;
+  bool given;
 };
 
 /** How the codes of a weight of levels are read: 4 bits or 8 that index a table, integers, or small floats. */
@@ -157,8 +160,8 @@ struct Kernels {
   void (*softcap)(Pool &, const float *x, float *out, Index count, float cap);
   void (*activate)(Pool &, const float *x, float *out, Index count, Activation);
   void (*gated)(Pool &, const float *gate, const float *up, float *out, Index count, Activation);
-  /** x [rows, n] as codes of `shape` and back. */
-  void (*roundActivations)(Pool &, const float *x, float *out, Index rows, Index n, const RoundingShape &);
+  /** x [rows, n] as codes of `shape` and back; from one row to the next are `stride` values. */
+  void (*roundActivations)(Pool &, const float *x, float *out, Index rows, Index n, Index stride, const RoundingShape &);
   void (*crossEntropy)(Pool &, const float *logits, const uint32_t *targets, float *out, Index m, Index n);
   /** Rows of `bytes` bytes each, from and to rows that may lie apart. `indices` chooses source rows; null takes them in order. */
   void (*copyRows)(Pool &, const char *from, Index fromStride, const uint32_t *indices, char *to, Index toStride, Index rows, Index bytes);

@@ -1,4 +1,4 @@
-import { type Backend, hostBackend, hostPages } from '@fewbit/kernels';
+import { type Backend, hostBackend, hostPages, roundedByReference } from '@fewbit/kernels';
 import type { Addon } from './addon.js';
 import { commandQueue } from './command-queue.js';
 import { cpuAlgebra } from './cpu-algebra.js';
@@ -24,7 +24,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
         id: 'cpu',
         ops: cpuOps(queue, heap, memory),
         algebra: cpuAlgebra(engine),
-        rejects: {},
+        rejects: { roundActivations: roundedByReference },
       },
     ],
     weights: (memory) => weightForms(engine, memory, files),

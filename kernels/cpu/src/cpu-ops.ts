@@ -12,7 +12,7 @@ import {
   pageShapeOf,
   referenceOps,
   roundingNumbers,
-  roundingShape,
+  roundingParts,
 } from '@fewbit/kernels';
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
@@ -170,11 +170,13 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
 
     roundActivations(x, rounding) {
       const [m, k] = [x.shape[0]!, x.shape[1]!];
-      const shape = roundingShape(rounding, k);
-      if (!shape) return reference.roundActivations(x, rounding);
+      const parts = roundingParts(rounding, k);
+      if (!parts) return reference.roundActivations(x, rounding);
       const from = addressOf(x);
       const out = allocate(x.shape);
-      queue.push('roundActivations', [from, out.data.address, m, k], roundingNumbers(shape));
+      for (const { first, count, shape } of parts) {
+        queue.push('roundActivations', [from + first * 4, out.data.address + first * 4, m, count, k], roundingNumbers(shape));
+      }
       return out;
     },
 

@@ -14,7 +14,7 @@ import { decodeRow, packCodes } from './packed-codes';
 import { storePage } from './page';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
-import { outlierMask, roundActivations } from './round-activations';
+import { outlierMask, roundActivations, roundTile } from './round-activations';
 import { addSparse, putEntries, turnTokens } from './sparse';
 import { stream } from './stream';
 import { choleskyDiagonal, choleskyPanel, inverseLower } from './triangular';
@@ -105,6 +105,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.roundActivations:
       roundActivations(task);
+      break;
+    case id.roundTile:
+      roundTile(task);
       break;
     case id.storePage:
       storePage(task, scratch);

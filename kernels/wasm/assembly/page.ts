@@ -2,15 +2,16 @@
 
 import { pageBytes, pageE4m3, pageFloats, pageHalves, pageNibbles } from '../src/control';
 import { integer, pointer, real } from './argument';
-import { allFinite, codesOf, fitRun, half, runScale, runZero } from './round-activations';
+import { allFinite, codesOf, fitRun, half, runScale, runZero } from './rounding-scale';
 import { biasE4m3, biasE5m2, widenHalves } from './short-floats';
 import { loadUpTo, storeUpTo } from './vector';
 
-/** Where the arguments of `storePage` have the page's shape; those before are of `roundActivations`. */
-const storedShape = 18;
+/** Where the arguments of `storePage` go on behind those of the rounding: the first row of the page, and its shape. */
+const storedRow = 21;
+const storedShape = 22;
 
 /**
- * Arguments: as of `roundActivations`, the page in the place of `out`; then the first row of the page, and its shape: kind, n, group, whether scales have
+ * Arguments: x, the page, rows, columns, rows per task, 0; the rounding; the first row of the page, and its shape: kind, n, group, whether scales have
  * zero points, or everyone's zero point, where scales and zero points lie in a row, bytes of a row. Scratch: n bytes.
  */
 export function storePage(task: i32, scratch: usize): void {
@@ -19,7 +20,7 @@ export function storePage(task: i32, scratch: usize): void {
   const rowBytes = <usize>integer(storedShape + 7);
   for (let i = task * share; i < min(integer(2), (task + 1) * share); i++) {
     const x = pointer(0) + <usize>i * <usize>columns * 4;
-    const row = pointer(1) + <usize>(integer(17) + i) * rowBytes;
+    const row = pointer(1) + <usize>(integer(storedRow) + i) * rowBytes;
     if (integer(storedShape) === pageHalves) storeHalves(x, row, columns);
     else storeCodes(x, row, columns, scratch);
   }
@@ -45,7 +46,7 @@ function storeCodes(x: usize, row: usize, count: i32, codes: usize): void {
   for (let first = 0, i = 0; first < count; first += group, i++) {
     const length = min(group, count - first);
     const from = x + <usize>first * 4;
-    fitRun(from, length, 0);
+    fitRun(from, length, false);
     // No code says NaN, so that the scale of a damaged row does.
     store<f32>(scales + <usize>i * 4, sound ? runScale : NaN);
     if (integer(storedShape + 3) !== 0) store<u8>(zeros + <usize>i, sound ? <u8>runZero : 0);

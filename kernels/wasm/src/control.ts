@@ -71,6 +71,7 @@ export const addSparse = 34;
 export const putEntries = 35;
 export const multiplyLevelsRows = 36;
 export const decodeLevels = 37;
+export const roundTile = 38;
 
 export const silu = 0;
 export const gelu = 1;

@@ -1,4 +1,4 @@
-import { type Backend, type Heap, hostBackend, hostPages } from '@fewbit/kernels';
+import { type Backend, type Heap, hostBackend, hostPages, roundedByReference } from '@fewbit/kernels';
 import { createEngine } from './engine.js';
 import type { Build } from './load-build.js';
 import { currentPlatform } from './platform.js';
@@ -24,7 +24,7 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
         id: 'wasm',
         ops: wasmOps(engine, memory),
         algebra: wasmAlgebra(engine),
-        rejects: {},
+        rejects: { roundActivations: roundedByReference },
       },
     ],
     weights: (memory) => weightForms(engine, memory),

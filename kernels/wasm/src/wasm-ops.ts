@@ -12,12 +12,13 @@ import {
   pageShapeOf,
   referenceOps,
   roundingNumbers,
-  roundingShape,
+  roundingParts,
 } from '@fewbit/kernels';
 import * as id from './control.js';
 import { embed, rowsAtOnce } from './embed.js';
 import type { Engine } from './engine.js';
 import { matmul } from './matmul.js';
+import { roundPart } from './round-part.js';
 
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
@@ -136,24 +137,17 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
       const [m, n] = [from.shape[0]!, from.shape[1]!];
       const shape = pageShapeOf(to);
       if (!to.form) return copy(at(from), n * 4, at(to) + start * n * 4, n * 4, n * 4, m);
-      const [group, ...rounding] = roundingNumbers(shape.rounding);
       const share = Math.max(1, Math.floor(id.taskValues / n));
-      const values = [at(from), at(to), m, n, share, 0, group!, ...rounding.slice(0, -1), start, ...pageNumbers(shape)];
+      const values = [at(from), at(to), m, n, share, 0, ...roundingNumbers(shape.rounding), start, ...pageNumbers(shape)];
       engine.run(id.storePage, Math.ceil(m / share), values, { scratch: n });
     },
 
     roundActivations(tensor, rounding) {
       const x = find(tensor);
-      const [m, k] = [x.shape[0]!, x.shape[1]!];
-      const shape = roundingShape(rounding, k);
-      if (!shape) return reference.roundActivations(tensor, rounding);
+      const parts = roundingParts(rounding, x.shape[1]!);
+      if (!parts) return reference.roundActivations(tensor, rounding);
       const out = allocate(x.shape);
-      const { rows, share, tasks } = shares(x.data.length, k);
-      const { outlierThreshold } = shape;
-      const mask = outlierThreshold === 0 ? 0 : engine.heap.allocate(k * 4 + 16);
-      if (mask !== 0) engine.run(id.outlierMask, Math.ceil(k / id.maskColumns), [at(x), mask, m, k, outlierThreshold]);
-      engine.run(id.roundActivations, tasks, [at(x), at(out), rows, k, share, mask, ...roundingNumbers(shape)]);
-      if (mask !== 0) engine.heap.free(mask);
+      for (const part of parts) roundPart(engine, x, out, part);
       return out;
     },
 

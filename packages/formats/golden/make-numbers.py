@@ -28,6 +28,7 @@ def main():
         "scaled": [scaled_case(*case) for case in scaled_cases()],
         "blockwise": [blockwise_case(*case) for case in blockwise_cases()],
         "int8": [int8_case(seed) for seed in range(3)],
+        "int8Inputs": [int8_inputs_case(seed) for seed in range(3)],
         "dynamicMap": encode(bnb.create_dynamic_map().numpy()),
     }
     lines = [f' "{name}": {json.dumps(cases)}' for name, cases in sections.items()]
@@ -168,6 +169,18 @@ def int8_case(seed):
         "absmax": encode(absmax.numpy()),
         "decoded": encode(bnb.int8_vectorwise_dequant(codes, absmax).numpy()),
     }
+
+
+def int8_inputs_case(seed):
+    """What a layer sees of float32 inputs: codes of the columns that no outlier is in; the others stay."""
+    torch.manual_seed(seed)
+    inputs = torch.randn(5, 40) * 2.0
+    inputs[0, 3], inputs[4, 17], inputs[2, 17] = 9.0, -60.0, 5.5
+    inputs[3, 20] = 5.999  # half precision has 6
+    codes, absmax, outliers = bnb.int8_vectorwise_quant(inputs.half(), threshold=6.0)
+    decoded = bnb.int8_vectorwise_dequant(codes, absmax)
+    decoded[:, outliers] = inputs[:, outliers]
+    return {"rows": 5, "cols": 40, "inputs": encode(inputs.numpy()), "decoded": encode(decoded.numpy())}
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ interface Numbers {
     decodedAbsmax?: Bytes;
   }[];
   readonly int8: readonly { rows: number; cols: number; weight: Bytes; codes: Bytes; absmax: Bytes; decoded: Bytes }[];
+  readonly int8Inputs: readonly { rows: number; cols: number; inputs: Bytes; decoded: Bytes }[];
   readonly dynamicMap: Bytes;
 }
 

@@ -2,6 +2,7 @@ import { fromE4m3, random, roundHalfEven, toE4m3 } from '@fewbit/core';
 import { fewbitError } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { floatsOf, numbers } from '../golden/numbers.js';
 import { type ActivationSpec, createFormat, type FormatSpec, roundActivations } from './index.js';
 
 const int8: FormatSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' };
@@ -65,13 +66,18 @@ describe('roundActivations', () => {
     expect([...rounded.data]).toEqual([6, 0.5, 84, -56, 3]);
   });
 
-  it('leaves outlier features as they are and out of the scales', () => {
+  it.each(numbers.int8Inputs)('leaves outliers in float as bitsandbytes does, case %#', ({ rows, cols, inputs, decoded }) => {
+    const spec: ActivationSpec = { format: { ...int8, scheme: 'symmetric-absmax' }, scaling: 'dynamic', outlierThreshold: 6 };
+    expect([...roundActivations({ rows, cols, data: floatsOf(inputs) }, { spec }).data]).toEqual([...floatsOf(decoded)]);
+  });
+
+  it('leaves outlier features as they are, and takes what does not reach the threshold into scales', () => {
     const spec: ActivationSpec = { format: { ...int8, scheme: 'symmetric-restricted' }, scaling: 'dynamic', outlierThreshold: 6 };
-    const x = { rows: 2, cols: 3, data: Float32Array.of(1.27, 0.333, 0.504, 0.4, -6, 0.127) };
+    const x = { rows: 2, cols: 3, data: Float32Array.of(1.27, 2.54, 0.504, 0.4, -6, 0.127) };
     const rounded = roundActivations(x, { spec });
     const close = (values: number[]) => values.map((value) => expect.closeTo(value, 6));
     const step = 0.4 / 127;
-    expect([...rounded.data]).toEqual([...close([1.27]), Math.fround(0.333), ...close([0.5]), ...close([0.4]), -6, ...close([40 * step])]);
+    expect([...rounded.data]).toEqual([...close([1.28]), Math.fround(2.54), ...close([0.5]), ...close([0.4]), -6, ...close([40 * step])]);
     expect(roundActivations({ rows: 1, cols: 2, data: Float32Array.of(6, 7) }, { spec }).data).toEqual(Float32Array.of(6, 7));
   });
 

@@ -1,4 +1,4 @@
-import { FewbitError, firstNonFinite, type Matrix, matrix } from '@fewbit/core';
+import { FewbitError, firstNonFinite, type Matrix, matrix, roundTo } from '@fewbit/core';
 import { createFormat } from './create-format.js';
 import { decodeMatrix } from './decode-matrix.js';
 import { encodeMatrix } from './encode-matrix.js';
@@ -8,7 +8,8 @@ import type { ActivationRounding, ActivationSpec, NumericFormat } from './types.
 /**
  * What a linear layer sees of its input x [tokens, inputs] when its activations are rounded so. Multiplying that by the decoded weight
  * is what an engine's integer or FP8 product gives, but for the order of its sums. With an outlier threshold the features that reach it
- * anywhere stay as they are and take no part in the scales (LLM.int8(), Dettmers et al. 2022, section 3.2).
+ * anywhere stay as they are (LLM.int8(), Dettmers et al. 2022, section 3.2), and values that reach it take no part in scales; what else such a
+ * feature holds does, as in bitsandbytes.
  * A token with NaN or Inf becomes NaN as a whole, which no code could say.
  */
 export function roundActivations(x: Matrix, { spec, params }: ActivationRounding): Matrix {
@@ -17,8 +18,16 @@ export function roundActivations(x: Matrix, { spec, params }: ActivationRounding
   const damaged = damagedTokens(x);
   const inliers = damaged.length === 0 ? x : matrix(x.rows, cols, x.data.slice());
   for (const token of damaged) inliers.data.fill(0, token * cols, (token + 1) * cols);
-  const outliers = spec.outlierThreshold === undefined ? [] : outlierFeatures(x, spec.outlierThreshold);
-  const rest = outliers.length === 0 ? inliers : withoutFeatures(inliers, outliers);
+  const reached = outlierTest(spec);
+  const outliers = reached ? outlierFeatures(x, reached) : [];
+  const rest =
+    outliers.length === 0
+      ? inliers
+      : matrix(
+          x.rows,
+          cols,
+          inliers.data.map((value) => (reached!(value) ? 0 : value)),
+        );
   const format = createFormat(spec.format);
   const rounded = spec.scaling === 'local' ? roundMatrix(rest, format.bindLike!(params), undefined) : roundMatrix(rest, format, params);
   for (const feature of outliers) {
@@ -69,16 +78,17 @@ function damagedTokens({ rows, cols, data }: Matrix): number[] {
   return tokens.filter((token) => firstNonFinite(data.subarray(token * cols, (token + 1) * cols)) >= 0);
 }
 
-function outlierFeatures({ cols, data }: Matrix, threshold: number): number[] {
-  const reached = new Uint8Array(cols);
-  for (let row = 0; row < data.length; row += cols) {
-    for (let j = 0; j < cols; j++) if (Math.abs(data[row + j]!) >= threshold) reached[j] = 1;
-  }
-  return [...reached.keys()].filter((j) => reached[j] === 1);
+/** Whether a value reaches the threshold, where there is one: as the format sees it, LLM.int8()'s values are halves. */
+function outlierTest({ format, outlierThreshold }: ActivationSpec): ((value: number) => boolean) | undefined {
+  if (outlierThreshold === undefined) return undefined;
+  const halves = format.kind === 'int' && format.scheme === 'symmetric-absmax';
+  return (value) => Math.abs(halves ? roundTo('F16', value) : value) >= outlierThreshold;
 }
 
-function withoutFeatures({ rows, cols, data }: Matrix, features: readonly number[]): Matrix {
-  const rest = data.slice();
-  for (const feature of features) for (let i = feature; i < rest.length; i += cols) rest[i] = 0;
-  return matrix(rows, cols, rest);
+function outlierFeatures({ cols, data }: Matrix, reached: (value: number) => boolean): number[] {
+  const found = new Uint8Array(cols);
+  for (let row = 0; row < data.length; row += cols) {
+    for (let j = 0; j < cols; j++) if (reached(data[row + j]!)) found[j] = 1;
+  }
+  return [...found.keys()].filter((j) => found[j] === 1);
 }

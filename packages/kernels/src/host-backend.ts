@@ -5,7 +5,7 @@ import { referenceAlgebra } from './reference-algebra.js';
 import { referenceOps } from './reference-ops.js';
 import type { Algebra, Backend, DeviceTensor, Ops, PageForms, WeightForms } from './types.js';
 
-/** A partial op table, with the reason for each op that it leaves to the next table. */
+/** A partial op table, with the reason for each op that it leaves to the next table, and what it leaves of others. */
 export interface HostTable {
   readonly id: string;
   readonly ops: Partial<Ops>;

@@ -7,7 +7,7 @@ export { pageNumbers, roundingNumbers } from './page-shape.js';
 export { referenceAlgebra } from './reference-algebra.js';
 export { referenceBackend, referenceProbe } from './reference-backend.js';
 export { referenceOps } from './reference-ops.js';
-export { type RoundingShape, roundingKinds, roundingShape } from './rounding-shape.js';
+export { type RoundingPart, type RoundingShape, roundedByReference, roundingKinds, roundingParts } from './rounding-shape.js';
 export { type BackendSelection, type NamedProbe, selectBackend } from './select-backend.js';
 export type {
   Activation,

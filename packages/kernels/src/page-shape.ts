@@ -33,7 +33,7 @@ export function pageShape(form: PageForm | 'f32', n: number): PageShape | string
   const rounding = roundingShape(form, n);
   const kind = rounding && kindOf(form, rounding, n);
   if (!rounding || kind === undefined) return `keys and values rounded by ${formatName(form.spec.format)} have no pages`;
-  const ownZeros = rounding.kind === roundingKinds.asymmetric && rounding.scale === 0;
+  const ownZeros = rounding.kind === roundingKinds.asymmetric && !rounding.given;
   const group = Math.min(n, rounding.group);
   return { ...laidOut({ kind, n, group, ownZeros, zero: rounding.zero }, kind === pageKinds.nibbles ? 4 : 8), rounding };
 }
@@ -46,8 +46,8 @@ function laidOut(shape: Omit<PageShape, 'scales' | 'zeros' | 'bytes'>, width: nu
 }
 
 /** Undefined for codes that have no place in a page. */
-function kindOf({ spec: { format } }: Exclude<PageForm, 'f16'>, { kind, top, group, outlierThreshold }: RoundingShape, n: number) {
-  if (outlierThreshold !== 0) return undefined;
+function kindOf({ spec: { format } }: Exclude<PageForm, 'f16'>, { kind, top, group, rows, outlierThreshold }: RoundingShape, n: number) {
+  if (outlierThreshold !== 0 || rows !== 1) return undefined;
   if (kind === roundingKinds.symmetric || kind === roundingKinds.asymmetric) {
     if (top > 15) return pageKinds.bytes;
     const even = n % 2 === 0 && (group >= n || group % 2 === 0);
@@ -64,10 +64,14 @@ export function pageNumbers({ kind, n, group, ownZeros, zero, scales, zeros, byt
 
 /** As kernels read them, from `group` on: what is kept as floats or halves needs none. */
 export function roundingNumbers(shape?: RoundingShape): readonly number[] {
-  if (!shape) return new Array<number>(12).fill(0);
-  const { group, kind, steps, top, zero, emptyScale, scale, element, divisor, outlierThreshold } = shape;
+  if (!shape) return new Array<number>(15).fill(0);
+  const { group, rows, kind, steps, top, zero, emptyScale, scaleType, given, scale, element, divisor, outlierThreshold } = shape;
   return [
     ...[group, kind, steps, top, zero, emptyScale, scale],
     ...[element.mantissa, element.largest, element.smallestNormal, divisor, outlierThreshold],
+    ...[rows, scaleTypes.indexOf(scaleType), Number(given)],
   ];
 }
+
+/** In the order of their numbers. */
+const scaleTypes: readonly RoundingShape['scaleType'][] = ['F32', 'F16', 'BF16'];

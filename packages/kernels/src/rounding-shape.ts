@@ -1,5 +1,7 @@
 import {
+  type AbsmaxIntParams,
   type ActivationRounding,
+  createFormat,
   type FloatSpec,
   type IntParams,
   type IntSpec,
@@ -14,7 +16,7 @@ export const roundingKinds = {
   symmetric: 0,
   /** Integers over min … max, 0 among them: scale = (max − min) ÷ steps. */
   asymmetric: 1,
-  /** Integers of LLM.int8(), from values rounded to half precision. */
+  /** Integers of LLM.int8(), from values rounded to half precision; their absmax stands for a scale. */
   halves: 2,
   /** Small floats: scale = absmax ÷ steps. */
   float: 3,
@@ -22,6 +24,10 @@ export const roundingKinds = {
   power: 4,
   /** Small floats under an E4M3 number ÷ divisor, that number being the nearest to divisor·(absmax ÷ steps), 0.125 for 0. */
   nested: 5,
+  /** Integers around 0: scale = the first value of largest magnitude, with its sign, ÷ steps. */
+  signed: 6,
+  /** Integers over min … max, wherever they lie: scale = (max − min) ÷ steps. */
+  free: 7,
 } as const;
 
 /** An `ActivationRounding` as numbers, for kernels; the formats of `@fewbit/formats` say what is computed with them, in float32. */
@@ -29,16 +35,20 @@ export interface RoundingShape {
   readonly kind: (typeof roundingKinds)[keyof typeof roundingKinds];
   /** Inputs of a token that share a scale; the last run may be shorter. */
   readonly group: number;
+  /** Tokens that share it; 0: a run goes on from one token to the next. */
+  readonly rows: number;
   readonly steps: number;
   /** Largest code; integers only. */
   readonly top: number;
-  /** Code of 0; found by the kernel where `kind` is asymmetric and the scale is not given. */
+  /** Code of 0; found by the kernel where `kind` is asymmetric or free and the scale is not given. */
   readonly zero: number;
   /** Of a run of zeros. */
   readonly emptyScale: number;
-  /** Stored; 0 where every run has its own. */
+  readonly scaleType: IntSpec['scaleType'];
+  /** Whether `scale` is everyone's; else every run has its own. */
+  readonly given: boolean;
   readonly scale: number;
-  /** The tensor's, where `kind` is nested; 0 otherwise. */
+  /** The tensor's, where `kind` is nested; 0: each run takes its own for the tensor's. */
   readonly divisor: number;
   /** Small floats only; zeros otherwise. */
   readonly element: SmallFloat;
@@ -46,50 +56,110 @@ export interface RoundingShape {
   readonly outlierThreshold: number;
 }
 
-/** The rounding of x [·, cols] as numbers, or undefined for one that is left to the reference. */
+/** Columns of x that are rounded by themselves. */
+export interface RoundingPart {
+  readonly first: number;
+  readonly count: number;
+  readonly shape: RoundingShape;
+}
+
+/** What kernels of their own have no numbers for. */
+export const roundedByReference = 'inputs in codebooks, in blocks of ggml or under two levels of scales are rounded by the reference';
+
+/** The rounding of x [·, cols] as numbers, each head's by itself; undefined for one that is left to the reference, or that it refuses. */
+export function roundingParts({ spec, params }: ActivationRounding, cols: number): readonly RoundingPart[] | undefined {
+  const { perHead, ...whole } = spec;
+  const owns = perHead ? (params as readonly unknown[]) : [params];
+  const count = cols / owns.length;
+  const parts: RoundingPart[] = [];
+  for (const [head, own] of owns.entries()) {
+    const shape = roundingShape({ spec: whole, params: own }, count);
+    if (!shape || !Number.isInteger(count)) return undefined;
+    parts.push({ first: head * count, count, shape });
+  }
+  return parts;
+}
+
+/** The rounding of x [·, cols] as numbers, where all its columns have the same; undefined for one that is left to the reference. */
 export function roundingShape({ spec, params }: ActivationRounding, cols: number): RoundingShape | undefined {
   const { format, scaling, outlierThreshold = 0, perHead } = spec;
   if (perHead || (format.kind !== 'int' && format.kind !== 'float')) return undefined;
-  const group = groupOf(format, scaling, cols);
-  const grid = format.kind === 'int' ? integers(format) : floats(format);
-  if (!grid || group === undefined) return undefined;
-  const { scale = 0, zero = grid.zero, divisor = 0 } = (params ?? {}) as Partial<IntParams & NvParams>;
-  if (scaling === 'local') return { ...grid, group, scale: 0, zero: 0, divisor, outlierThreshold };
-  if (grid.kind === roundingKinds.nested) return undefined;
-  // absmaxes are more than a scale, and a power of two may be stored as one
-  if (params !== undefined && grid.kind === roundingKinds.halves) return undefined;
-  return { ...grid, group, scale, zero, divisor: 0, outlierThreshold };
+  const grid = gridOf(format);
+  const local = scaling === 'local';
+  if (local && grid.kind === roundingKinds.nested) {
+    const tile = tileOf(format.granularity, cols);
+    return { ...grid, ...tile, given: false, scale: 0, divisor: (params as NvParams).divisor, outlierThreshold };
+  }
+  const given = params !== undefined;
+  if (local && !(given && format.kind === 'float' && format.granularity.kind === 'tensor')) return undefined;
+  const tile = given ? tileOfAll(format.granularity, cols) : tileOf(format.granularity, cols);
+  if (!tile) return undefined;
+  const { scale = 0, zero = grid.zero, absmax } = (params ?? {}) as Partial<IntParams & AbsmaxIntParams>;
+  const stored = grid.kind === roundingKinds.halves ? (absmax ?? 0) : scale;
+  return { ...grid, ...tile, given, scale: stored, zero, divisor: 0, outlierThreshold };
 }
 
-type Grid = Omit<RoundingShape, 'group' | 'scale' | 'divisor' | 'outlierThreshold'>;
+type Granularity = IntSpec['granularity'];
+type Tile = Pick<RoundingShape, 'group' | 'rows'>;
 
-function groupOf({ granularity }: IntSpec | FloatSpec, scaling: string, cols: number): number | undefined {
-  if (scaling === 'static') return granularity.kind === 'tensor' ? cols : undefined;
-  if (granularity.kind === 'channel') return cols;
-  return granularity.kind === 'group' ? granularity.size : undefined;
+/** More tokens than there are. */
+const everyRow = 2 ** 30;
+
+function tileOf(granularity: Granularity, cols: number): Tile {
+  switch (granularity.kind) {
+    case 'tensor':
+      return { group: cols, rows: everyRow };
+    case 'channel':
+      return { group: cols, rows: 1 };
+    case 'group':
+      return { group: granularity.size, rows: 1 };
+    case 'block':
+      return { group: granularity.cols, rows: granularity.rows };
+    case 'flat':
+      return { group: granularity.size, rows: cols % granularity.size === 0 ? 1 : 0 };
+  }
+}
+
+/** Where one scale is given: the same for all tiles, but for those that want theirs from a list, which the reference refuses. */
+function tileOfAll(granularity: Granularity, cols: number): Tile | undefined {
+  const { rows } = tileOf(granularity, cols);
+  return rows === 1 || rows === everyRow ? { group: cols, rows: 1 } : undefined;
+}
+
+type Grid = Omit<RoundingShape, 'group' | 'rows' | 'given' | 'scale' | 'divisor' | 'outlierThreshold'>;
+
+function gridOf(format: IntSpec | FloatSpec): Grid {
+  const { scale } = createFormat(format).fit({ rows: 1, cols: 1, data: Float32Array.of(0) }) as IntParams;
+  return { ...(format.kind === 'int' ? integers(format) : floats(format)), emptyScale: scale };
 }
 
 const none: SmallFloat = { mantissa: 0, largest: 0, smallestNormal: 0 };
 
-function integers({ bits, scheme, scaleType }: IntSpec): Grid | undefined {
+function integers({ bits, scheme, scaleType }: IntSpec): Omit<Grid, 'emptyScale'> {
   const top = 2 ** bits - 1;
   const zero = 2 ** (bits - 1);
-  const around = (steps: number): Grid => ({
-    kind: roundingKinds.symmetric,
-    ...{ steps, top, zero, emptyScale: Math.fround(1 / steps), element: none },
-  });
-  if (scheme === 'symmetric-absmax') return { ...around(zero - 1), kind: roundingKinds.halves };
-  if (scaleType !== 'F32') return undefined;
-  if (scheme === 'symmetric-full') return around(top / 2);
-  if (scheme === 'symmetric-restricted') return around(zero - 1);
-  return scheme === 'asymmetric' ? { ...around(top), kind: roundingKinds.asymmetric } : undefined;
+  const grid = (kind: Grid['kind'], steps: number) => ({ kind, steps, top, zero, scaleType, element: none });
+  switch (scheme) {
+    case 'symmetric-full':
+      return grid(roundingKinds.symmetric, top / 2);
+    case 'symmetric-restricted':
+      return grid(roundingKinds.symmetric, zero - 1);
+    case 'symmetric-signed':
+      return grid(roundingKinds.signed, -zero);
+    case 'symmetric-absmax':
+      return grid(roundingKinds.halves, zero - 1);
+    case 'asymmetric':
+      return grid(roundingKinds.asymmetric, top);
+    case 'asymmetric-free':
+      return grid(roundingKinds.free, top);
+  }
 }
 
-function floats({ element: name, scaleType }: FloatSpec): Grid | undefined {
+function floats({ element: name, scaleType }: FloatSpec): Omit<Grid, 'emptyScale'> {
   const element = smallFloats[name];
+  const { largest } = element;
   const grid = { top: 0, zero: 0, element };
-  if (scaleType === 'F32') return { ...grid, kind: roundingKinds.float, steps: element.largest, emptyScale: 2 ** -23 };
-  if (scaleType === 'E4M3') return { ...grid, kind: roundingKinds.nested, steps: element.largest, emptyScale: 0 };
-  if (scaleType === 'E8M0') return { ...grid, kind: roundingKinds.power, steps: Math.floor(Math.log2(element.largest)), emptyScale: 0 };
-  return undefined;
+  if (scaleType === 'E4M3') return { ...grid, kind: roundingKinds.nested, steps: largest, scaleType: 'F32' };
+  if (scaleType === 'E8M0') return { ...grid, kind: roundingKinds.power, steps: Math.floor(Math.log2(largest)), scaleType: 'F32' };
+  return { ...grid, kind: roundingKinds.float, steps: largest, scaleType };
 }

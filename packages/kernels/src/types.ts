@@ -144,7 +144,7 @@ export interface Backend {
   readonly algebra: Algebra;
   /** Which backend serves each op, by name: for reports and `fewbit doctor`. */
   readonly chosen: Readonly<Record<string, string>>;
-  /** Why an op is not the backend's own, by name. */
+  /** Why an op is not the backend's own, or what of it is not, by name. */
   readonly rejected?: Readonly<Record<string, string>>;
   /** A copy of `data` in the backend's memory; lives until `free`, also when made inside a step. */
   upload(data: Float32Array, shape: readonly number[]): DeviceTensor;

@@ -26,7 +26,11 @@ export function absmaxIntFormat(spec: IntSpec): NumericFormat<AbsmaxIntParams> {
     },
     decode: (code, { absmax }) => Math.fround(Math.fround((code - middle) * absmax) * perStep),
     round(from, to, start, end, { absmax }) {
-      const perUnit = absmax === 0 ? 0 : Math.fround(Math.fround(1 / absmax) * steps);
+      if (absmax === 0) {
+        to.fill(0, start, end);
+        return;
+      }
+      const perUnit = Math.fround(Math.fround(1 / absmax) * steps);
       for (let i = start; i < end; i++) {
         const code = Math.fround(halfOf(from[i]!) * perUnit) + halfEven - halfEven + 0; // + 0: no −0
         // biome-ignore lint/complexity/useMathMinMax: as in int-format.ts, Math.min doubles the time
