@@ -11,9 +11,10 @@ export async function measureMemory(model: Model, weights: number, { prompt }: T
   try {
     const before = model.backend.bytes;
     await model.logits(prompt, { cache, lastOnly: true });
+    const held = model.backend.bytes - before;
     await model.logits(prompt.subarray(0, 1), { cache, lastOnly: true });
     const peakResident = process.resourceUsage().maxRSS * 1024;
-    return { weights, cache: model.backend.bytes - before, peakResident, overWeights: peakResident / weights - 1 };
+    return { weights, cache: held, peakResident, overWeights: peakResident / weights - 1 };
   } finally {
     cache.close();
   }

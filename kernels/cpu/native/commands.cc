@@ -28,13 +28,15 @@ class Operands {
   double number() { return *at++; }
   bool flag() { return *at++ != 0; }
   Activation activation() { return static_cast<Activation>(index()); }
-  /** A count, then as many whole numbers. */
-  std::vector<uint32_t> indices() {
+  /** A count, then as many numbers. */
+  template <class T>
+  std::vector<T> list() {
     const Index count = index();
-    std::vector<uint32_t> list(at, at + count);
+    std::vector<T> numbers(at, at + count);
     at += count;
-    return list;
+    return numbers;
   }
+  std::vector<uint32_t> indices() { return list<uint32_t>(); }
   RoundingShape rounding() {
     RoundingShape shape{};
     shape.group = index();
@@ -254,10 +256,10 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       const auto *x = of.array();
       auto *out = of.array();
       const Index m = of.index(), width = of.index(), headSize = of.index();
-      const auto *frequencies = of.array();
-      const Index pairs = of.index();
       const double amplitude = of.number();
-      kernels.rotate(pool, x, out, m, width, headSize, frequencies, pairs, amplitude, of.index());
+      const Index start = of.index();
+      const auto frequencies = of.list<float>();
+      kernels.rotate(pool, x, out, m, width, headSize, frequencies.data(), Index(frequencies.size()), amplitude, start);
       break;
     }
     case Command::add: {

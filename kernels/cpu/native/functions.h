@@ -27,6 +27,7 @@ inline Floats exponential(Floats x) {
   return p * fromBits((bits(shifted) + 127) << 23);
 }
 
+/** Of NaN it is NaN. */
 inline Floats hyperbolicTangent(Floats x) {
   const Floats square = x * x;
   Floats p = all(-0.0056607347f);
@@ -38,7 +39,7 @@ inline Floats hyperbolicTangent(Floats x) {
   const Ints sign = bits(x) & int32_t(0x80000000);
   const Floats twice = fromBits(bits(x + x) & 0x7fffffff);
   const Floats far = 1.f - 2.f / (exponential(twice) + 1.f);
-  return square < 0.4f ? near : fromBits(bits(far) | sign);
+  return square >= 0.4f ? fromBits(bits(far) | sign) : near;
 }
 
 /** cap·tanh(x/cap). */

@@ -36,17 +36,20 @@ export const commandIds = Object.fromEntries(commands.map((name, id) => [name, i
  * the order of their coming, so memory may be used again as soon as its last op is written down.
  */
 export interface CommandQueue {
-  /** Operands as native/commands.cc reads them, addresses as numbers, flags as 0 and 1; after them `shape`, then `indices` behind their count. */
+  /** Operands as native/commands.cc reads them, addresses as numbers, flags as 0 and 1; after them `shape`, then `tail` behind its length. */
   push(
     command: keyof typeof commandIds,
     operands: readonly (number | boolean)[],
     shape?: readonly (number | boolean)[],
-    indices?: Uint32Array,
+    tail?: Uint32Array | Float32Array,
   ): void;
   /** Runs what is written down, now. */
   settle(): void;
   /** Runs it while JavaScript goes on. */
   finish(): Promise<void>;
+  /** What `body` writes down, for `append`: it does not run. */
+  capture(body: () => void): Float64Array;
+  append(commands: Float64Array): void;
 }
 
 const none: readonly number[] = [];
@@ -61,20 +64,39 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
     if (length > 0) engine.submit(list, length);
     length = 0;
   };
+  const reserve = (end: number) => {
+    if (end <= list.length) return;
+    const longer = new Float64Array(Math.max(end, 2 * list.length));
+    longer.set(list.subarray(0, length));
+    list = longer;
+  };
   return {
-    push(command, operands, shape = none, indices) {
-      const end = length + 1 + operands.length + shape.length + (indices ? 1 + indices.length : 0);
-      if (end > list.length) {
-        const longer = new Float64Array(Math.max(end, 2 * list.length));
-        longer.set(list.subarray(0, length));
-        list = longer;
-      }
+    push(command, operands, shape = none, tail) {
+      const end = length + 1 + operands.length + shape.length + (tail ? 1 + tail.length : 0);
+      reserve(end);
       list[length++] = commandIds[command];
       for (let i = 0; i < operands.length; i++) list[length++] = Number(operands[i]);
       for (let i = 0; i < shape.length; i++) list[length++] = Number(shape[i]);
-      if (!indices) return;
-      list[length++] = indices.length;
-      list.set(indices, length);
+      if (!tail) return;
+      list[length++] = tail.length;
+      list.set(tail, length);
+      length = end;
+    },
+    capture(body) {
+      const waiting = list.slice(0, length);
+      length = 0;
+      try {
+        body();
+        return list.slice(0, length);
+      } finally {
+        list.set(waiting);
+        length = waiting.length;
+      }
+    },
+    append(commands) {
+      const end = length + commands.length;
+      reserve(end);
+      list.set(commands, length);
       length = end;
     },
     settle() {

@@ -1,4 +1,4 @@
-import { type Backend, hostBackend, hostPages, roundedByReference } from '@fewbit/kernels';
+import { type Backend, hostBackend, hostPages, recordedHeap, roundedByReference } from '@fewbit/kernels';
 import type { Addon } from './addon.js';
 import { commandQueue } from './command-queue.js';
 import { cpuAlgebra } from './cpu-algebra.js';
@@ -12,17 +12,16 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
   const engine = new addon.Engine(threads, instructionSet);
   const queue = commandQueue(engine);
   const files = nativeFiles(addon);
-  const heap = nativeHeap(addon, queue.settle);
   return hostBackend({
     id: 'cpu',
     description: `native ${engine.description}, ${threads} thread${threads === 1 ? '' : 's'}`,
     threads,
-    heap,
+    heap: recordedHeap(nativeHeap(addon, queue.settle), Float32Array.BYTES_PER_ELEMENT),
     queue,
     tables: (memory) => [
       {
         id: 'cpu',
-        ops: cpuOps(queue, heap, memory),
+        ops: cpuOps(queue, memory),
         algebra: cpuAlgebra(engine),
         rejects: { roundActivations: roundedByReference },
       },

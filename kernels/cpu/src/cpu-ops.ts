@@ -2,7 +2,6 @@ import { FewbitError } from '@fewbit/core';
 import {
   commonPageShape,
   type DeviceTensor,
-  type Heap,
   type HostMemory,
   type HostTensor,
   isPage,
@@ -20,7 +19,7 @@ import type { NativeArray } from './native-heap.js';
 import type { FloatForm, WeightForm } from './weight-forms.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate, read, find, findAny }: HostMemory<NativeArray>): Ops {
+export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny }: HostMemory<NativeArray>): Ops {
   const reference = referenceOps({ allocate, read });
   const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
@@ -33,17 +32,6 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
   const pagesOf = (tensors: readonly DeviceTensor[], headSize: number) => {
     const held = tensors.map((tensor) => findAny(tensor) as PageTensor<NativeArray>);
     return { shape: pageNumbers(commonPageShape(held, headSize)), addresses: held.map(({ data }) => data.address) };
-  };
-  /** Frequencies that were put into native memory once. */
-  const known = new WeakMap<Float32Array, NativeArray>();
-  const native = (data: Float32Array) => {
-    const found = known.get(data);
-    if (found) return found.address;
-    const copy = heap.take(data.length);
-    queue.settle();
-    copy.set(data);
-    known.set(data, copy);
-    return copy.address;
   };
   /** A function of each value of x by itself. */
   const mapped = (command: 'scale' | 'activate' | 'softcap', x: DeviceTensor, operand: number) => {
@@ -120,9 +108,9 @@ export function cpuOps(queue: CommandQueue, heap: Heap<NativeArray>, { allocate,
 
     rotate(x, headSize, { frequencies, amplitude }, start) {
       const [m, width] = [x.shape[0]!, x.shape[1]!];
-      const [from, angles] = [addressOf(x), native(frequencies)];
+      const from = addressOf(x);
       const out = allocate(x.shape);
-      queue.push('rotate', [from, out.data.address, m, width, headSize, angles, frequencies.length, amplitude, start]);
+      queue.push('rotate', [from, out.data.address, m, width, headSize, amplitude, start], undefined, frequencies);
       return out;
     },
 

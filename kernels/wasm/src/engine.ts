@@ -1,5 +1,5 @@
 import { generation, helpers, stopped, submitted } from './control.js';
-import { otherThread, ownThread } from './job-queue.js';
+import { type DeferredQueue, otherThread, ownThread } from './job-queue.js';
 import type { Platform } from './platform.js';
 import { type SharedHeap, sharedHeap } from './shared-heap.js';
 import { startWorkers } from './workers.js';
@@ -17,8 +17,8 @@ export interface Engine {
   run(kernel: number, tasks: number, values: readonly number[], options?: RunOptions): void;
   /** Returns once all has run. */
   settle(): void;
-  /** Resolves then, while JavaScript goes on; absent where it has no other thread. */
-  readonly finish?: () => Promise<void>;
+  /** Where jobs run on other threads than JavaScript's. */
+  readonly deferred?: DeferredQueue;
   close(): Promise<void>;
 }
 
@@ -38,8 +38,8 @@ export async function createEngine(module: WebAssembly.Module, threads: number, 
   const words = new Int32Array(memory.buffer);
   words[helpers / 4] = Math.max(0, workers.length - 1);
   const [coordinator] = workers;
-  const queue = coordinator ? otherThread(memory, coordinator) : ownThread(memory, instantiate(module, memory));
-  const { finish } = queue;
+  const deferred = coordinator && otherThread(memory, coordinator);
+  const queue = deferred ?? ownThread(memory, instantiate(module, memory));
 
   return {
     heap,
@@ -54,10 +54,10 @@ export async function createEngine(module: WebAssembly.Module, threads: number, 
       if (scratch > 0) heap.free(scratchAt);
     },
     settle: queue.settle,
-    ...(finish && { finish }),
+    ...(deferred && { deferred }),
 
     async close() {
-      await finish?.().catch(() => undefined); // of a failure, those who wait for results hear
+      await deferred?.finish().catch(() => undefined); // of a failure, those who wait for results hear
       Atomics.store(words, stopped / 4, 1);
       for (const word of [generation, submitted]) {
         Atomics.add(words, word / 4, 1);

@@ -56,7 +56,7 @@ it('say so when a worker fails, to who waits then and later', async () => {
   const engine = await createEngine((await fastestBuild()).module, 2, currentPlatform());
   engine.run(999, 4, []);
   const failure = /worker has failed/;
-  await expect(engine.finish!()).rejects.toThrow(failure);
+  await expect(engine.deferred!.finish()).rejects.toThrow(failure);
   expect(() => engine.settle()).toThrow(failure);
   await engine.close();
 });
@@ -64,7 +64,7 @@ it('say so when a worker fails, to who waits then and later', async () => {
 it('run at once on the thread of JavaScript where there is no other, and must fit the queue', async () => {
   const engine = await createEngine((await fastestBuild()).module, 2, threadless);
   expect(engine).toMatchObject({ threads: 1, hindrance: 'no worker threads: none here' });
-  expect(engine.finish).toBeUndefined();
+  expect(engine.deferred).toBeUndefined();
   const at = engine.heap.allocate(64);
   new Float32Array(engine.heap.memory.buffer, at, 3).set([1, 2, 3]);
   engine.run(scale, 1, [at, at, 3, 5]);

@@ -1,6 +1,6 @@
 import { FewbitError } from '@fewbit/core';
-import { asleep, completed, failed, laps, listening, queueBytes, queueStart, submitted } from './control.js';
-import { type Job, jobLength, writeJob } from './job.js';
+import { asleep, completed, failed, jobWords, laps, listening, queueBytes, queueStart, submitted } from './control.js';
+import { encodeJob, type Job, jobLength, writeJob } from './job.js';
 import type { ThreadWorker } from './platform.js';
 
 /** Where jobs go. They run in the order of their coming, so memory may be used again as soon as its last job is written down. */
@@ -8,8 +8,15 @@ export interface JobQueue {
   push(job: Job): void;
   /** Returns once all jobs have run. */
   settle(): void;
-  /** Resolves once all jobs that are written down now have run, while JavaScript goes on. Absent where they run on its own thread, as they come. */
-  finish?(): Promise<void>;
+}
+
+/** A queue whose jobs run on other threads, and can be kept and handed in again. */
+export interface DeferredQueue extends JobQueue {
+  /** Resolves once all jobs that are written down now have run, while JavaScript goes on. */
+  finish(): Promise<void>;
+  /** What `body` writes down, for `append`: it does not run. */
+  capture(body: () => void): Float64Array;
+  append(jobs: Float64Array): void;
 }
 
 /** Milliseconds after which a sleeping thread looks whether a worker has failed. */
@@ -32,7 +39,7 @@ export function ownThread(memory: WebAssembly.Memory, runJob: (address: number) 
 }
 
 /** Jobs of the coordinator, which begins with them while others are still written down. What does not fit the queue waits until all in it have run. */
-export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorker): JobQueue {
+export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorker): DeferredQueue {
   // Old views of a shared memory stay valid when it grows.
   const words = new Int32Array(memory.buffer);
   const queue = new Float64Array(memory.buffer, queueStart, queueWords);
@@ -41,7 +48,9 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
   let [written, queued, ran] = [0, 0, 0];
   /** Where the next job is written, in words. */
   let end = 0;
-  let outside: Job[] = [];
+  /** Jobs that wait for room. */
+  let outside: Float64Array[] = [];
+  let captured: Float64Array[] | undefined;
   /** Calls of `finish` that have not ended, and what wakes them. */
   let finishing = 0;
   let wakes: (() => void)[] = [];
@@ -51,13 +60,17 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
     for (const wake of all) wake();
   });
 
-  /** False where the queue has no room. */
-  const enqueue = (job: Job): boolean => {
-    const length = jobLength(job);
-    if (end + length > queueWords) return false;
-    writeJob(job, queue, end);
+  const hasRoom = (length: number) => end + length <= queueWords;
+  /** Counts a job of `length` words that was written where the queue ends. */
+  const enqueued = (length: number) => {
     end += length;
     if (++queued % jobsTogether === 0) handIn();
+  };
+  /** False where the queue has no room. */
+  const enqueue = (jobs: Float64Array, at: number, length: number): boolean => {
+    if (!hasRoom(length)) return false;
+    for (let i = 0; i < length; i++) queue[end + i] = jobs[at + i]!;
+    enqueued(length);
     return true;
   };
   const handIn = () => {
@@ -73,7 +86,7 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
     words[laps / 4]!++;
     end = 0;
     let moved = 0;
-    while (moved < outside.length && enqueue(outside[moved]!)) moved++;
+    while (moved < outside.length && enqueue(outside[moved]!, 0, outside[moved]!.length)) moved++;
     outside = outside.slice(moved);
     handIn();
   };
@@ -84,9 +97,29 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
   };
   return {
     push(job) {
+      if (captured) return void captured.push(encodeJob(job));
       written++;
-      if (outside.length === 0 && enqueue(job)) return;
-      outside.push({ ...job, operands: Array.from(job.operands) });
+      const length = jobLength(job);
+      if (outside.length > 0 || !hasRoom(length)) return void outside.push(encodeJob(job));
+      writeJob(job, queue, end);
+      enqueued(length);
+    },
+    capture(body) {
+      const jobs: Float64Array[] = [];
+      captured = jobs;
+      try {
+        body();
+      } finally {
+        captured = undefined;
+      }
+      return joined(jobs);
+    },
+    append(jobs) {
+      for (let at = 0, length: number; at < jobs.length; at += length) {
+        length = jobs[at + jobWords]!;
+        written++;
+        if (outside.length > 0 || !enqueue(jobs, at, length)) outside.push(jobs.slice(at, at + length));
+      }
     },
     settle() {
       for (goOn(); ran < written; goOn()) sleep();
@@ -108,6 +141,16 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
     Atomics.store(words, listening / 4, 1);
     if (Atomics.load(words, completed / 4) !== (queued | 0)) await heard;
   }
+}
+
+function joined(jobs: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(jobs.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const job of jobs) {
+    all.set(job, at);
+    at += job.length;
+  }
+  return all;
 }
 
 /** False on a page's own thread, which must not sleep: there it looks again and again. */

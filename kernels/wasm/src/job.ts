@@ -31,3 +31,10 @@ export function writeJob({ kernel, tasks, values, operands, scratch, scratchAt }
   for (let i = 0; i < values.length; i++) into[to++] = values[i]!;
   for (let i = 0; i < operands.length; i++) into[to++] = operands[i]!;
 }
+
+/** A job by itself. */
+export function encodeJob(job: Job): Float64Array {
+  const words = new Float64Array(jobLength(job));
+  writeJob(job, words, 0);
+  return words;
+}

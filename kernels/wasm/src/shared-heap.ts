@@ -1,4 +1,5 @@
 import { FewbitError } from '@fewbit/core';
+import { recordedHeap, type Tape } from '@fewbit/kernels';
 import { heapStart } from './control.js';
 
 const page = 65536;
@@ -12,6 +13,8 @@ export interface SharedHeap {
   readonly memory: WebAssembly.Memory;
   allocate(bytes: number): number;
   free(address: number): void;
+  /** New memory for a recording. */
+  tape(): Tape;
 }
 
 export function sharedHeap(): SharedHeap {
@@ -21,27 +24,26 @@ export function sharedHeap(): SharedHeap {
   const holes: { start: number; end: number }[] = [];
   let end = heapStart;
 
-  return {
-    memory,
+  const { take, release, tape } = recordedHeap({ take: takeFree, release: giveBack }, 1);
+  return { memory, allocate: take, free: release, tape };
 
-    allocate(bytes) {
-      const size = Math.max(line, Math.ceil(bytes / line) * line);
-      let best = smallestFit(size);
-      if (best < 0) best = grow(size);
-      const hole = holes[best]!;
-      const address = hole.start;
-      hole.start += size;
-      if (hole.start === hole.end) holes.splice(best, 1);
-      used.set(address, size);
-      return address;
-    },
+  function takeFree(bytes: number): number {
+    const size = Math.max(line, Math.ceil(bytes / line) * line);
+    let best = smallestFit(size);
+    if (best < 0) best = grow(size);
+    const hole = holes[best]!;
+    const address = hole.start;
+    hole.start += size;
+    if (hole.start === hole.end) holes.splice(best, 1);
+    used.set(address, size);
+    return address;
+  }
 
-    free(address) {
-      const size = used.get(address)!;
-      used.delete(address);
-      addHole(address, address + size);
-    },
-  };
+  function giveBack(address: number): void {
+    const size = used.get(address)!;
+    used.delete(address);
+    addHole(address, address + size);
+  }
 
   /** The first of the smallest holes that have room; -1 where none has. Plain loops: a token of a small model allocates a thousand times. */
   function smallestFit(size: number): number {

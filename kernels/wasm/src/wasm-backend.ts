@@ -18,7 +18,7 @@ export async function wasmBackend({ module, instructions }: Build, threads: numb
     threads: engine.threads,
     heap: tensorHeap(engine.heap),
     capacity: heapLimit,
-    ...(engine.finish && { queue: { settle: engine.settle, finish: engine.finish } }),
+    ...(engine.deferred && { queue: engine.deferred }),
     tables: (memory) => [
       {
         id: 'wasm',
@@ -41,5 +41,6 @@ function tensorHeap(heap: SharedHeap): Heap {
       return new Float32Array(heap.memory.buffer, address, length);
     },
     release: (data) => heap.free(data.byteOffset),
+    tape: heap.tape,
   };
 }

@@ -1,6 +1,7 @@
 import { FewbitError, type FileMapper } from '@fewbit/core';
 import { checkedOps } from './checked-ops.js';
 import { type Heap, type HostMemory, type HostTensor, hostMemory } from './host-memory.js';
+import { type RecordedQueue, recorder } from './recorder.js';
 import { referenceAlgebra } from './reference-algebra.js';
 import { referenceOps } from './reference-ops.js';
 import type { Algebra, Backend, DeviceTensor, Ops, PageForms, WeightForms } from './types.js';
@@ -22,7 +23,7 @@ export function hostBackend<A extends Float32Array>(options: {
   /** Of a heap that holds less than the host. */
   capacity?: number;
   /** Of a backend whose ops are only written down: runs them all, at once or while JavaScript goes on. */
-  queue?: { settle(): void; finish(): Promise<void> };
+  queue?: { settle(): void; finish(): Promise<void> } & (RecordedQueue | { readonly capture?: undefined });
   tables: (memory: HostMemory<A>) => readonly HostTable[];
   /** `Backend.weights`, where there are any. */
   weights?: (memory: HostMemory<A>) => WeightForms;
@@ -36,6 +37,7 @@ export function hostBackend<A extends Float32Array>(options: {
 }): Backend {
   const { id, description, threads, heap, queue, mapper, stream, close } = options;
   const memory = hostMemory(heap, queue?.settle);
+  const recordings = queue?.capture && heap.tape && recorder(memory, queue, heap.tape);
   const tables = [...options.tables(memory), { id: 'reference', ops: referenceOps(memory), algebra: referenceAlgebra, rejects: {} }];
   const served = tables.map((table) => ({ id: table.id, entries: { ...table.ops, ...table.algebra } }));
   const names = Object.keys(served.at(-1)!.entries);
@@ -53,6 +55,7 @@ export function hostBackend<A extends Float32Array>(options: {
     ...(mapper && { mapper }),
     ...(options.pages && { pages: options.pages(memory) }),
     ...(queue && { deferred: true }),
+    ...(recordings && { record: recordings.record }),
     async download(tensor, into) {
       const { data } = memory.find(tensor);
       if (into && into.length !== data.length) {
@@ -72,7 +75,7 @@ export function hostBackend<A extends Float32Array>(options: {
     step: memory.step,
     ...(stream && { stream: (tensor: DeviceTensor) => stream(memory.read(tensor)) }),
     get bytes() {
-      return memory.bytes;
+      return memory.bytes + (recordings?.bytes() ?? 0);
     },
     ...(options.capacity && { capacity: options.capacity }),
     close,

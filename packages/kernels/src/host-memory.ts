@@ -1,4 +1,5 @@
 import { FewbitError } from '@fewbit/core';
+import type { Tape } from './recorded-heap.js';
 import type { DeviceTensor } from './types.js';
 
 /** What a tensor is on a backend whose memory the host can address: a shape and a live view. */
@@ -16,6 +17,8 @@ export interface Heap<A extends Float32Array = Float32Array> {
   /** `length` floats, of any content. */
   take(length: number): A;
   release(data: A): void;
+  /** New memory for a recording. */
+  tape?(): Tape;
 }
 
 /** The tensors of one host backend: who lives, who belongs to which step. */
@@ -39,16 +42,25 @@ export interface HostMemory<A extends Float32Array = Float32Array> {
   lend(shape: readonly number[], data: A, bytes: number, form: unknown): FormedTensor<A>;
   free(tensor: DeviceTensor): void;
   step<R>(body: () => R): R;
+  /** Runs `body`, whose ops are not to run: what it finds of the tensors that live on, or undefined where it needs numbers that ops would have made. */
+  recorded(body: () => void): readonly DeviceTensor[] | undefined;
   readonly bytes: number;
 }
 
 /** Memory in JavaScript's own heap. */
 export const arrayHeap: Heap = { take: (length) => new Float32Array(length), release: () => undefined };
 
-/** `settle` runs the ops that a backend has only written down, before the host reads or writes. */
-export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => void = () => undefined): HostMemory<A> {
+/** `runAll` runs the ops that a backend has only written down, before the host reads or writes. */
+export function hostMemory<A extends Float32Array>(heap: Heap<A>, runAll: () => void = () => undefined): HostMemory<A> {
   let scope: Scope | undefined;
   let bytes = 0;
+  /** While ops are recorded: what they find, and whether one needs numbers. */
+  let recorded: { readonly found: Set<Held>; needsNumbers: boolean } | undefined;
+  const settle = () => {
+    if (!recorded) return runAll();
+    recorded.needsNumbers = true;
+    throw new FewbitError('usage', 'Ops that are recorded do not run: nothing can be read or written between them.');
+  };
 
   /** Tensors outside of any step. Nobody else may know them any more, while ops that use them are still to run. */
   const kept = new Set<DeviceTensor>();
@@ -76,13 +88,12 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
   }
   type Scope = Held[];
 
-  const create = (shape: readonly number[], owner: Scope | undefined): Held => {
-    let length = 1;
-    for (let i = 0; i < shape.length; i++) length *= shape[i]!;
-    return new Held([...shape], heap.take(length), owner);
-  };
+  const create = (shape: readonly number[], owner: Scope | undefined) => new Held([...shape], heap.take(lengthOf(shape)), owner);
   const findAny = (tensor: DeviceTensor): Held => {
-    if (tensor instanceof Held && tensor.alive) return tensor;
+    if (tensor instanceof Held && tensor.alive) {
+      recorded?.found.add(tensor);
+      return tensor;
+    }
     throw new FewbitError('backend', `A tensor of shape [${tensor.shape.join(', ')}] was freed, or belongs to another backend.`);
   };
   const find = (tensor: DeviceTensor): Held => {
@@ -112,12 +123,10 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
     allocate: (shape) => create(shape, scope),
     empty: (shape) => create(shape, undefined),
     upload(data, shape) {
-      const tensor = create(shape, undefined);
-      if (tensor.data.length !== data.length) {
-        free(tensor);
+      if (lengthOf(shape) !== data.length)
         throw new FewbitError('usage', `upload: shape [${shape.join(', ')}] does not hold ${data.length} values.`);
-      }
       settle();
+      const tensor = create(shape, undefined);
       tensor.data.set(data);
       return tensor;
     },
@@ -153,10 +162,29 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, settle: () => 
         scope = outer;
       }
     },
+    recorded(body) {
+      const here = { found: new Set<Held>(), needsNumbers: false };
+      recorded = here;
+      try {
+        body();
+        return [...here.found].filter(({ alive }) => alive);
+      } catch (error) {
+        if (here.needsNumbers) return undefined;
+        throw error;
+      } finally {
+        recorded = undefined;
+      }
+    },
     get bytes() {
       return bytes;
     },
   };
+}
+
+function lengthOf(shape: readonly number[]): number {
+  let length = 1;
+  for (let i = 0; i < shape.length; i++) length *= shape[i]!;
+  return length;
 }
 
 /** The tensors in a step's result: one tensor, or arrays and records of them. */

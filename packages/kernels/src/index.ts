@@ -4,6 +4,7 @@ export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTens
 export { commonPageShape, type HostPage, hostPages, isPage, type PageTensor, pageShapeOf } from './host-pages.js';
 export { levelsOf, type MatrixLevels, spanOf } from './levels-of.js';
 export { pageNumbers, roundingNumbers } from './page-shape.js';
+export { type RecordedHeap, recordedHeap, type Tape } from './recorded-heap.js';
 export { referenceAlgebra } from './reference-algebra.js';
 export { referenceBackend, referenceProbe } from './reference-backend.js';
 export { referenceOps } from './reference-ops.js';
@@ -20,6 +21,8 @@ export type {
   Ops,
   PageForm,
   PageForms,
+  Recording,
   Rotary,
+  ValueRange,
   WeightForms,
 } from './types.js';

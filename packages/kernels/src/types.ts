@@ -134,6 +134,22 @@ export interface PageForms {
   create(shape: readonly [rows: number, n: number], form: PageForm): DeviceTensor;
 }
 
+/** Whole numbers `from` … `to`. */
+export interface ValueRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Ops that are written down, to be run for one set of values after another; it keeps the memory of what they make until `free`. */
+export interface Recording {
+  /**
+   * Runs the ops for these values and puts what they make on the host, `into` memory as long as it. Takes no memory itself. Throws `usage` for values out of range and
+   * memory of another length, `backend` when a tensor that the ops read was freed.
+   */
+  run(values: readonly number[], into: Float32Array): Promise<void>;
+  free(): void;
+}
+
 /** A device with memory and a full op table. */
 export interface Backend {
   readonly id: string;
@@ -158,6 +174,12 @@ export interface Backend {
   readonly pages?: PageForms;
   /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
   readonly deferred?: boolean;
+  /**
+   * Writes down the ops of `body`, whose operands are linear functions of some values, without running them. `body` is called for a few values of `ranges` and must do
+   * nothing but run ops. Undefined where they cannot be run again: an operand is no linear function, an op is served while it is written down, or memory is short. Absent
+   * where ops are not written down.
+   */
+  record?(ranges: readonly ValueRange[], body: (values: readonly number[]) => DeviceTensor): Recording | undefined;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */
   download(tensor: DeviceTensor, into?: Float32Array): Promise<Float32Array>;
   /** The tensor's numbers where they lie, to be read until it is freed. Absent where the host cannot address the backend's memory. */

@@ -5,7 +5,7 @@ import type { ModelPlan } from '@fewbit/models';
 import { embedTokens, type Globals, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { giveTurn } from './next-turn.js';
-import type { BlockActivations, BlockWeights, Stage, StageState } from './types.js';
+import type { BlockActivations, BlockWeights, Stage, StageContext, StageState } from './types.js';
 
 /** A model in a backend's memory. */
 export interface LoadedModel {
@@ -35,6 +35,7 @@ export interface TokenRun {
  */
 export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]): Promise<DeviceTensor> {
   const { plan, backend, globals, blocks } = model;
+  if (backend.deferred) return writeHiddenStates(model, runs);
   let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
   for (const index of blocks.keys()) {
     const input = hidden;
@@ -44,23 +45,40 @@ export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]
   return hidden;
 }
 
-async function runBlock(
-  { backend, blocks }: LoadedModel,
-  index: number,
-  residual: DeviceTensor,
-  runs: readonly TokenRun[],
-): Promise<DeviceTensor> {
-  const { weights, activations, keyValues, stages } = blocks[index]!;
-  const sequences = runs.map(({ tokens, start, cache }) => ({ rows: tokens.length, start, ...(cache && { cache: cache.blocks[index]! }) }));
-  const context = { backend, weights, activations, ...(keyValues && { keyValues }), sequences };
-  if (backend.deferred)
-    return backend.step(() => stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
+/** The same at once, where ops are only written down. */
+export function writeHiddenStates(model: LoadedModel, runs: readonly TokenRun[]): DeviceTensor {
+  const { plan, backend, globals, blocks } = model;
+  let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
+  for (const index of blocks.keys()) {
+    const input = hidden;
+    hidden = writeBlock(model, index, input, runs);
+    backend.free(input);
+  }
+  return hidden;
+}
+
+function writeBlock(model: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): DeviceTensor {
+  const { backend, blocks } = model;
+  const context = contextOf(model, index, runs);
+  return backend.step(() => blocks[index]!.stages.reduce<StageState>((state, stage) => stage.run(state, context), { residual }).residual);
+}
+
+async function runBlock(model: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): Promise<DeviceTensor> {
+  const { backend, blocks } = model;
+  if (backend.deferred) return writeBlock(model, index, residual, runs);
+  const context = contextOf(model, index, runs);
   let state: StageState = { residual };
-  for (const stage of stages) {
+  for (const stage of blocks[index]!.stages) {
     state = nextState(backend, residual, state, () => stage.run(state, context));
     await giveTurn();
   }
   return state.residual;
+}
+
+function contextOf({ backend, blocks }: LoadedModel, index: number, runs: readonly TokenRun[]): StageContext {
+  const { weights, activations, keyValues } = blocks[index]!;
+  const sequences = runs.map(({ tokens, start, cache }) => ({ rows: tokens.length, start, ...(cache && { cache: cache.blocks[index]! }) }));
+  return { backend, weights, activations, ...(keyValues && { keyValues }), sequences };
 }
 
 /** The state that `body` makes of another, whose tensors are freed but for those that go on and for the block's input. */

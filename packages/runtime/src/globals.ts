@@ -32,8 +32,7 @@ function uploadTable(source: WeightSource, name: string, backend: Backend, optio
 export const freeGlobals: (globals: Globals, backend: Backend) => void = freeBlock;
 
 /**
- * Hidden states [m, hidden] before the first block, of the tokens of all runs, one after the other; a run's first token is at position `start`.
- * Throws `usage` for ids outside the vocabulary or positions outside the context.
+ * Hidden states [m, hidden] before the first block, of the tokens of all runs, one after the other; a run's first token is at position `start`. Throws as `checkTokens`.
  */
 export function embedTokens(
   plan: ModelPlan,
@@ -62,7 +61,8 @@ function concatenated(parts: readonly Uint32Array[]): Uint32Array {
   return parts.length === 1 ? parts[0]! : Uint32Array.from(parts.flatMap((part) => [...part]));
 }
 
-function checkTokens({ vocabulary, maxPositions }: ModelPlan, tokens: Uint32Array, start: number): void {
+/** Throws `usage` for ids outside the vocabulary or positions outside the context. */
+export function checkTokens({ vocabulary, maxPositions }: ModelPlan, tokens: Uint32Array, start: number): void {
   if (tokens.length === 0) throw new FewbitError('usage', 'There are no tokens to run: give at least one.');
   if (start + tokens.length > maxPositions) {
     throw new FewbitError(

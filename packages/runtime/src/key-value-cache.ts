@@ -17,6 +17,8 @@ export interface KeyValueCache {
   reserve(count: number): void;
   /** Counts `tokens` as held, once every block has stored them. */
   advance(tokens: Uint32Array): void;
+  /** Calls `listener` once, before the next page is taken or given back. */
+  beforePagesChange(listener: () => void): void;
   /** Forgets all but the first `length` tokens and gives back the pages that they leave empty. */
   truncate(length: number): void;
   close(): void;
@@ -58,10 +60,17 @@ export function createCache(
   const blocks = lists.map(([keys, values]) => ({ keys: keys.pages, values: values.pages, rounds: typeof keys.form === 'object' }));
   const held: number[] = [];
   let pages = 0;
+  let listeners: (() => void)[] = [];
+  const tellOfChange = () => {
+    const told = listeners;
+    listeners = [];
+    for (const listener of told) listener();
+  };
   const createPage = ({ width, form }: PageList) =>
     form ? backend.pages!.create([pageRows, width], form) : backend.empty([pageRows, width]);
   /** Gives back pages, and what a failed `reserve` took of one. */
   const shrink = (to: number) => {
+    if (to < pages) tellOfChange();
     for (const list of lists.flat()) for (const page of list.pages.splice(to)) backend.free(page);
     pages = to;
   };
@@ -80,6 +89,7 @@ export function createCache(
         throw new FewbitError('usage', `${needed} tokens are more than this model's context of ${plan.maxPositions}: give a shorter text.`);
       }
       if (pages * pageRows >= needed) return;
+      tellOfChange();
       const before = pages;
       try {
         for (; pages * pageRows < needed; pages++) {
@@ -90,6 +100,7 @@ export function createCache(
         throw error;
       }
     },
+    beforePagesChange: (listener) => void listeners.push(listener),
     advance(tokens) {
       for (const token of tokens) held.push(token);
     },

@@ -10,6 +10,7 @@ import { type BlockForms, cacheForms, type KeyValueCache } from './key-value-cac
 import { freeBlock, loadActivations, loadBlock } from './load-block.js';
 import type { LoadedWeight, WeightOptions } from './load-linear.js';
 import { giveTurn } from './next-turn.js';
+import { type TokenSteps, tokenSteps } from './token-steps.js';
 import type { WeightSource } from './types.js';
 
 export interface LogitsOptions {
@@ -101,6 +102,7 @@ export async function openModel(
   const forms = cacheForms(plan, backend, roundings, asked === 'f32' ? 'f32' : 'f16');
   const kept = forms[0]!.keys ?? 'f32';
   const model: LoadedModel = { plan, backend, globals, blocks };
+  const steps = backend.record && tokenSteps(model, backend.record);
   return {
     plan,
     backend,
@@ -108,12 +110,31 @@ export async function openModel(
     cacheForms: forms,
     keyValues: typeof kept === 'object' ? activationName(kept.spec) : kept,
     activations: [...weights.values()].some((weight) => weight.activations !== 'f32') ? activations : 'f32',
-    logits: (tokens, options = {}) => logits(model, tokens, options),
+    logits: (tokens, options = {}) =>
+      steps && options.cache && tokens.length === 1
+        ? stepLogits(model, steps, tokens, options.cache, options)
+        : logits(model, tokens, options),
     batch: (sequences) => batch(model, sequences),
     score: (tokens, first = 0) => score(model, tokens, first),
     logitChunks: (tokens, first = 0) => logitChunks(model, tokens, first),
-    close,
+    async close() {
+      steps?.close();
+      await close();
+    },
   };
+}
+
+async function stepLogits(
+  { plan }: LoadedModel,
+  steps: TokenSteps,
+  token: Uint32Array,
+  cache: KeyValueCache,
+  { lastOnly = false, into, signal }: LogitsOptions,
+): Promise<Matrix> {
+  checkSignal(signal);
+  const row = (lastOnly && into) || new Float32Array(plan.vocabulary);
+  await steps.run(cache, token, row);
+  return matrix(1, plan.vocabulary, row);
 }
 
 async function logits(model: LoadedModel, tokens: Uint32Array, options: LogitsOptions): Promise<Matrix> {

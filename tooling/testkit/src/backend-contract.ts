@@ -6,6 +6,7 @@ import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { algebraContract } from './algebra-contract.js';
 import { attentionContract } from './attention-contract.js';
 import { pageContract } from './page-contract.js';
+import { recordingContract } from './recording-contract.js';
 import { roundingContract } from './rounding-contract.js';
 import { values } from './values.js';
 import { weightsContract } from './weights-contract.js';
@@ -141,7 +142,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
       for (const activation of ['silu', 'gelu', 'gelu-tanh', 'relu'] as const) {
         await agrees([[[1, data.length], data]], tolerance.elementwise, (on, [x]) => on.ops.activate(x!, activation));
       }
-      await agrees([[[1, data.length], data]], tolerance.elementwise, (on, [x]) => on.ops.softcap(x!, 30));
+      const damaged = Float32Array.of(...data, Number.NaN);
+      await agrees([[[1, damaged.length], damaged]], tolerance.elementwise, (on, [x]) => on.ops.softcap(x!, 30));
     });
 
     it('copies: embed, columns, rows, store', () =>
@@ -231,6 +233,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
     algebraContract(() => [backend, single]);
     weightsContract(name, () => [backend, single]);
     pageContract(() => [backend, single]);
+    recordingContract(() => [backend, single]);
   });
 }
 

@@ -6,6 +6,7 @@ import type { Backend, BackendProbe } from '../../../packages/kernels/src/index.
 import { createCache, type Model, type ModelOptions, openModel, openWeights } from '../../../packages/runtime/src/index.js';
 import { relativeError } from './backend-contract.js';
 import { goldenModels } from './golden-models.js';
+import { replayContract } from './replay-contract.js';
 
 const int8: ActivationRounding = {
   spec: {
@@ -26,10 +27,10 @@ export function modelContract(name: string, probe: BackendProbe): void {
       backend = opened;
       model = await open({ keyValues: 'f32' });
     });
-    const open = async (options: ModelOptions) => {
+    const open = async (options: ModelOptions, on = backend) => {
       const directory = await openModelDirectory(folder);
       try {
-        return await openModel(await openWeights(directory), backend, options);
+        return await openModel(await openWeights(directory), on, options);
       } finally {
         await directory.close();
       }
@@ -112,6 +113,8 @@ export function modelContract(name: string, probe: BackendProbe): void {
       for (const { cache } of sequences) cache.close();
       expect(backend.bytes).toBe(before);
     });
+
+    replayContract(tokens, () => ({ backend, open: (on) => open({}, on) }));
 
     it('score and logitChunks are the whole pass, too', async () => {
       const { data, cols } = await model.logits(tokens.subarray(0, -1));

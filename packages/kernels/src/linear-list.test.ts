@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { linearList } from './linear-list.js';
+
+const ranges = [
+  { from: 3, to: 9 },
+  { from: 0, to: 100 },
+];
+
+it('a linear function is known for all values from a few', () => {
+  const at = ([a, b]: readonly number[]) => Float64Array.of(7, a!, Number.NaN, 100 - 2 * a! + 3 * b!, 2 ** 47 + 64 * b!);
+  let calls = 0;
+  const list = linearList(ranges, (values) => {
+    calls++;
+    return at(values);
+  })!;
+  expect(calls).toBe(4);
+  for (const values of [
+    [3, 0],
+    [9, 100],
+    [4, 50],
+    [4, 50],
+    [8, 1],
+  ]) {
+    list.moveTo(values);
+    expect(list.numbers).toEqual(at(values));
+  }
+});
+
+it('a range of one value is no variable', () => {
+  const list = linearList([{ from: 5, to: 5 }], ([a]) => Float64Array.of(a!))!;
+  list.moveTo([5]);
+  expect([...list.numbers]).toEqual([5]);
+});
+
+it.each<[string, (values: readonly number[]) => Float64Array]>([
+  ['a square', ([a]) => Float64Array.of(a! * a!)],
+  ['a product', ([a, b]) => Float64Array.of((a! - 3) * b!)],
+  ['a step', ([, b]) => Float64Array.of(b! < 50 ? 0 : 1)],
+  ['a longer list', ([a]) => new Float64Array(a!)],
+  ['a longer list at the end', ([a, b]) => new Float64Array(a === 9 && b === 100 ? 2 : 1)],
+])('refuses what is not linear: %s', (_, listAt) => {
+  expect(linearList(ranges, listAt)).toBeUndefined();
+});
