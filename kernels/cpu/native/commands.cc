@@ -49,6 +49,17 @@ class Operands {
     shape.given = flag();
     return shape;
   }
+  std::vector<Draw> draws(Index count) {
+    std::vector<Draw> list(count);
+    for (Draw &draw : list) {
+      draw.uniform = number();
+      draw.temperature = float(number());
+      draw.topK = index();
+      draw.topP = number();
+      draw.minP = float(number());
+    }
+    return list;
+  }
   SparseRows sparse() {
     SparseRows rows{};
     rows.starts = array<uint32_t>();
@@ -315,6 +326,14 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       const Index n = of.index();
       const auto targets = of.indices();
       kernels.crossEntropy(pool, logits, targets.data(), out, Index(targets.size()), n);
+      break;
+    }
+    case Command::sample: {
+      const auto *logits = of.array();
+      auto *out = of.array();
+      const Index m = of.index(), n = of.index();
+      const auto draws = of.draws(m);
+      kernels.sample(pool, logits, draws.data(), out, m, n);
       break;
     }
   }

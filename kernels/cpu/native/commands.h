@@ -30,6 +30,7 @@ enum class Command {
   activate,
   gated,
   crossEntropy,
+  sample,
   roundActivations,
   discardPages,
 };

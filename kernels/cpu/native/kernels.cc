@@ -15,6 +15,7 @@
 #include "pack-codes.h"
 #include "rotate.h"
 #include "round-activations.h"
+#include "sample.h"
 #include "short-floats.h"
 #include "sparse.h"
 #include "stream.h"
@@ -37,7 +38,7 @@ namespace fewbit {
 
 const Kernels FEWBIT_TABLE = {
     FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::addSparse, ::putEntries, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::storePage, ::attention,    ::rmsNorm,
-    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::copyRows,
+    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::sample, ::copyRows,
     ::stream,
 };
 

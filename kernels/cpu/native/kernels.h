@@ -91,6 +91,15 @@ struct RoundingShape {
   bool given;
 };
 
+/** As in @fewbit/kernels; topK 0 keeps all, as topP 1 and minP 0 do. */
+struct Draw {
+  double uniform;
+  float temperature;
+  Index topK;
+  double topP;
+  float minP;
+};
+
 /** How the codes of a weight of levels are read: 4 bits or 8 that index a table, integers, or small floats. */
 enum class Coding { nibbles, bytes, integers, e4m3, e5m2 };
 
@@ -163,6 +172,7 @@ struct Kernels {
   /** x [rows, n] as codes of `shape` and back; from one row to the next are `stride` values. */
   void (*roundActivations)(Pool &, const float *x, float *out, Index rows, Index n, Index stride, const RoundingShape &);
   void (*crossEntropy)(Pool &, const float *logits, const uint32_t *targets, float *out, Index m, Index n);
+  void (*sample)(Pool &, const float *logits, const Draw *draws, float *out, Index m, Index n);
   /** Rows of `bytes` bytes each, from and to rows that may lie apart. `indices` chooses source rows; null takes them in order. */
   void (*copyRows)(Pool &, const char *from, Index fromStride, const uint32_t *indices, char *to, Index toStride, Index rows, Index bytes);
   /** The exclusive or of x's words. */

@@ -25,6 +25,7 @@ const commands = [
   'activate',
   'gated',
   'crossEntropy',
+  'sample',
   'roundActivations',
   'discardPages',
 ] as const;

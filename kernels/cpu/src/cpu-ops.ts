@@ -2,6 +2,7 @@ import { FewbitError } from '@fewbit/core';
 import {
   commonPageShape,
   type DeviceTensor,
+  drawNumbers,
   type HostMemory,
   type HostTensor,
   isPage,
@@ -173,6 +174,14 @@ export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny }: H
       const rows = addressOf(logits);
       const out = allocate([m]);
       queue.push('crossEntropy', [rows, out.data.address, n], undefined, targets);
+      return out;
+    },
+
+    sample(logits, draws) {
+      const [m, n] = [logits.shape[0]!, logits.shape[1]!];
+      const rows = addressOf(logits);
+      const out = allocate([m]);
+      queue.push('sample', [rows, out.data.address, m, n], draws.flatMap(drawNumbers));
       return out;
     },
   };

@@ -15,6 +15,7 @@ import { storePage } from './page';
 import { quantizeTile } from './quantize-activations';
 import { rotate } from './rotate';
 import { outlierMask, roundActivations, roundTile } from './round-activations';
+import { sample } from './sample';
 import { addSparse, putEntries, turnTokens } from './sparse';
 import { stream } from './stream';
 import { choleskyDiagonal, choleskyPanel, inverseLower } from './triangular';
@@ -78,6 +79,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.crossEntropy:
       crossEntropy(task);
+      break;
+    case id.sample:
+      sample(task, scratch);
       break;
     case id.stream:
       stream(task);

@@ -72,6 +72,7 @@ export const putEntries = 35;
 export const multiplyLevelsRows = 36;
 export const decodeLevels = 37;
 export const roundTile = 38;
+export const sample = 39;
 
 export const silu = 0;
 export const gelu = 1;
@@ -114,6 +115,8 @@ export const taskValues = 16384;
 export const taskBytes = 1048576;
 /** Search for outlier features: columns per task. */
 export const maskColumns = 64;
+/** Sampling: bytes for the sums of one digit. */
+export const digitSumBytes = 16384;
 /** Attention: query rows per task, keys per step. */
 export const queryRows = 80;
 export const keyStep = 128;

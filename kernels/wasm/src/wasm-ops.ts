@@ -3,6 +3,7 @@ import {
   type Activation,
   commonPageShape,
   type DeviceTensor,
+  drawNumbers,
   type HostMemory,
   type HostTensor,
   isPage,
@@ -159,6 +160,14 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
         const operands = targets.subarray(row, row + rowsAtOnce);
         engine.run(id.crossEntropy, operands.length, [at(logits) + row * n * 4, at(out) + row * 4, n], { operands });
       }
+      return out;
+    },
+
+    sample(tensor, draws) {
+      const logits = find(tensor);
+      const out = allocate([draws.length]);
+      const operands = draws.flatMap(drawNumbers);
+      engine.run(id.sample, draws.length, [at(logits), at(out), logits.shape[1]!], { operands, scratch: 64 + id.digitSumBytes });
       return out;
     },
   };

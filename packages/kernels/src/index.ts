@@ -9,6 +9,7 @@ export { referenceAlgebra } from './reference-algebra.js';
 export { referenceBackend, referenceProbe } from './reference-backend.js';
 export { referenceOps } from './reference-ops.js';
 export { type RoundingPart, type RoundingShape, roundedByReference, roundingKinds, roundingParts } from './rounding-shape.js';
+export { drawNumbers, sampleToken } from './sample-token.js';
 export { type BackendSelection, type NamedProbe, selectBackend } from './select-backend.js';
 export type {
   Activation,
@@ -18,6 +19,7 @@ export type {
   Backend,
   BackendProbe,
   DeviceTensor,
+  Draw,
   Ops,
   PageForm,
   PageForms,

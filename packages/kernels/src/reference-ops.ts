@@ -2,6 +2,7 @@ import { roundActivations } from '@fewbit/formats';
 import { activations } from './activation.js';
 import type { HostMemory, HostTensor } from './host-memory.js';
 import { referenceAttention, referenceRotate } from './reference-attention.js';
+import { sampleToken } from './sample-token.js';
 import type { DeviceTensor, Ops } from './types.js';
 
 /** The definition of each op: float32 in and out, sums in double. Over any host memory, so that it serves whatever a faster table leaves out. */
@@ -130,6 +131,14 @@ export function referenceOps(memory: Pick<HostMemory, 'allocate' | 'read'>): Ops
         for (const value of row) sum += Math.exp(value - largest);
         out.data[i] = Math.log(sum) + largest - row[targets[i]!]!;
       }
+      return out;
+    },
+
+    sample(logitsTensor, draws) {
+      const logits = read(logitsTensor);
+      const n = logits.shape[1]!;
+      const out = allocate([draws.length]);
+      for (const [i, draw] of draws.entries()) out.data[i] = sampleToken(logits.data.subarray(i * n, (i + 1) * n), draw);
       return out;
     },
   };

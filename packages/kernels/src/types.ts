@@ -29,6 +29,20 @@ export interface AttentionOptions {
   readonly softcap?: number;
 }
 
+/** How a token is drawn from a row of logits. The filters apply in this order, each to what the one before left. */
+export interface Draw {
+  /** In [0, 1): the token is the first whose probability, added to those of all tokens before it, passes this share of what the filters leave. One below e⁻⁸⁷ of the largest is none. */
+  readonly uniform: number;
+  /** Divides the logits; 0 takes the first of the likeliest tokens. */
+  readonly temperature: number;
+  /** Only the k likeliest tokens; among equals the first. */
+  readonly topK?: number;
+  /** Only the fewest likeliest tokens that together hold this much probability (Holtzman et al. 2020). */
+  readonly topP?: number;
+  /** Only tokens at least this many times as likely as the likeliest (Nguyen et al. 2024). */
+  readonly minP?: number;
+}
+
 /**
  * What a forward pass is made of. Each op returns a new tensor; the backend owns its memory and `step` frees it.
  * m is the number of tokens. Every op gives the same bits for any number of threads.
@@ -66,6 +80,8 @@ export interface Ops {
   roundActivations(x: DeviceTensor, rounding: ActivationRounding): DeviceTensor;
   /** −log softmax(logits [m, vocabulary])[target] per row → [m], nats. */
   crossEntropy(logits: DeviceTensor, targets: Uint32Array): DeviceTensor;
+  /** A token for each row of logits [m, vocabulary] → [m], exact up to 2²⁴; NaN for a row that has NaN or +Inf, or nothing but −Inf. */
+  sample(logits: DeviceTensor, draws: readonly Draw[]): DeviceTensor;
 }
 
 /**

@@ -9,7 +9,7 @@ export type { LoadedWeight, WeightOptions } from './load-linear.js';
 export { memoryWeights, overlay } from './memory-weights.js';
 export { type LogitsOptions, type Model, type ModelOptions, openModel, type SequenceTokens } from './open-model.js';
 export { openWeights } from './open-weights.js';
-export { type SamplingOptions, sampler } from './sampling.js';
+export { draws, type SamplingOptions, sampler } from './sampling.js';
 export type {
   BlockActivations,
   BlockCache,

@@ -8,6 +8,7 @@ import { attentionContract } from './attention-contract.js';
 import { pageContract } from './page-contract.js';
 import { recordingContract } from './recording-contract.js';
 import { roundingContract } from './rounding-contract.js';
+import { samplingContract } from './sampling-contract.js';
 import { values } from './values.js';
 import { weightsContract } from './weights-contract.js';
 
@@ -168,6 +169,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
           on.ops.crossEntropy(logits!, targets),
         );
       }));
+
+    samplingContract(agrees);
 
     it('stream: the exclusive or of all words', async ({ skip }) => {
       if (!backend.stream) skip(`${name} has no stream`);
