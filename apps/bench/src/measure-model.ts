@@ -2,7 +2,7 @@ import { random } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { linears, type ModelPlan } from '@fewbit/models';
-import { createCache, type Model, type ModelOptions, openModel, sampler, type WeightSource } from '@fewbit/runtime';
+import { createCache, type Model, type ModelOptions, openModel, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
 import { groupOf } from './format-label.js';
 import { measureLag } from './measure-lag.js';
@@ -116,11 +116,11 @@ async function prefill(model: Model, { prompt }: Task): Promise<number> {
 /** Tokens per second, greedily from one token of context. */
 async function decode(model: Model, { prompt, generate }: Task): Promise<number> {
   const cache = createCache(model);
-  const sample = sampler();
+  const greedily = { cache, draw: { uniform: 0, temperature: 0 } };
   try {
-    let logits = await model.logits(prompt.subarray(0, 1), { cache, lastOnly: true });
+    let tokens = await model.next([{ tokens: prompt.subarray(0, 1), ...greedily }]);
     const time = await seconds(async () => {
-      for (let i = 0; i < generate; i++) logits = await model.logits(Uint32Array.of(sample(logits.data)), { cache, lastOnly: true });
+      for (let i = 0; i < generate; i++) tokens = await model.next([{ tokens, ...greedily }]);
     });
     return generate / time;
   } finally {

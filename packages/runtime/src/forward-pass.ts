@@ -94,23 +94,18 @@ function nextState(backend: Backend, input: DeviceTensor, state: StageState, bod
 }
 
 /** Logits of hidden states that `pick` takes from those of the runs. Throws `numeric` for NaN or Inf. */
-export async function fetchLogits(
-  model: LoadedModel,
-  runs: readonly TokenRun[],
-  pick: () => DeviceTensor,
-  into?: Float32Array,
-): Promise<Float32Array> {
+export async function fetchLogits(model: LoadedModel, runs: readonly TokenRun[], pick: () => DeviceTensor): Promise<Float32Array> {
   const { plan, backend, globals } = model;
-  const rows = await fetch(backend, () => headLogits(plan, globals, backend, pick()), into);
+  const rows = await fetch(backend, () => headLogits(plan, globals, backend, pick()));
   await checkFinite(rows, model, runs);
   return rows;
 }
 
-/** What `body` computes, on the host; into `into` where given. */
-export async function fetch(backend: Backend, body: () => DeviceTensor, into?: Float32Array): Promise<Float32Array> {
+/** What `body` computes, on the host. */
+export async function fetch(backend: Backend, body: () => DeviceTensor): Promise<Float32Array> {
   const tensor = backend.step(body);
   try {
-    return await backend.download(tensor, into);
+    return await backend.download(tensor);
   } finally {
     backend.free(tensor);
   }

@@ -1,9 +1,8 @@
 import { FewbitError } from '@fewbit/core';
 import type { Tokenizer } from '@fewbit/tokenizer';
-import { checkSignal } from './check-signal.js';
 import { createCache, type KeyValueCache } from './key-value-cache.js';
 import type { Model } from './open-model.js';
-import { type SamplingOptions, sampler } from './sampling.js';
+import { draws, type SamplingOptions } from './sampling.js';
 
 export interface GenerateOptions extends SamplingOptions {
   /** Text, with the special tokens that the tokenizer adds, or ids as they are. */
@@ -50,7 +49,7 @@ export async function* generate(
   const ends = new Set(options.eos ?? (tokenizer.eos === undefined ? [] : [tokenizer.eos]));
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1)
     throw new FewbitError('usage', `maxTokens must be a positive integer, got ${maxTokens}.`);
-  const sample = sampler(options);
+  const nextDraw = draws(options);
   const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
   checkPrompt(ids.length, model.plan.maxPositions);
 
@@ -58,8 +57,6 @@ export async function* generate(
   // the last token runs in any case: the answer begins with its logits
   const cached = Math.min(sharedLength(cache.tokens(), ids), ids.length - 1);
   cache.truncate(cached);
-  const into = new Float32Array(model.plan.vocabulary);
-  const one = new Uint32Array(1);
   const stream = tokenizer.stream();
   let text = '';
   let tokens = 0;
@@ -68,10 +65,10 @@ export async function* generate(
   let finish: GenerateSummary['finish'] = 'length';
   try {
     let started = performance.now();
-    await model.logits(ids.subarray(cached), { cache, lastOnly: true, into, ...(signal && { signal }) });
+    let next = await model.next([{ tokens: ids.subarray(cached), cache, draw: nextDraw() }], signal);
     const prefillSeconds = (performance.now() - started) / 1000;
     for (;;) {
-      const token = sample(into);
+      const token = next[0]!;
       if (ends.has(token)) {
         finish = 'eos';
         break;
@@ -85,11 +82,9 @@ export async function* generate(
         finish = 'context';
         break;
       }
-      checkSignal(signal);
       // the consumer's time between pieces is not the model's
       started = performance.now();
-      one[0] = token;
-      await model.logits(one, { cache, lastOnly: true, into });
+      next = await model.next([{ tokens: next, cache, draw: nextDraw() }], signal);
       decodeSeconds += (performance.now() - started) / 1000;
       steps++;
     }

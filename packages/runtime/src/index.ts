@@ -1,3 +1,4 @@
+export type { DrawnSequence, SequenceTokens } from './batch.js';
 export { blockStages, keysAndValues } from './block-stages.js';
 export { type Chat, type ChatOptions, createChat } from './chat.js';
 export { endTokens } from './end-tokens.js';
@@ -7,7 +8,7 @@ export { type BlockForms, type CachedModel, createCache, type KeyValueCache } fr
 export { freeBlock, loadActivations, loadBlock } from './load-block.js';
 export type { LoadedWeight, WeightOptions } from './load-linear.js';
 export { memoryWeights, overlay } from './memory-weights.js';
-export { type LogitsOptions, type Model, type ModelOptions, openModel, type SequenceTokens } from './open-model.js';
+export { type LogitsOptions, type Model, type ModelOptions, openModel } from './open-model.js';
 export { openWeights } from './open-weights.js';
 export { draws, type SamplingOptions, sampler } from './sampling.js';
 export type {

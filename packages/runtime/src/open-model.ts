@@ -2,6 +2,7 @@ import { FewbitError, type Matrix, matrix } from '@fewbit/core';
 import { activationName, type KeyValueRounding } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { attentionModule, type ModelPlan } from '@fewbit/models';
+import { batch, type DrawnSequence, drawTokens, prefill, prefillChunk, type SequenceTokens } from './batch.js';
 import { blockStages } from './block-stages.js';
 import { checkSignal } from './check-signal.js';
 import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type LoadedModel } from './forward-pass.js';
@@ -18,17 +19,8 @@ export interface LogitsOptions {
   readonly cache?: KeyValueCache;
   /** Only the logits after the last token. Default false. */
   readonly lastOnly?: boolean;
-  /** With `lastOnly`: where the logits are put, [vocabulary]; else they get memory of their own. */
-  readonly into?: Float32Array;
   /** Stops between the chunks of a long prefill, with the error `cancelled`; the cache then holds the chunks that were run. */
   readonly signal?: AbortSignal;
-}
-
-/** The next tokens of one sequence of a batch: a prompt, a part of one, or the token drawn last. */
-export interface SequenceTokens {
-  readonly tokens: Uint32Array;
-  /** The sequence's own; the tokens join it. */
-  readonly cache: KeyValueCache;
 }
 
 /** A model whose weights are in a backend's memory. Every method throws `usage` for tokens that it cannot take and `numeric` for NaN or Inf. */
@@ -51,6 +43,11 @@ export interface Model {
    * another order for another number of rows. When it throws no sequence has moved on, and it may be called again without the one at fault.
    */
   batch(sequences: readonly SequenceTokens[]): Promise<Matrix>;
+  /**
+   * The same, with a token drawn after each sequence's last, which then is all that leaves the backend's memory. Tokens of long prompts are run chunk by chunk
+   * before, and the signal is heard between them: with the error `cancelled` the caches hold the chunks that were run.
+   */
+  next(sequences: readonly DrawnSequence[], signal?: AbortSignal): Promise<Uint32Array>;
   /** −log p(tokens[i + 1] | tokens[0 … i]) in nats for i = first … tokens.length − 2. */
   score(tokens: Uint32Array, first?: number): Promise<Float32Array>;
   /** Logits after tokens `first` …, a few rows at a time: a window's logits are never whole in memory. */
@@ -58,8 +55,6 @@ export interface Model {
   close(): Promise<void>;
 }
 
-/** Tokens of one step of a prefill into a cache: enough for the matrix kernels, and short enough to stay responsive. */
-const prefillChunk = 256;
 /** Values of logits in memory at a time, beyond one row. */
 const logitsAtOnce = 1 << 22;
 
@@ -115,6 +110,10 @@ export async function openModel(
         ? stepLogits(model, steps, tokens, options.cache, options)
         : logits(model, tokens, options),
     batch: (sequences) => batch(model, sequences),
+    next: (sequences, signal) =>
+      steps && sequences.length === 1 && sequences[0]!.tokens.length === 1
+        ? stepToken(steps, sequences[0]!, signal)
+        : drawTokens(model, sequences, signal),
     score: (tokens, first = 0) => score(model, tokens, first),
     logitChunks: (tokens, first = 0) => logitChunks(model, tokens, first),
     async close() {
@@ -129,17 +128,24 @@ async function stepLogits(
   steps: TokenSteps,
   token: Uint32Array,
   cache: KeyValueCache,
-  { lastOnly = false, into, signal }: LogitsOptions,
+  { signal }: LogitsOptions,
 ): Promise<Matrix> {
   checkSignal(signal);
-  const row = (lastOnly && into) || new Float32Array(plan.vocabulary);
+  const row = new Float32Array(plan.vocabulary);
   await steps.run(cache, token, row);
   return matrix(1, plan.vocabulary, row);
 }
 
-async function logits(model: LoadedModel, tokens: Uint32Array, options: LogitsOptions): Promise<Matrix> {
+async function stepToken(steps: TokenSteps, { tokens, cache, draw }: DrawnSequence, signal?: AbortSignal): Promise<Uint32Array> {
+  checkSignal(signal);
+  const drawn = new Float32Array(1);
+  await steps.run(cache, tokens, drawn, draw);
+  return Uint32Array.from(drawn);
+}
+
+async function logits(model: LoadedModel, tokens: Uint32Array, { cache, lastOnly = false, signal }: LogitsOptions): Promise<Matrix> {
+  if (cache && lastOnly) return batch(model, [{ tokens: await prefill(model, { tokens, cache }, signal), cache }]);
   const { plan, backend } = model;
-  const { cache, lastOnly = false, into, signal } = options;
   const step = cache ? prefillChunk : Math.max(1, tokens.length);
   cache?.reserve(tokens.length);
   const parts: Float32Array[] = [];
@@ -149,41 +155,14 @@ async function logits(model: LoadedModel, tokens: Uint32Array, options: LogitsOp
     const runs = [{ tokens: chunk, start: cache?.length ?? 0, ...(cache && { cache }) }];
     const hidden = await hiddenStates(model, runs);
     try {
-      const last = at + step >= tokens.length;
       const from = lastOnly ? chunk.length - 1 : 0;
-      const pick = () => backend.ops.rows(hidden, from, chunk.length - from);
-      if (last || !lastOnly) parts.push(await fetchLogits(model, runs, pick, lastOnly ? into : undefined));
-      // a backend that runs apart is waited for, chunk by chunk, so that the signal is heard
-      else if (backend.deferred) await fetch(backend, pick);
+      parts.push(await fetchLogits(model, runs, () => backend.ops.rows(hidden, from, chunk.length - from)));
       cache?.advance(chunk);
     } finally {
       backend.free(hidden);
     }
   }
   return matrix(lastOnly ? 1 : tokens.length, plan.vocabulary, joined(parts));
-}
-
-async function batch(model: LoadedModel, sequences: readonly SequenceTokens[]): Promise<Matrix> {
-  const { plan, backend } = model;
-  if (sequences.length === 0) throw new FewbitError('usage', 'The batch has no sequences: give at least one.');
-  if (new Set(sequences.map(({ cache }) => cache)).size < sequences.length) {
-    throw new FewbitError('usage', 'Two sequences of the batch share a cache: give each its own.');
-  }
-  for (const { tokens, cache } of sequences) cache.reserve(tokens.length);
-  const runs = sequences.map(({ tokens, cache }) => ({ tokens, cache, start: cache.length }));
-  const hidden = await hiddenStates(model, runs);
-  try {
-    let end = 0;
-    const last = Uint32Array.from(sequences, ({ tokens }) => {
-      end += tokens.length;
-      return end - 1;
-    });
-    const data = await fetchLogits(model, runs, () => backend.ops.embed(hidden, last));
-    for (const { tokens, cache } of sequences) cache.advance(tokens);
-    return matrix(sequences.length, plan.vocabulary, data);
-  } finally {
-    backend.free(hidden);
-  }
 }
 
 async function score(model: LoadedModel, tokens: Uint32Array, first: number): Promise<Float32Array> {

@@ -22,9 +22,12 @@ export function draws({ temperature = 0, seed = 0, ...filters }: SamplingOptions
   if (topK !== undefined) check('topK', topK, Number.isInteger(topK) && topK > 0, 'a positive integer');
   if (topP !== undefined) check('topP', topP, topP > 0 && topP <= 1, 'above 0 and at most 1');
   if (minP !== undefined) check('minP', minP, minP >= 0 && minP <= 1, 'between 0 and 1');
-  const { uniform } = random(seed);
-  return () => ({ uniform: temperature === 0 ? 0 : uniform(), temperature, ...filters });
+  const { below } = random(seed);
+  return () => ({ uniform: temperature === 0 ? 0 : below(shares) / shares, temperature, ...filters });
 }
+
+/** A draw is one of so many. */
+const shares = 2 ** 32;
 
 function check(name: string, value: number, fits: boolean, wanted: string): void {
   if (!fits || !Number.isFinite(value)) throw new FewbitError('usage', `${name} must be ${wanted}, got ${value}.`);

@@ -1,23 +1,27 @@
 import { firstNonFinite } from '@fewbit/core';
-import type { Recording } from '@fewbit/kernels';
+import type { Draw, Recording } from '@fewbit/kernels';
 import { checkFinite, type LoadedModel, writeHiddenStates } from './forward-pass.js';
 import { checkTokens, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 
 /** Steps of decoding: one more token of a sequence. */
 export interface TokenSteps {
-  /** Puts the logits after `tokens`, a single one, into `into`. */
-  run(cache: KeyValueCache, tokens: Uint32Array, into: Float32Array): Promise<void>;
+  /** Puts the logits after `tokens`, a single one, into `into`; with `draw` the token that it draws from them. */
+  run(cache: KeyValueCache, tokens: Uint32Array, into: Float32Array, draw?: Draw): Promise<void>;
   close(): void;
 }
 
 /** A step written down for the rest of a page, or what could not be. */
 interface PageStep {
   readonly recording: Recording | undefined;
+  readonly draw: Draw | undefined;
   /** Positions that it serves. */
   readonly from: number;
   readonly to: number;
 }
+
+/** A draw's `uniform` in a recording is a whole number of these. */
+const shares = 2 ** 32;
 
 /**
  * Steps of a model on a backend that records ops. From one token to the next of a page only the token and its position change, so a step is written down once for
@@ -32,9 +36,12 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
   };
 
   const runsOf = (cache: KeyValueCache, token: number, start: number) => [{ tokens: Uint32Array.of(token), start, cache }];
-  const write = (cache: KeyValueCache, token: number, start: number) =>
-    headLogits(plan, globals, backend, writeHiddenStates(model, runsOf(cache, token, start)));
-  const remember = (cache: KeyValueCache) => {
+  /** values: the token, its position, and the draw's share. */
+  const write = (cache: KeyValueCache, draw: Draw | undefined, [token, start, share]: readonly number[]) => {
+    const logits = headLogits(plan, globals, backend, writeHiddenStates(model, runsOf(cache, token!, start!)));
+    return draw ? backend.ops.sample(logits, [{ ...draw, uniform: share! / shares }]) : logits;
+  };
+  const remember = (cache: KeyValueCache, draw: Draw | undefined) => {
     forget(cache);
     const pageRows = cache.blocks[0]!.keys[0]!.shape[0]!;
     const from = cache.length - (cache.length % pageRows);
@@ -42,27 +49,29 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
     const ranges = [
       { from: 0, to: plan.vocabulary - 1 },
       { from, to },
+      { from: 0, to: draw ? shares - 1 : 0 },
     ];
-    known.set(cache, { recording: record(ranges, ([token, position]) => write(cache, token!, position!)), from, to });
+    known.set(cache, { recording: record(ranges, (values) => write(cache, draw, values)), draw, from, to });
     cache.beforePagesChange(() => forget(cache));
   };
 
   return {
-    async run(cache, tokens, into) {
+    async run(cache, tokens, into, draw) {
       cache.reserve(1);
       const start = cache.length;
       checkTokens(plan, tokens, start);
+      const values = [tokens[0]!, start, draw ? Math.floor(draw.uniform * shares) : 0];
       const found = known.get(cache);
-      const step = found && start >= found.from && start <= found.to ? found : undefined;
-      if (step?.recording) await step.recording.run([tokens[0]!, start], into);
+      const step = found && start >= found.from && start <= found.to && sameFilters(found.draw, draw) ? found : undefined;
+      if (step?.recording) await step.recording.run(values, into);
       else {
-        const logits = backend.step(() => write(cache, tokens[0]!, start));
+        const made = backend.step(() => write(cache, draw, values));
         try {
-          const downloaded = backend.download(logits, into);
-          if (!step) remember(cache);
+          const downloaded = backend.download(made, into);
+          if (!step) remember(cache, draw);
           await downloaded;
         } finally {
-          backend.free(logits);
+          backend.free(made);
         }
       }
       if (firstNonFinite(into) >= 0) await checkFinite(into, model, runsOf(cache, tokens[0]!, start));
@@ -72,4 +81,8 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
       for (const cache of [...known.keys()]) forget(cache);
     },
   };
+}
+
+function sameFilters(a: Draw | undefined, b: Draw | undefined): boolean {
+  return a?.temperature === b?.temperature && a?.topK === b?.topK && a?.topP === b?.topP && a?.minP === b?.minP;
 }

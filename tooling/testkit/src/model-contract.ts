@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModelDirectory } from '../../../packages/checkpoint/src/index.js';
 import type { ActivationRounding } from '../../../packages/formats/src/index.js';
 import type { Backend, BackendProbe } from '../../../packages/kernels/src/index.js';
+import { sampleToken } from '../../../packages/kernels/src/index.js';
 import { createCache, type Model, type ModelOptions, openModel, openWeights } from '../../../packages/runtime/src/index.js';
 import { relativeError } from './backend-contract.js';
 import { goldenModels } from './golden-models.js';
@@ -112,6 +113,21 @@ export function modelContract(name: string, probe: BackendProbe): void {
       expect(sequences.map(({ cache }) => cache.length)).toEqual([7, 12, 9]);
       for (const { cache } of sequences) cache.close();
       expect(backend.bytes).toBe(before);
+    });
+
+    it('next draws for several sequences at once, each as it asks', async () => {
+      const sequences = [{ temperature: 0 }, { temperature: 2, topK: 9 }, { temperature: 3, topP: 0.8, minP: 0.01 }].map((filters, i) => ({
+        tokens: tokens.subarray(i, i + 4),
+        cache: createCache(model),
+        draw: { ...filters, uniform: 0.3 + 0.2 * i },
+      }));
+      const drawn = await model.next(sequences);
+      for (const [i, { tokens, draw, cache }] of sequences.entries()) {
+        const { data } = await model.logits(tokens, { lastOnly: true });
+        expect(drawn[i]).toBe(sampleToken(data, draw));
+        expect(cache.tokens()).toEqual(tokens);
+        cache.close();
+      }
     });
 
     replayContract(tokens, () => ({ backend, open: (on) => open({}, on) }));

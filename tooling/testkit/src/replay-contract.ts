@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest';
 // By path: these packages test with the testkit, and a dependency back would close a cycle.
 import type { Backend } from '../../../packages/kernels/src/index.js';
+import { sampleToken } from '../../../packages/kernels/src/index.js';
 import { createCache, type KeyValueCache, type Model } from '../../../packages/runtime/src/index.js';
+
+const filters = [{ temperature: 3 }, { temperature: 2, topK: 20, topP: 0.9, minP: 0.01 }];
 
 /** What decoding token by token must do where a backend records ops: give the bits of ops that are written down each time, and record once for a page. */
 export function replayContract(tokens: Uint32Array, opened: () => Opened): void {
@@ -37,6 +40,21 @@ export function replayContract(tokens: Uint32Array, opened: () => Opened): void 
     expect(backend.bytes).toBe(held);
   });
 
+  it('tokens drawn by recorded steps are those of the sampler, for other filters in turns', async ({ skip }) => {
+    const { backend, open } = opened();
+    if (!backend.record) return skip(`${backend.id} records nothing`);
+    const model = await open(backend);
+    const [drawn, plain] = [createCache(model, { pageTokens: 4 }), createCache(model, { pageTokens: 4 })];
+    for (const [at, token] of tokens.subarray(0, 12).entries()) {
+      const draw = { ...filters[at % 3 === 2 ? 1 : 0]!, uniform: (at * 0.379) % 1 };
+      const one = Uint32Array.of(token);
+      const { data } = await model.logits(one, { cache: plain });
+      expect([...(await model.next([{ tokens: one, cache: drawn, draw }]))]).toEqual([sampleToken(data, draw)]);
+    }
+    for (const cache of [drawn, plain]) cache.close();
+    await model.close();
+  });
+
   it('recorded steps say where NaN comes from, as plain ones do', async ({ skip }) => {
     const { backend, open } = opened();
     if (!backend.record) return skip(`${backend.id} records nothing`);
@@ -47,7 +65,10 @@ export function replayContract(tokens: Uint32Array, opened: () => Opened): void 
     const damaged = backend.upload(new Float32Array(page.shape[1]!).fill(Number.NaN), [1, page.shape[1]!]);
     backend.ops.store(page, damaged, 2);
     backend.free(damaged);
-    await expect(model.logits(tokens.subarray(3, 4), { cache })).rejects.toThrow(/output of block .*1.* has NaN or Inf at token 3/);
+    const bad = tokens.subarray(3, 4);
+    const place = /output of block .*1.* has NaN or Inf at token 3/;
+    await expect(model.logits(bad, { cache })).rejects.toThrow(place);
+    await expect(model.next([{ tokens: bad, cache, draw: { uniform: 0, temperature: 0 } }])).rejects.toThrow(place);
     expect(cache.length).toBe(3);
     cache.close();
     await model.close();
