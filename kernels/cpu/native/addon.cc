@@ -15,7 +15,7 @@ namespace fewbit {
 namespace {
 
 /** Grows with each change of what JavaScript sees here; src/addon.ts has the same. */
-constexpr int version = 14;
+constexpr int version = 15;
 
 /** A call's arguments, read one after the other. */
 class Arguments {
@@ -46,8 +46,7 @@ class Engine : public Napi::ObjectWrap<Engine> {
     return DefineClass(env, "Engine",
                        {InstanceMethod("submit", &Engine::submit), InstanceMethod("settle", &Engine::settle),
                         InstanceMethod("finish", &Engine::finish), InstanceMethod("shorten", &Engine::shorten),
-                        InstanceMethod("packedBytes", &Engine::packedBytes), InstanceMethod("packCodes", &Engine::packCodes),
-                        InstanceMethod("levelsBytes", &Engine::levelsBytes), InstanceMethod("packLevels", &Engine::packLevels),
+                        InstanceMethod("packedBytes", &Engine::packedBytes), InstanceMethod("levelsBytes", &Engine::levelsBytes),
                         InstanceMethod("gram", &Engine::gram), InstanceMethod("inverseCholesky", &Engine::inverseCholesky),
                         InstanceMethod("solve", &Engine::solve), InstanceMethod("subtractProduct", &Engine::subtractProduct),
                         InstanceMethod("product", &Engine::product), InstanceMethod("stream", &Engine::stream),
@@ -112,29 +111,9 @@ class Engine : public Napi::ObjectWrap<Engine> {
     return Napi::Number::New(info.Env(), double(open().kernels.packedBytes(quantizedShape(of))));
   }
 
-  void packCodes(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *codes = of.array<uint8_t>();
-    const auto *scales = of.array();
-    const auto *zeros = of.array<uint8_t>();
-    const Index tileRows = of.index();
-    auto *packed = of.array<char>();
-    const QuantizedShape shape = quantizedShape(of);
-    open().run([&](Pool &pool, const Kernels &kernels) { kernels.packCodes(pool, codes, scales, zeros, tileRows, shape, packed); });
-  }
-
   Napi::Value levelsBytes(const Napi::CallbackInfo &info) {
     Arguments of(info);
     return Napi::Number::New(info.Env(), double(open().kernels.levelsBytes(levelsShape(of))));
-  }
-
-  void packLevels(const Napi::CallbackInfo &info) {
-    Arguments of(info);
-    const auto *codes = of.array<uint8_t>();
-    const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
-    auto *packed = of.array<char>();
-    const LevelsShape shape = levelsShape(of);
-    open().run([&](Pool &pool, const Kernels &kernels) { kernels.packLevels(pool, codes, scales, bases, tables, shape, packed); });
   }
 
   void gram(const Napi::CallbackInfo &info) {

@@ -320,6 +320,22 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       discardPages({begin, size_t(of.index()), 0});
       break;
     }
+    case Command::packCodes: {
+      const auto *codes = of.array<uint8_t>();
+      const auto *scales = of.array();
+      const auto *zeros = of.array<uint8_t>();
+      auto *packed = of.array<char>();
+      const Index tileRows = of.index();
+      kernels.packCodes(pool, codes, scales, zeros, tileRows, quantizedShape(of), packed);
+      break;
+    }
+    case Command::packLevels: {
+      const auto *codes = of.array<uint8_t>();
+      const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
+      auto *packed = of.array<char>();
+      kernels.packLevels(pool, codes, scales, bases, tables, levelsShape(of), packed);
+      break;
+    }
     case Command::crossEntropy: {
       const auto *logits = of.array();
       auto *out = of.array();

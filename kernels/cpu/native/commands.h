@@ -33,6 +33,8 @@ enum class Command {
   sample,
   roundActivations,
   discardPages,
+  packCodes,
+  packLevels,
 };
 
 /** Runs the commands in [from, end). Throws std::bad_alloc. */

@@ -30,25 +30,7 @@ export interface Engine {
   /** Writes x as bf16; false where that loses something. */
   shorten(x: Float32Array, out: Float32Array, count: number): boolean;
   packedBytes(...shape: QuantizedShape): number;
-  /** One code per byte, row-major; a scale and, where there are own ones, a zero point for each tile of tileRows × group. */
-  packCodes(
-    codes: Uint8Array,
-    scales: Float32Array,
-    zeros: Uint8Array | undefined,
-    tileRows: number,
-    packed: Float32Array,
-    ...shape: QuantizedShape
-  ): void;
   levelsBytes(...shape: LevelsShape): number;
-  /** Scales and bases by row and span, where there are any; one table of levels, or one per row and span. */
-  packLevels(
-    codes: Uint8Array,
-    scales: Float32Array | undefined,
-    bases: Float32Array | undefined,
-    tables: Float32Array,
-    packed: Float32Array,
-    ...shape: LevelsShape
-  ): void;
   /** y undefined: x, and only the upper triangle is added. */
   gram(x: Float32Array, y: Float32Array | undefined, into: Float64Array, rows: number, a: number, b: number): void;
   inverseCholesky(h: Float64Array, zeroed: Float64Array, n: number): boolean;
@@ -66,7 +48,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 14;
+export const addonVersion = 15;
 
 /** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [

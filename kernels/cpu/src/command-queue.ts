@@ -28,6 +28,8 @@ const commands = [
   'sample',
   'roundActivations',
   'discardPages',
+  'packCodes',
+  'packLevels',
 ] as const;
 /** By name. */
 export const commandIds = Object.fromEntries(commands.map((name, id) => [name, id])) as Readonly<Record<(typeof commands)[number], number>>;
@@ -48,6 +50,8 @@ export interface CommandQueue {
   settle(): void;
   /** Runs it while JavaScript goes on. */
   finish(): Promise<void>;
+  /** Begins with what is written down, while JavaScript goes on. It reads `arrays` of JavaScript's, which are kept until then. */
+  begin(arrays: readonly unknown[]): void;
   /** What `body` writes down, for `append`: it does not run. */
   capture(body: () => void): Float64Array;
   append(commands: Float64Array): void;
@@ -60,6 +64,9 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
   let length = 0;
   /** Calls of `finish` that have not ended. */
   let running = 0;
+  const held = new Set<readonly unknown[]>();
+  /** Of what nobody waited for: those hear of it who wait next. */
+  let broken: unknown;
 
   const submit = () => {
     if (length > 0) engine.submit(list, length);
@@ -70,6 +77,19 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
     const longer = new Float64Array(Math.max(end, 2 * list.length));
     longer.set(list.subarray(0, length));
     list = longer;
+  };
+  const finish = async () => {
+    if (broken) throw broken;
+    if (length === 0 && running === 0) return;
+    submit();
+    running++;
+    try {
+      await engine.finish();
+    } catch (error) {
+      throw failure(error);
+    } finally {
+      running--;
+    }
   };
   return {
     push(command, operands, shape = none, tail) {
@@ -101,6 +121,7 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
       length = end;
     },
     settle() {
+      if (broken) throw broken;
       if (length === 0 && running === 0) return;
       submit();
       try {
@@ -109,17 +130,14 @@ export function commandQueue(engine: Pick<Engine, 'submit' | 'settle' | 'finish'
         throw failure(error);
       }
     },
-    async finish() {
-      if (length === 0 && running === 0) return;
-      submit();
-      running++;
-      try {
-        await engine.finish();
-      } catch (error) {
-        throw failure(error);
-      } finally {
-        running--;
-      }
+    finish,
+    begin(arrays) {
+      held.add(arrays);
+      finish()
+        .catch((error) => {
+          broken = error;
+        })
+        .finally(() => held.delete(arrays));
     },
   };
 }

@@ -26,7 +26,7 @@ export function cpuBackend(addon: Addon, instructionSet: string, threads: number
         rejects: { roundActivations: roundedByReference },
       },
     ],
-    weights: (memory) => weightForms(engine, memory, files),
+    weights: (memory) => weightForms(engine, queue, memory, files),
     pages: hostPages,
     mapper: files,
     stream: ({ data }) => engine.stream(data, data.length),

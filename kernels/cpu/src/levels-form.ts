@@ -2,7 +2,8 @@ import { createFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 import { type HostMemory, holdCodes, levelsOf, spanOf } from '@fewbit/kernels';
 import { codingIds, type Engine, type LevelsShape } from './addon.js';
 import type { NativeArray } from './native-heap.js';
-import type { WeightForm } from './weight-forms.js';
+import type { PackWeights } from './pack-weights.js';
+import { roomFor, type WeightForm } from './weight-forms.js';
 
 /** Why a matrix cannot lie as native/levels.h has it, or undefined. */
 export function rejectsLevels({ spec, rows, cols }: QuantizedMatrix): string | undefined {
@@ -15,12 +16,12 @@ export function rejectsLevels({ spec, rows, cols }: QuantizedMatrix): string | u
 }
 
 /** Codes that index levels, which may be shared but for scale and base or each tile's own. */
-export function uploadLevels(engine: Engine, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix) {
+export function uploadLevels(engine: Engine, pack: PackWeights, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix) {
   const { rows, cols, codes } = matrix;
   const { coding, span, tables, scales, bases } = levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));
   const bits = coding === 'nibbles' ? 4 : 8;
   const shape: LevelsShape = [rows, cols, span, bits, codingIds[coding], scales === undefined, bases !== undefined];
-  const tensor = holdCodes(memory, matrix, engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);
-  engine.packLevels(codes, scales, bases, tables, tensor.data, ...shape);
+  const tensor = holdCodes(roomFor(memory, matrix), matrix, engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);
+  pack('packLevels', [codes, scales, bases, tables], [tensor.data.address], shape);
   return tensor;
 }

@@ -24,6 +24,7 @@ const engine = (product: string, coded: string, version = addonVersion) => `
   exports.addressOf = (memory) => memories.indexOf(memory);
   exports.Engine = class {
     submit([command, ...operands]) {
+      if (command === ${commandIds.packCodes}) return this.pack(...operands);
       const [x, w, out] = [operands[0], operands[1], operands[3]].map((address) => new Float32Array(memories[address]));
       const m = operands[4];
       const [k, n] = command === ${commandIds.matmul} ? operands.slice(5) : operands.slice(5).toReversed().slice(-2);
@@ -31,8 +32,9 @@ const engine = (product: string, coded: string, version = addonVersion) => `
       for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += product(i, j, p);
     }
     packedBytes(rows, cols) { return rows * cols * 4; }
-    packCodes(codes, scales, zeros, tileRows, packed, rows, cols, group, slot, scaleType, ownZeros, zero) {
-      for (let i = 0; i < codes.length; i++) packed[i] = codes[i] - zero;
+    pack(codes, scales, zeros, packed, tileRows, rows, cols, group, slot, scaleType, ownZeros, zero) {
+      const [from, to] = [new Uint8Array(memories[codes]), new Float32Array(memories[packed])];
+      for (let i = 0; i < from.length; i++) to[i] = from[i] - zero;
     }
     settle() {}
     close() {}

@@ -25,15 +25,15 @@ function compare(name, out, m, k, n, x, w, tolerance) {
     if (!(Math.abs(out[i * n + j] - want) <= tolerance)) throw new Error(name + ': element (' + i + ', ' + j + ') of a product is ' + out[i * n + j] + ', not ' + want);
   }
 }
-function run(engine, command, x, w, out, numbers) {
-  const list = [command, addressOf(x.buffer), addressOf(w.buffer), 0, addressOf(out.buffer), ...numbers.map(Number)];
+function run(engine, command, arrays, numbers) {
+  const list = [command, ...arrays.map((array) => (array ? addressOf(array.buffer) : 0)), ...numbers.map(Number)];
   engine.submit(Float64Array.from(list), list.length);
   engine.settle();
 }
 function floats(engine, name) {
   const [m, k, n] = [21, 19, 131];
   const [x, w, out] = [filled(m * k, (i) => (i % 13) - 6), filled(n * k, (i) => (i % 11) - 5), filled(m * n, () => 0)];
-  run(engine, ${commandIds.matmul}, x, w, out, [m, k, n]);
+  run(engine, ${commandIds.matmul}, [x, w, undefined, out], [m, k, n]);
   compare(name, out, m, k, n, x, w, 0);
 }
 function codes(engine, name, m, activationBits) {
@@ -41,12 +41,13 @@ function codes(engine, name, m, activationBits) {
   const limit = 2 ** (activationBits - 1) - 1;
   // the largest of each group takes the largest code, so that the others are rounded to themselves
   const x = filled(m * k, (i) => (i % group === 5 ? limit : (i % 13) - 6));
-  const held = Uint8Array.from({ length: n * k }, (_, i) => (i * 7) % 16);
+  const held = new Uint8Array(allocate(n * k));
+  for (let i = 0; i < held.length; i++) held[i] = (i * 7) % 16;
   const shape = [n, k, group, 4, ${scaleTypeIds.F32}, false, zero, activationBits];
   const packed = filled(engine.packedBytes(...shape) / 4, () => 0);
-  engine.packCodes(held, filled((n * k) / group, () => 1), undefined, 1, packed, ...shape);
+  run(engine, ${commandIds.packCodes}, [held, filled((n * k) / group, () => 1), undefined, packed], [1, ...shape]);
   const out = filled(m * n, () => 0);
-  run(engine, ${commandIds.matmulQuantized}, x, packed, out, [m, ...shape]);
+  run(engine, ${commandIds.matmulQuantized}, [x, packed, undefined, out], [m, ...shape]);
   compare(name + ', inputs of ' + activationBits + ' bits', out, m, k, n, x, Array.from(held, (code) => code - zero), limit / 1e4);
 }
 for (const name of instructionSets()) {

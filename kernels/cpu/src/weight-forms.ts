@@ -9,10 +9,12 @@ import {
   type WeightForms,
 } from '@fewbit/kernels';
 import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
+import type { CommandQueue } from './command-queue.js';
 import { uploadFloats, uploadStored } from './float-forms.js';
 import { rejectsLevels, uploadLevels } from './levels-form.js';
 import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
+import { type PackWeights, packWeights } from './pack-weights.js';
 
 /** How a weight lies in native memory, where not as float32. */
 export type WeightForm = FloatForm | CodedForm;
@@ -33,7 +35,8 @@ export interface FloatForm {
 }
 
 /** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, outliers behind either, and floats as bf16 where that loses nothing. */
-export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
+export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
+  const pack = packWeights(queue, files.addressOf);
   return {
     activations: {
       int16: 'rounded to 16 bits per group, or per 128 inputs of a longer one',
@@ -46,7 +49,7 @@ export function weightForms(engine: Engine, memory: HostMemory<NativeArray>, fil
       if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return rounds(weight) ? uploadIntegers(engine, memory, weight, activations) : uploadLevels(engine, memory, weight);
+      return rounds(weight) ? uploadIntegers(engine, pack, memory, weight, activations) : uploadLevels(engine, pack, memory, weight);
     },
   };
 }
@@ -61,8 +64,17 @@ function rounds({ spec }: QuantizedMatrix): boolean {
   return spec.kind === 'int' && spec.granularity.kind !== 'flat';
 }
 
+/** Memory for a weight: it is waited for where outliers are written at once. */
+export function roomFor(
+  { hold, holdEmpty }: HostMemory<NativeArray>,
+  { outliers }: QuantizedMatrix,
+): Pick<HostMemory<NativeArray>, 'hold'> {
+  return { hold: outliers ? hold : holdEmpty };
+}
+
 function uploadIntegers(
   engine: Engine,
+  pack: PackWeights,
   memory: HostMemory<NativeArray>,
   matrix: QuantizedMatrix,
   activations: ActivationPrecision,
@@ -77,7 +89,8 @@ function uploadIntegers(
     ...([rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType]] as const),
     ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
   ];
-  const tensor = holdCodes(memory, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
-  engine.packCodes(codes, scales, typeof zeros === 'number' ? undefined : zeros, tileRows, tensor.data, ...shape);
+  const room = roomFor(memory, matrix);
+  const tensor = holdCodes(room, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
+  pack('packCodes', [codes, scales, typeof zeros === 'number' ? undefined : zeros], [tensor.data.address, tileRows], shape);
   return tensor;
 }

@@ -54,7 +54,7 @@ export function hostBackend<A extends Float32Array>(options: {
     ...(options.weights && { weights: options.weights(memory) }),
     ...(mapper && { mapper }),
     ...(options.pages && { pages: options.pages(memory) }),
-    ...(queue && { deferred: true }),
+    ...(queue && { deferred: true, finish: queue.finish }),
     ...(recordings && { record: recordings.record }),
     async download(tensor, into) {
       const { data } = memory.find(tensor);

@@ -42,7 +42,7 @@ export interface HostMemory<A extends Float32Array = Float32Array> {
   lend(shape: readonly number[], data: A, bytes: number, form: unknown): FormedTensor<A>;
   free(tensor: DeviceTensor): void;
   step<R>(body: () => R): R;
-  /** Runs `body`, whose ops are not to run: what it finds of the tensors that live on, or undefined where it needs numbers that ops would have made. */
+  /** Runs `body`, whose ops are not to run: what it finds of the tensors that live on, or undefined where it asks for more than ops. */
   recorded(body: () => void): readonly DeviceTensor[] | undefined;
   readonly bytes: number;
 }
@@ -54,12 +54,16 @@ export const arrayHeap: Heap = { take: (length) => new Float32Array(length), rel
 export function hostMemory<A extends Float32Array>(heap: Heap<A>, runAll: () => void = () => undefined): HostMemory<A> {
   let scope: Scope | undefined;
   let bytes = 0;
-  /** While ops are recorded: what they find, and whether one needs numbers. */
-  let recorded: { readonly found: Set<Held>; needsNumbers: boolean } | undefined;
+  /** While ops are recorded: what they find, and whether something else was asked for. */
+  let recorded: { readonly found: Set<Held>; refused: boolean } | undefined;
+  const refuseRecorded = () => {
+    if (!recorded) return;
+    recorded.refused = true;
+    throw new FewbitError('usage', 'Ops that are recorded do not run: nothing can be read, written or kept between them.');
+  };
   const settle = () => {
-    if (!recorded) return runAll();
-    recorded.needsNumbers = true;
-    throw new FewbitError('usage', 'Ops that are recorded do not run: nothing can be read or written between them.');
+    refuseRecorded();
+    runAll();
   };
 
   /** Tensors outside of any step. Nobody else may know them any more, while ops that use them are still to run. */
@@ -121,7 +125,10 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, runAll: () => 
 
   return {
     allocate: (shape) => create(shape, scope),
-    empty: (shape) => create(shape, undefined),
+    empty(shape) {
+      refuseRecorded();
+      return create(shape, undefined);
+    },
     upload(data, shape) {
       if (lengthOf(shape) !== data.length)
         throw new FewbitError('usage', `upload: shape [${shape.join(', ')}] does not hold ${data.length} values.`);
@@ -141,7 +148,10 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, runAll: () => 
       settle();
       return held(shape, size, form);
     },
-    holdEmpty: held,
+    holdEmpty(shape, size, form) {
+      refuseRecorded();
+      return held(shape, size, form);
+    },
     lend: (shape, data, size, form) => Object.assign(new Held([...shape], data, undefined, size, true), { form }),
     free,
     step(body) {
@@ -163,13 +173,13 @@ export function hostMemory<A extends Float32Array>(heap: Heap<A>, runAll: () => 
       }
     },
     recorded(body) {
-      const here = { found: new Set<Held>(), needsNumbers: false };
+      const here = { found: new Set<Held>(), refused: false };
       recorded = here;
       try {
         body();
         return [...here.found].filter(({ alive }) => alive);
       } catch (error) {
-        if (here.needsNumbers) return undefined;
+        if (here.refused) return undefined;
         throw error;
       } finally {
         recorded = undefined;

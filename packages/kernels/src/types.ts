@@ -120,7 +120,8 @@ export interface WeightForms {
   /** Why there is no form for such a matrix (decode it then), or undefined. */
   rejects(matrix: QuantizedMatrix): string | undefined;
   /**
-   * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Throws `usage` for a matrix that `rejects` refuses.
+   * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Codes may be packed while JavaScript goes on: until the backend's `finish` the
+   * arrays of a matrix in codes must stay as they are. Throws `usage` for a matrix that `rejects` refuses.
    * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default 'int16'; a weight of floats is multiplied as floats in any case.
    */
   upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): DeviceTensor;
@@ -196,6 +197,8 @@ export interface Backend {
    * where ops are not written down.
    */
   record?(ranges: readonly ValueRange[], body: (values: readonly number[]) => DeviceTensor): Recording | undefined;
+  /** Resolves once all that is written down has run, ops and the packing of weights. Absent where nothing waits. */
+  finish?(): Promise<void>;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */
   download(tensor: DeviceTensor, into?: Float32Array): Promise<Float32Array>;
   /** The tensor's numbers where they lie, to be read until it is freed. Absent where the host cannot address the backend's memory. */

@@ -57,5 +57,6 @@ export function normTensors(norm: NormPlan | undefined): string[] {
 
 export async function uploadVector(source: WeightSource, name: string, backend: Backend): Promise<DeviceTensor> {
   const { data, shape } = await source.vector(name);
+  await backend.finish?.(); // an upload waits for what runs, and JavaScript with it
   return backend.upload(data, shape);
 }

@@ -1,6 +1,7 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
 import type { QuantizedMatrix } from '@fewbit/formats';
 import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
+import { giveTurn } from './next-turn.js';
 import type { WeightSource } from './types.js';
 
 export interface WeightOptions {
@@ -49,6 +50,9 @@ export async function loadWeight(
   const forms = decode ? undefined : backend.weights;
   const codes = decode ? undefined : await source.quantized(module);
   const reason = codes && whyDecoded(codes, backend, activations);
+  await giveTurn();
+  // while one weight is packed the next is read, and no more than two are in memory as the file has them
+  await backend.finish?.();
   let before = backend.bytes;
   if (codes && forms && reason === undefined) {
     const options = activations === 'f32' ? {} : { activations };

@@ -87,6 +87,7 @@ export function recordingContract(backends: () => readonly [Backend, Backend]): 
         'other memory': (value) => on.ops.rows(w, 0, 1 + value),
         'an op of the reference': () =>
           on.ops.roundActivations(x, { spec: { format: { kind: 'ggml', type: 'q8_0' }, scaling: 'dynamic' } }),
+        'an empty tensor': () => on.ops.add(w, on.empty([width])),
         'an upload': () => on.ops.add(w, on.upload(values(width, 1), [width])),
       };
       for (const [name, body] of Object.entries(tries)) {
