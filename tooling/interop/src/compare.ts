@@ -36,3 +36,19 @@ export function relativeDistance(a: Float32Array, b: Float32Array): number {
   }
   return Math.sqrt(distance / norm);
 }
+
+/** How far two perplexities of the same tokens are apart. */
+export interface PerplexityAgreement {
+  /** |theirs ÷ ours − 1| */
+  readonly perplexity: number;
+  /** What chance makes of it. */
+  readonly standardError: number;
+}
+
+/** By the differences of single losses. */
+export function comparePerplexities(differences: readonly number[]): PerplexityAgreement {
+  const count = differences.length;
+  const mean = differences.reduce((sum, each) => sum + each, 0) / count;
+  const variance = differences.reduce((sum, each) => sum + (each - mean) ** 2, 0) / count;
+  return { perplexity: Math.abs(Math.exp(mean) - 1), standardError: Math.sqrt(variance / count) };
+}

@@ -1,7 +1,7 @@
 import { readDocuments } from '@fewbit/calibration';
 import { type OpenedBackend, openPretrained, quantizePretrained } from '@fewbit/presets';
 import { openAsLlamaCpp } from './as-llama-cpp.js';
-import { likeliest, loss } from './compare.js';
+import { comparePerplexities, likeliest, loss, type PerplexityAgreement } from './compare.js';
 import type { LlamaCpp } from './llama-cpp.js';
 import type { Subject } from './subjects.js';
 
@@ -28,7 +28,7 @@ export interface LlamaCppAgreement {
   /** |theirs / ours − 1| over all predictions. */
   readonly perplexity: number;
   /** The same where both programs round inputs, and its standard error: what chance makes of it; undefined unless asked for. */
-  readonly alike: { readonly perplexity: number; readonly standardError: number } | undefined;
+  readonly alike: PerplexityAgreement | undefined;
   /** Share of the predictions whose likeliest token is the same. */
   readonly sameTopOne: number;
 }
@@ -63,8 +63,8 @@ export async function agreeWithLlamaCpp(trial: LlamaCppTrial): Promise<LlamaCppA
     }
     return {
       ids,
-      perplexity: compared(differences).perplexity,
-      alike: rounding && compared(roundedDifferences),
+      perplexity: comparePerplexities(differences).perplexity,
+      alike: rounding && comparePerplexities(roundedDifferences),
       sameTopOne: same / differences.length,
     };
   } finally {
@@ -72,12 +72,4 @@ export async function agreeWithLlamaCpp(trial: LlamaCppTrial): Promise<LlamaCppA
     await ours.close();
     await rounding?.close();
   }
-}
-
-/** Of the differences of losses. */
-function compared(differences: readonly number[]): { perplexity: number; standardError: number } {
-  const count = differences.length;
-  const mean = differences.reduce((sum, each) => sum + each, 0) / count;
-  const variance = differences.reduce((sum, each) => sum + (each - mean) ** 2, 0) / count;
-  return { perplexity: Math.abs(Math.exp(mean) - 1), standardError: Math.sqrt(variance / count) };
 }

@@ -24,16 +24,20 @@ export interface TransformersRequest {
   readonly dtype?: 'bfloat16' | 'float16';
   /** Also ask each quantized layer for its weight, and run the model with those in float32. */
   readonly unpacked?: boolean;
+  /** Also run the model on embeddings that are larger by a millionth. */
+  readonly nudged?: boolean;
 }
 
 export interface TransformersAnswer {
   /** [ids, vocabulary] */
   readonly logits: Float32Array;
   readonly greedy: readonly number[];
-  /** Mean over the inner predictions of the windows, nats. */
-  readonly nll: number;
+  /** Of the inner predictions of the windows, nats. */
+  readonly losses: readonly number[];
   /** As `logits`, with the weights that the layers hold; undefined unless asked for. */
   readonly unpacked: Float32Array | undefined;
+  /** As `logits`, of embeddings that are larger by a millionth; undefined unless asked for. */
+  readonly nudged: Float32Array | undefined;
 }
 
 /** transformers in a Python process of its own, which takes one request at a time. */
@@ -47,8 +51,9 @@ interface Answer {
   readonly error?: string;
   readonly logits: string;
   readonly greedy: number[];
-  readonly nll: number;
+  readonly losses: number[];
   readonly unpacked?: string;
+  readonly nudged?: string;
 }
 
 export function startTransformers(): Transformers {
@@ -70,9 +75,14 @@ export function startTransformers(): Transformers {
       server.stdin.write(`${JSON.stringify(request)}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`Python ended: ${said}`);
-      const { error, logits, unpacked, ...answer } = JSON.parse(value) as Answer;
+      const { error, logits, unpacked, nudged, ...answer } = JSON.parse(value) as Answer;
       if (error !== undefined) throw new Error(error);
-      return { ...answer, logits: floats(logits), unpacked: unpacked === undefined ? undefined : floats(unpacked) };
+      return {
+        ...answer,
+        logits: floats(logits),
+        unpacked: unpacked ? floats(unpacked) : undefined,
+        nudged: nudged ? floats(nudged) : undefined,
+      };
     },
     async close() {
       server.stdin.end();

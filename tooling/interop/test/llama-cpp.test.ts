@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyCompanions, createGgufFile, openModelDirectory } from '@fewbit/checkpoint';
 import { openBackend } from '@fewbit/presets';
 import { openModel, openWeights } from '@fewbit/runtime';
 import { embeddedModel, goldenModels } from '@fewbit/testkit';
+import { openTokenizer } from '@fewbit/tokenizer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relativeDistance } from '../src/compare.js';
 import { openLlamaCpp } from '../src/llama-cpp.js';
@@ -40,6 +41,26 @@ const every = [
   'iq4_xs',
   'tq1_0',
   'mxfp4',
+];
+
+const split = (numbers: string) => ({
+  ...{ type: 'Split', behavior: 'Isolated', invert: false },
+  pattern: {
+    Regex: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`,
+  },
+});
+/** What tokenizer.json has before its ByteLevel, by llama.cpp's name for it. */
+const cuts: Record<string, object[]> = {
+  'gpt-2': [],
+  smollm: [{ type: 'Digits', individual_digits: true }],
+  'llama-bpe': [split('\\p{N}{1,3}')],
+  qwen2: [split('\\p{N}')],
+};
+const texts = [
+  "In 1984 it's 12345.678; they'LL say DON'T, we'd",
+  'one\n\n\n  two\t three   \r\n four  ',
+  '"quoted"  (x² + ½)… naïve café — 日本語 😀',
+  ' leading, ¡y 1٣4 Ünïcode!',
 ];
 
 /** Types and mixes whose matrices of 192 or 576 inputs would be of another type, and those that need such rows to tell them apart. */
@@ -95,6 +116,27 @@ describe.skipIf(!llamaCpp)('llama.cpp', () => {
     }
     await from.close();
     expect(rows[1]).toEqual(rows[0]);
+  });
+
+  it.each(Object.entries(cuts))('cuts text by the rule of %s as Fewbit does', async (name, stages) => {
+    const from = await openModelDirectory(embeddedModel);
+    const output = join(folder, `cuts-${name}`);
+    const writer = await createGgufFile(output);
+    for (const tensor of from.checkpoint.tensors.keys()) await writer.write(tensor, await from.checkpoint.read(tensor));
+    const tokenizer = JSON.parse(await readFile(join(embeddedModel, 'tokenizer.json'), 'utf8'));
+    const byteLevel = { ...tokenizer.pre_tokenizer, use_regex: name === 'gpt-2' || name === 'smollm' };
+    tokenizer.pre_tokenizer = { type: 'Sequence', pretokenizers: [...stages, byteLevel] };
+    tokenizer.model.ignore_merges = name === 'llama-bpe';
+    await writer.file('config.json', JSON.stringify(from.config));
+    await writer.file('tokenizer.json', JSON.stringify(tokenizer));
+    await writer.commit();
+    await from.close();
+    const directory = await openModelDirectory(output);
+    const ours = await openTokenizer(directory);
+    const theirs = await llamaCpp!.open(join(output, 'model.gguf'), 64);
+    for (const text of texts) expect(theirs.tokenize(text), JSON.stringify(text)).toEqual([...ours.encode(text)]);
+    await theirs.close();
+    await directory.close();
   });
 
   // what each architecture's tensors and keys mean: random weights, token ids given
