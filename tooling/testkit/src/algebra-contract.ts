@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type Backend, referenceAlgebra } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 
 /** The algebra part of the backend contract; each check runs on every backend given and wants the same bits from all. */
@@ -11,8 +12,6 @@ export function algebraContract(backends: () => readonly Backend[]): void {
   const size = (max: number) => fc.integer({ min: 1, max });
   const seed = fc.nat(1000);
 
-  /** float32 products over some hundred rows: about √rows·6e-8; double elsewhere, times the condition of h. */
-  const tolerance = { gram: 2e-6, double: 1e-12, factor: 1e-9 };
   const agree = (run: (on: Backend['algebra']) => Float64Array | undefined, limit: number) => {
     const want = run(referenceAlgebra)!;
     const results = backends().map(({ algebra }) => run(algebra)!);
@@ -34,9 +33,9 @@ export function algebraContract(backends: () => readonly Backend[]): void {
           on.gram(x, other, into);
           return into;
         };
-        agree((on) => summed(on, y), tolerance.gram);
-        agree((on) => summed(on, { ...x }), tolerance.gram);
-        agree((on) => upperTriangle(summed(on, x), a), tolerance.gram);
+        agree((on) => summed(on, y), opTolerances.gram);
+        agree((on) => summed(on, { ...x }), opTolerances.gram);
+        agree((on) => upperTriangle(summed(on, x), a), opTolerances.gram);
       },
     ));
 
@@ -44,13 +43,13 @@ export function algebraContract(backends: () => readonly Backend[]): void {
     property(fc.record({ n: fc.oneof(size(10), size(200)), seed }), ({ n, seed }) => {
       const h = definite(n, seed);
       const kept = h.slice();
-      agree((on) => on.inverseCholesky(h, n), tolerance.factor);
+      agree((on) => on.inverseCholesky(h, n), opTolerances.factor);
       expect(sameBits(h, kept)).toBe(true);
       for (const { algebra } of backends()) {
         const u = algebra.inverseCholesky(h, n)!;
         // h·(UᵀU) = 1
         const product = referenceAlgebra.product(referenceAlgebra.product(h, transposed(u, n), n, n, n), u, n, n, n);
-        expect(relativeError(product, identity(n))).toBeLessThanOrEqual(tolerance.factor);
+        expect(relativeError(product, identity(n))).toBeLessThanOrEqual(opTolerances.factor);
         expect(u.every((value, at) => value === 0 || at % n >= Math.floor(at / n))).toBe(true);
         const broken = h.slice();
         broken[(seed % n) * (n + 1)] = -1;
@@ -64,7 +63,7 @@ export function algebraContract(backends: () => readonly Backend[]): void {
     property(fc.record({ n: size(150), rows: size(30), seed }), ({ n, rows, seed }) => {
       const h = definite(n, seed);
       const b = Float64Array.from(values(rows * n, seed + 1));
-      agree((on) => on.solve(h, n, b, rows), tolerance.factor);
+      agree((on) => on.solve(h, n, b, rows), opTolerances.factor);
     }));
 
   it('product and subtractProduct', () =>
@@ -74,12 +73,12 @@ export function algebraContract(backends: () => readonly Backend[]): void {
       const a = Float64Array.from(values(rows * k, seed));
       const b = Float64Array.from(values((above + k) * n, seed + 1));
       const c = Float64Array.from(values(rows * n, seed + 2));
-      agree((on) => on.product(a, b, rows, k, n), tolerance.double);
+      agree((on) => on.product(a, b, rows, k, n), opTolerances.product);
       agree((on) => {
         const out = c.slice();
         on.subtractProduct(out, a, b, { rows, k, n, bRow: above, cStart });
         return out;
-      }, tolerance.double);
+      }, opTolerances.product);
     }));
 }
 

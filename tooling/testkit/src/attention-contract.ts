@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { AttentionOptions, Backend, DeviceTensor } from '../../../packages/kernels/src/index.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 
 /** The attention part of the backend contract. `agrees` runs an op on the reference and on the backend: they differ by `limit` at most. */
@@ -45,7 +46,7 @@ export function attentionContract(
             [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 1).fill(Number.NaN, held)],
             [[keys, keyValueHeads * headSize], values(keys * keyValueHeads * headSize, seed + 2).fill(Number.NaN, held)],
           ],
-          2e-6,
+          opTolerances.attention,
           (on, [q, ...whole]) => {
             const [k, v] = whole.map((tensor) =>
               Array.from({ length: pages }, (_, page) => on.ops.rows(tensor, page * pageRows, pageRows)),

@@ -9,14 +9,9 @@ import { pageContract } from './page-contract.js';
 import { recordingContract } from './recording-contract.js';
 import { roundingContract } from './rounding-contract.js';
 import { samplingContract } from './sampling-contract.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 import { weightsContract } from './weights-contract.js';
-
-/**
- * Largest relative L2 error against the reference, per op. Copies are exact; elementwise ops round once or twice in float32 and approximate
- * exp to about 1e-7; sums over k ≤ 700 terms in float32 err by about √k·6e-8.
- */
-const tolerance = { copy: 0, elementwise: 5e-7, norm: 5e-7, rotate: 5e-7, matmul: 2e-6, crossEntropy: 2e-6 };
 
 /** What every backend must do: the ops as the reference does them, memory by steps, the same bits for any number of threads. */
 export function backendContract(name: string, probe: BackendProbe): void {
@@ -67,7 +62,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
               [[n, k], values(n * k, seed + 1)],
               [[n], values(n, seed + 2)],
             ],
-            tolerance.matmul,
+            opTolerances.matmul,
             (on, [x, w, b]) => on.ops.matmul(x!, w!, bias ? b : undefined),
           ),
         40,
@@ -98,7 +93,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
         ({ m, heads, half, rest, start, seed }) => {
           const headSize = 2 * half + rest;
           const frequencies = Float32Array.from({ length: half }, (_, i) => 10000 ** (-i / half));
-          return agrees([[[m, heads * headSize], values(m * heads * headSize, seed)]], tolerance.rotate, (on, [x]) =>
+          return agrees([[[m, heads * headSize], values(m * heads * headSize, seed)]], opTolerances.rotate, (on, [x]) =>
             on.ops.rotate(x!, headSize, { frequencies, amplitude: 1.25 }, start),
           );
         },
@@ -111,8 +106,8 @@ export function backendContract(name: string, probe: BackendProbe): void {
           [[n], values(n, seed + 1)],
           [[n], values(n, seed + 2)],
         ];
-        await agrees(inputs, tolerance.norm, (on, [x, gain]) => on.ops.rmsNorm(x!, gain!, 1e-5, 1));
-        await agrees(inputs, tolerance.norm, (on, [x, gain, bias]) => on.ops.layerNorm(x!, gain!, bias!, 1e-2));
+        await agrees(inputs, opTolerances.norm, (on, [x, gain]) => on.ops.rmsNorm(x!, gain!, 1e-5, 1));
+        await agrees(inputs, opTolerances.norm, (on, [x, gain, bias]) => on.ops.layerNorm(x!, gain!, bias!, 1e-2));
       }));
 
     it('elementwise: add, a row added, scale, softcap, gated, activate', () =>
@@ -129,32 +124,32 @@ export function backendContract(name: string, probe: BackendProbe): void {
             [[m, n], values(m * n, seed + 1)],
             [[n], values(n, seed + 2)],
           ];
-          await agrees(inputs, tolerance.elementwise, (on, [a, b]) => on.ops.add(a!, b!));
-          await agrees(inputs, tolerance.elementwise, (on, [a, , row]) => on.ops.add(a!, row!));
-          await agrees(inputs, tolerance.elementwise, (on, [a]) => on.ops.scale(a!, -0.3));
-          await agrees(inputs, tolerance.elementwise, (on, [a]) => on.ops.softcap(a!, 2.5));
-          await agrees(inputs, tolerance.elementwise, (on, [a]) => on.ops.activate(a!, activation));
-          await agrees(inputs, tolerance.elementwise, (on, [a, b]) => on.ops.gated(a!, b!, activation));
+          await agrees(inputs, opTolerances.elementwise, (on, [a, b]) => on.ops.add(a!, b!));
+          await agrees(inputs, opTolerances.elementwise, (on, [a, , row]) => on.ops.add(a!, row!));
+          await agrees(inputs, opTolerances.elementwise, (on, [a]) => on.ops.scale(a!, -0.3));
+          await agrees(inputs, opTolerances.elementwise, (on, [a]) => on.ops.softcap(a!, 2.5));
+          await agrees(inputs, opTolerances.elementwise, (on, [a]) => on.ops.activate(a!, activation));
+          await agrees(inputs, opTolerances.elementwise, (on, [a, b]) => on.ops.gated(a!, b!, activation));
         },
       ));
 
     it('functions of extreme values saturate as they should', async () => {
       const data = Float32Array.of(-1e30, -200, -90, -20, -0.001, 0, 1e-8, 0.5, 20, 90, 200, 1e30);
       for (const activation of ['silu', 'gelu', 'gelu-tanh', 'relu'] as const) {
-        await agrees([[[1, data.length], data]], tolerance.elementwise, (on, [x]) => on.ops.activate(x!, activation));
+        await agrees([[[1, data.length], data]], opTolerances.elementwise, (on, [x]) => on.ops.activate(x!, activation));
       }
       const damaged = Float32Array.of(...data, Number.NaN);
-      await agrees([[[1, damaged.length], damaged]], tolerance.elementwise, (on, [x]) => on.ops.softcap(x!, 30));
+      await agrees([[[1, damaged.length], damaged]], opTolerances.elementwise, (on, [x]) => on.ops.softcap(x!, 30));
     });
 
     it('copies: embed, columns, rows, store', () =>
       property(fc.record({ m: size(30), n: size(70), start: fc.nat(20), count: size(10), seed }), async ({ m, n, start, count, seed }) => {
         const table: [number[], Float32Array] = [[m, n], values(m * n, seed)];
         const tokens = Uint32Array.from(values(count, seed), (x) => Math.floor(Math.abs(x) * 1000) % m);
-        await agrees([table], tolerance.copy, (on, [x]) => on.ops.embed(x!, tokens));
-        await agrees([table], tolerance.copy, (on, [x]) => on.ops.columns(x!, start % n, n - (start % n)));
-        await agrees([table], tolerance.copy, (on, [x]) => on.ops.rows(x!, start % m, m - (start % m)));
-        await agrees([table, [[m + start, n], values((m + start) * n, seed + 1)]], tolerance.copy, (on, [rows, cache]) => {
+        await agrees([table], opTolerances.copy, (on, [x]) => on.ops.embed(x!, tokens));
+        await agrees([table], opTolerances.copy, (on, [x]) => on.ops.columns(x!, start % n, n - (start % n)));
+        await agrees([table], opTolerances.copy, (on, [x]) => on.ops.rows(x!, start % m, m - (start % m)));
+        await agrees([table, [[m + start, n], values((m + start) * n, seed + 1)]], opTolerances.copy, (on, [rows, cache]) => {
           on.ops.store(cache!, rows!, start);
           return cache!;
         });
@@ -165,7 +160,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
     it('crossEntropy', () =>
       property(fc.record({ m: size(20), n: size(3000), spread: fc.constantFrom(1, 30), seed }), ({ m, n, spread, seed }) => {
         const targets = Uint32Array.from(values(m, seed), (x) => Math.floor(Math.abs(x) * 1e6) % n);
-        return agrees([[[m, n], values(m * n, seed, spread)]], tolerance.crossEntropy, (on, [logits]) =>
+        return agrees([[[m, n], values(m * n, seed, spread)]], opTolerances.crossEntropy, (on, [logits]) =>
           on.ops.crossEntropy(logits!, targets),
         );
       }));

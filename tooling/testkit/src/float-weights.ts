@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { fromFloat32, matrix, toFloat32 } from '../../../packages/core/src/index.js';
 import type { Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 
 /** Weights of floats: in forms of a backend's own, and as a checkpoint has them. */
@@ -32,7 +33,7 @@ export function floatWeights(name: string, backends: () => readonly Backend[], n
                   [c!, d!],
                 ] as const,
             );
-            expect(relativeError(formed[0], plain[0])).toBeLessThanOrEqual(2e-6);
+            expect(relativeError(formed[0], plain[0])).toBeLessThanOrEqual(opTolerances.matmul);
             expect(sameBits(formed[1], plain[1])).toBe(true);
           }
         },
@@ -64,7 +65,7 @@ export function floatWeights(name: string, backends: () => readonly Backend[], n
               const x = backend.upload(values(m * cols, 4), [m, cols]);
               const products = [plain, held].map((w) => backend.ops.matmul(x, w));
               const [want, got] = await Promise.all(products.map((tensor) => backend.download(tensor)));
-              expect(relativeError(got!, want!)).toBeLessThanOrEqual(2e-6);
+              expect(relativeError(got!, want!)).toBeLessThanOrEqual(opTolerances.matmul);
               for (const tensor of [x, ...products]) backend.free(tensor);
             }
             const found = [plain, held].map((table) => backend.ops.embed(table, tokens));

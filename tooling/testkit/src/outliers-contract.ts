@@ -1,19 +1,14 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matrix, random } from '../../../packages/core/src/index.js';
-import {
-  createFormat,
-  decodeMatrix,
-  encodeMatrix,
-  ggmlType,
-  type QuantizedMatrix,
-  sparseMatrix,
-} from '../../../packages/formats/src/index.js';
-import { type ActivationPrecision, type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
+import { createFormat, decodeMatrix, encodeMatrix, type QuantizedMatrix, sparseMatrix } from '../../../packages/formats/src/index.js';
+import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
-import { integerSpecs, otherSpecs } from './format-specs.js';
+import { formatNames, formatSpecs } from './format-specs.js';
+import { checkProducts, wholeBlocks } from './products-contract.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
-import { type Product, tolerances } from './weights-contract.js';
+import type { Product } from './weights-contract.js';
 
 /** Products and rows of weights that have outliers beside their codes. */
 export function outliersContract(
@@ -21,37 +16,27 @@ export function outliersContract(
   product: Product,
   needForms: (skip: (note: string) => void, activations?: ActivationPrecision) => void,
 ): void {
-  const reference = referenceBackend();
   const size = (max: number) => fc.integer({ min: 1, max });
   const cases = fc.record({
     m: fc.oneof(size(5), size(60)),
     cols: size(400),
     rows: size(150),
-    spec: fc.oneof(integerSpecs, otherSpecs),
+    format: fc.oneof(...formatNames.map((name) => formatSpecs[name].map((spec) => ({ name, spec })))),
     pattern: fc.constantFrom<Pattern>('none', 'few', 'many', 'one row', 'all'),
     bias: fc.boolean(),
     seed: fc.nat(1000),
   });
 
-  it.for(Object.keys(tolerances) as ActivationPrecision[])('matmul by codes with outliers and %s activations', (activations, { skip }) => {
+  it.for(['int16', 'int8'] as const)('matmul by codes with outliers and %s activations', (activations, { skip }) => {
     needForms(skip, activations);
     return fc.assert(
-      fc.asyncProperty(cases, async ({ m, rows, spec, pattern, bias, seed, ...shape }) => {
-        const cols = spec.kind === 'ggml' ? ggmlType(spec.type).block : shape.cols;
+      fc.asyncProperty(cases, async ({ m, rows, format: { name, spec }, pattern, bias, seed, ...shape }) => {
+        const cols = wholeBlocks(spec, shape.cols);
         const codes = withOutliers(encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec)), pattern, seed);
-        const [x, row] = [values(m * cols, seed + 1, 2), bias ? values(rows, seed + 2) : undefined];
-        const want = await product(reference, (on) => on.upload(decodeMatrix(codes).data, [rows, cols]), x, row, m);
-        const results: Float32Array[] = [];
-        for (const backend of backends()) {
-          const before = backend.bytes;
-          if (backend.weights!.rejects(codes) !== undefined) continue;
-          results.push(await product(backend, ({ weights }) => weights!.upload(codes, { activations }), x, row, m));
-          expect(backend.bytes).toBe(before);
-        }
-        for (const got of results) {
-          expect(relativeError(got, want)).toBeLessThanOrEqual(tolerances[activations]);
-          expect(sameBits(got, results[0]!)).toBe(true);
-        }
+        await checkProducts(name, backends(), product, codes, {
+          ...{ activations, x: values(m * cols, seed + 1, 2), m },
+          ...(bias && { bias: values(rows, seed + 2) }),
+        });
       }),
       { numRuns: 80, seed: 1 },
     );
@@ -60,8 +45,8 @@ export function outliersContract(
   it('embed by codes with outliers, these exactly', ({ skip }) => {
     needForms(skip);
     return fc.assert(
-      fc.asyncProperty(cases, async ({ m, rows, spec, pattern, seed, ...shape }) => {
-        const cols = spec.kind === 'ggml' ? ggmlType(spec.type).block : shape.cols;
+      fc.asyncProperty(cases, async ({ m, rows, format: { spec }, pattern, seed, ...shape }) => {
+        const cols = wholeBlocks(spec, shape.cols);
         const codes = withOutliers(encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec)), pattern, seed);
         const { starts, columns, values: kept } = codes.outliers!;
         const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
@@ -74,7 +59,7 @@ export function outliersContract(
           for (const tensor of [table, found]) backend.free(tensor);
           for (const [at, token] of tokens.entries()) {
             const line = got.subarray(at * cols, (at + 1) * cols);
-            expect(relativeError(line, data.subarray(token * cols, (token + 1) * cols))).toBeLessThanOrEqual(3e-7);
+            expect(relativeError(line, data.subarray(token * cols, (token + 1) * cols))).toBeLessThanOrEqual(opTolerances.decode);
             for (let i = starts[token]!; i < starts[token + 1]!; i++) expect(line[columns[i]!]).toBe(kept[i]);
           }
         }

@@ -6,6 +6,7 @@ import type { AttentionOptions, Backend, DeviceTensor, PageForm } from '../../..
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { roundings } from './rounding-contract.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 
 /** Sequences of `start` + m positions, the last m of which attend. */
@@ -55,7 +56,7 @@ export function pageContract(backends: () => readonly [Backend, Backend]): void 
         const got = await attend(backend, given, form);
         const rows = given.m + given.options.start;
         const rounded = { ...given, keys: round(given.keys, rows, form), values: round(given.values, rows, form) };
-        expect(relativeError(got, await attend(reference, rounded))).toBeLessThanOrEqual(2e-6);
+        expect(relativeError(got, await attend(reference, rounded))).toBeLessThanOrEqual(opTolerances.attention);
         if (got.some(Number.isNaN)) return;
         // in form or not, the kernels see the same numbers
         expect(sameBits(got, await attend(backend, rounded))).toBe(true);

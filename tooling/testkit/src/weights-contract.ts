@@ -1,31 +1,19 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matrix } from '../../../packages/core/src/index.js';
-import {
-  createFormat,
-  decodeMatrix,
-  encodeMatrix,
-  ggmlType,
-  type IntSpec,
-  type QuantizedMatrix,
-  tileGrid,
-} from '../../../packages/formats/src/index.js';
-import { type ActivationPrecision, type Backend, referenceBackend } from '../../../packages/kernels/src/index.js';
+import { createFormat, encodeMatrix, type IntSpec, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
+import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { floatWeights } from './float-weights.js';
-import { integerSpecs, otherSpecs } from './format-specs.js';
+import { integerSpecs } from './format-specs.js';
 import { outliersContract } from './outliers-contract.js';
+import { productsContract } from './products-contract.js';
 import { plainProduct, roundedToBytes } from './rounded-product.js';
+import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 import { weightsRefusals } from './weights-refusals.js';
 
-/**
- * Largest relative L2 error of a product whose x is rounded per 128 inputs: a step of absmax/32767 or absmax/127 errs by a third of itself, and the
- * largest of 128 normal values is about 3 deviations, which gives 2.6e-5 or 6.8e-3; short rows scatter.
- */
-export const tolerances: Readonly<Record<ActivationPrecision, number>> = { int16: 6e-5, int8: 1.6e-2 };
-
-const precisions = Object.keys(tolerances) as ActivationPrecision[];
+const precisions: readonly ActivationPrecision[] = ['int16', 'int8'];
 
 const int4 = (size: number): IntSpec => ({
   kind: 'int',
@@ -46,7 +34,6 @@ export type Product = (
 
 /** The weights part of the backend contract: every kind of format that the backend takes, over ragged shapes. */
 export function weightsContract(name: string, backends: () => readonly Backend[]): void {
-  const reference = referenceBackend();
   const needForms = (skip: (note: string) => void, activations?: ActivationPrecision) => {
     if (backends().some((backend) => !backend.weights)) skip(`${name} has no forms of weights`);
     if (activations && backends().some((backend) => !backend.weights!.activations[activations]))
@@ -64,39 +51,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     return data;
   };
 
-  it.for(precisions)('matmul by codes with %s activations, over formats and ragged shapes', (activations, { skip }) => {
-    needForms(skip, activations);
-    return fc.assert(
-      fc.asyncProperty(
-        fc.record({
-          m: fc.oneof(size(5), size(60)),
-          cols: size(600),
-          rows: size(70),
-          spec: integerSpecs,
-          bias: fc.boolean(),
-          seed: fc.nat(1000),
-        }),
-        async ({ m, cols, rows, spec, bias, seed }) => {
-          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
-          const x = values(m * cols, seed + 1, 2);
-          const row = bias ? values(rows, seed + 2) : undefined;
-          const want = await product(reference, (on) => on.upload(decodeMatrix(codes).data, [rows, cols]), x, row, m);
-          const before = backends().map(({ bytes }) => bytes);
-          const results: Float32Array[] = [];
-          for (const backend of backends()) {
-            expect(backend.weights!.rejects(codes)).toBeUndefined();
-            results.push(await product(backend, ({ weights }) => weights!.upload(codes, { activations }), x, row, m));
-          }
-          for (const got of results) {
-            expect(relativeError(got, want)).toBeLessThanOrEqual(tolerances[activations]);
-            expect(sameBits(got, results[0]!)).toBe(true);
-          }
-          expect(backends().map(({ bytes }) => bytes)).toEqual(before);
-        },
-      ),
-      { numRuns: 120, seed: 1 },
-    );
-  });
+  productsContract(backends, product, needForms);
 
   it.for(precisions)(
     'products of one x by several weights, one after the other, have the bits that each has alone, with %s activations',
@@ -125,80 +80,19 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     },
   );
 
-  it('embed by codes, exactly as by their values', ({ skip }) => {
-    needForms(skip);
-    return fc.assert(
-      fc.asyncProperty(
-        fc.record({ m: size(20), cols: size(400), rows: size(40), spec: integerSpecs, seed: fc.nat(1000) }),
-        async ({ m, cols, rows, spec, seed }) => {
-          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
-          const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
-          const { data } = decodeMatrix(codes);
-          for (const backend of backends()) {
-            const table = backend.weights!.upload(codes);
-            const found = backend.ops.embed(table, tokens);
-            const got = await backend.download(found);
-            for (const tensor of [table, found]) backend.free(tensor);
-            for (const [i, token] of tokens.entries()) {
-              expect(sameBits(got.subarray(i * cols, (i + 1) * cols), data.subarray(token * cols, (token + 1) * cols))).toBe(true);
-            }
-          }
-        },
-      ),
-      { numRuns: 60, seed: 1 },
-    );
-  });
-
-  it('matmul and embed by codes of other levels, where there is a form: as exact as it says', ({ skip }) => {
-    needForms(skip);
-    return fc.assert(
-      fc.asyncProperty(
-        fc.record({
-          m: fc.oneof(fc.constant(1), size(5), size(40)),
-          cols: fc.oneof(size(300), fc.constantFrom(64, 128, 320, 512, 1024)), // whole vectors take paths of their own
-          blocks: size(2),
-          rows: fc.integer({ min: 8, max: 40 }), // the sum of a single product may be 0 but for its rounding
-          spec: otherSpecs,
-          bias: fc.boolean(),
-          seed: fc.nat(1000),
-        }),
-        async ({ m, blocks, rows, spec, bias, seed, ...shape }) => {
-          const cols = spec.kind === 'ggml' ? blocks * ggmlType(spec.type).block : shape.cols;
-          const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
-          const decoded = decodeMatrix(codes).data;
-          const x = values(m * cols, seed + 1, 2);
-          const row = bias ? values(rows, seed + 2) : undefined;
-          const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
-          const want = await product(reference, (on) => on.upload(decoded, [rows, cols]), x, row, m);
-          const results: Float32Array[] = [];
-          for (const backend of backends()) {
-            if (backend.weights!.rejects(codes) !== undefined) continue;
-            results.push(await product(backend, ({ weights }) => weights!.upload(codes), x, row, m));
-            const table = backend.weights!.upload(codes);
-            const found = backend.ops.embed(table, tokens);
-            const wanted = Float32Array.from({ length: m * cols }, (_, i) => decoded[tokens[Math.floor(i / cols)]! * cols + (i % cols)]!);
-            expect(relativeError(await backend.download(found), wanted)).toBeLessThanOrEqual(3e-7);
-            for (const tensor of [found, table]) backend.free(tensor);
-          }
-          // exact but for the order of sums, where the form takes x as it is
-          const rounds = backends().some(({ weights }) => weights!.rejects(codes) === undefined && weights!.rounds(codes));
-          for (const got of results) {
-            expect(relativeError(got, want)).toBeLessThanOrEqual(rounds ? tolerances.int16 : 2e-6);
-            expect(sameBits(got, results[0]!)).toBe(true);
-          }
-        },
-      ),
-      { numRuns: 240, seed: 1 },
-    );
-  });
-
   floatWeights(name, backends, needForms);
 
   it('int8 activations give the sums of the plain computation', ({ skip }) => {
     needForms(skip, 'int8');
     return fc.assert(
       fc.asyncProperty(
-        fc.record({ m: fc.oneof(size(5), size(30)), cols: size(600), rows: size(70), spec: integerSpecs, seed: fc.nat(1000) }),
+        fc.record({
+          m: fc.oneof(size(5), size(30)),
+          cols: size(600),
+          rows: size(70),
+          spec: fc.oneof(...Object.values(integerSpecs)),
+          seed: fc.nat(1000),
+        }),
         async ({ m, cols, rows, spec, seed }) => {
           const codes = encodeMatrix(matrix(rows, cols, values(rows * cols, seed, 0.05)), createFormat(spec));
           const { tileCols } = tileGrid(createFormat(spec), rows, cols);
@@ -208,7 +102,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           for (const backend of backends()) {
             const got = await product(backend, ({ weights }) => weights!.upload(codes, { activations: 'int8' }), rounded.x, undefined, m);
             // One wrong unit in a sum of 600 products of 8-bit codes is about 1e-5 of it.
-            for (const [i, value] of want.entries()) expect(Math.abs(got[i]! - value)).toBeLessThanOrEqual(4e-6 * size);
+            for (const [i, value] of want.entries()) expect(Math.abs(got[i]! - value)).toBeLessThanOrEqual(opTolerances.sum * size);
           }
         },
       ),
@@ -229,7 +123,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           const want = Float32Array.from({ length: m * 20 }, (_, i) => (most - params[i % 20]!.zero) * value * cols);
           for (const backend of backends()) {
             const got = await product(backend, ({ weights }) => weights!.upload(codes, { activations }), x, undefined, m);
-            expect(relativeError(got, want)).toBeLessThanOrEqual(1e-6);
+            expect(relativeError(got, want)).toBeLessThanOrEqual(opTolerances.matmul);
           }
         }
       }
