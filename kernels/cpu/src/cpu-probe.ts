@@ -5,16 +5,21 @@ import { cpuBackend } from './cpu-backend.js';
 import { findAddon, platformPackage } from './find-addon.js';
 import { trial } from './trial.js';
 
-/** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA (portable, avx2, avx2vnni, avx512, avx512vnni, neon) forces a set. */
+/** The sets of kernels that there are, for whatever processor. */
+export const instructionSetNames = ['avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'neon', 'portable'] as const;
+
+/** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA, one of `instructionSetNames`, forces a set. */
 export const cpuProbe: BackendProbe = async ({ threads }) => {
   try {
     const addon = await loadAddon();
     if (typeof addon === 'string') return { unavailable: addon };
     const usable = addon.instructionSets();
     const wanted = process.env.FEWBIT_CPU_ISA || usable[0]!;
-    if (!usable.includes(wanted))
-      return { unavailable: `FEWBIT_CPU_ISA=${wanted} is none of what this processor runs: ${usable.join(', ')}` };
-    return cpuBackend(addon, wanted, threads);
+    if (usable.includes(wanted)) return cpuBackend(addon, wanted, threads);
+    const wrong = (instructionSetNames as readonly string[]).includes(wanted) ? 'is not for this processor' : 'names no set of kernels';
+    return {
+      unavailable: `FEWBIT_CPU_ISA=${wanted} ${wrong}: set it to one that it runs (${usable.join(', ')}), or leave it out for the fastest`,
+    };
   } catch (error) {
     return { unavailable: error instanceof Error ? error.message : String(error) };
   }
