@@ -8,6 +8,8 @@ const machine = z.object({
   readBandwidth: z.number().positive(),
   /** GFLOP/s of a float32 matrix product. */
   gemmPeak: z.number().positive(),
+  /** GFLOP/s of a product of 8-bit codes by inputs of 8 bits, a multiply-add counted as two; of `kernels`, where the backend has such products. */
+  integerPeak: z.number().positive().optional(),
   /** Which backend read and multiplied. */
   measuredBy: z.string(),
 });
@@ -77,7 +79,7 @@ export type ModelDocument = z.infer<typeof modelDocument>;
 const kernelRow = z.object({
   op: z.string(),
   shape: z.string(),
-  /** Of the weight; absent for ops without one. */
+  /** Of the weight, or of pages of keys and values; absent for ops without them. */
   format: z.string().optional(),
   /** Of the product: what its inputs are rounded to; absent for ops without a weight. */
   activations: z.enum(['f32', 'int16', 'int8']).optional(),
@@ -85,7 +87,9 @@ const kernelRow = z.object({
   milliseconds: z.number().positive(),
   rate: z.number().positive(),
   unit: z.enum(['GB/s', 'GFLOP/s']),
-  /** rate ÷ readBandwidth or gemmPeak. */
+  /** What the rate is compared with. */
+  limit: z.enum(['readBandwidth', 'gemmPeak', 'integerPeak']),
+  /** rate ÷ that. */
   fractionOfLimit: z.number().positive(),
   peer: peer.extend({ milliseconds: z.number().positive() }).optional(),
   /** The peer's milliseconds ÷ milliseconds. */

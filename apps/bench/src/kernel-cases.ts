@@ -1,29 +1,35 @@
+import type { ActivationRounding } from '@fewbit/formats';
 import type { Algebra, Backend, DeviceTensor, Ops } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { randomMatrix } from './synthetic-weights.js';
 
 /** One op over one shape, ready to run. */
 export interface KernelCase {
-  readonly op: keyof Ops | keyof Algebra;
+  readonly op: keyof Ops | keyof Algebra | 'upload';
   readonly shape: string;
+  /** Of the weight, or of the pages. */
+  readonly format?: string;
   /** What `work` counts of one run: bytes that must be read and written, or floating-point operations. */
   readonly unit: 'GB/s' | 'GFLOP/s';
   readonly work: number;
+  /** Times that one run goes through the shape, each in other memory; default 1. */
+  readonly copies?: number;
   run(): void;
   free(): void;
 }
 
-/** Every op of a forward pass but the copies and the products with weights, over the shapes that a prompt of m tokens meets in `plan`. */
+/** Every op of a forward pass but products with weights and what meets pages (page-cases.ts), over the shapes that a prompt of m tokens meets in `plan`. */
 export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => KernelCase)[] {
   const { ops } = backend;
   const { hidden, vocabulary, blocks } = plan;
   const [{ attention, mlp }] = blocks as [(typeof blocks)[number]];
-  const { heads, keyValueHeads, headSize, scale, rotary } = attention;
+  const { heads, headSize, rotary } = attention;
   const width = heads * headSize;
-  const keyWidth = keyValueHeads * headSize;
   const wide = mlp.down.cols;
   const few = Math.min(m, 16);
-  const options = { heads, keyValueHeads, headSize, scale };
+  // no more of a vocabulary than caches hold many times over
+  const tableRows = Math.min(vocabulary, Math.ceil(64e6 / (4 * hidden)));
+  const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7919) % tableRows);
 
   const on =
     (op: keyof Ops, unit: KernelCase['unit'], work: number, shapes: readonly number[][], body: (tensors: DeviceTensor[]) => unknown) =>
@@ -60,32 +66,20 @@ export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => Ke
       ],
       ([gate, up]) => ops.gated(gate!, up!, 'silu'),
     ), // prettier-ignore
+    on('layerNorm', 'GB/s', 8 * m * hidden, [[m, hidden], [hidden]], ([x, gain]) => ops.layerNorm(x!, gain!, gain!, 1e-5)), // prettier-ignore
+    on('roundActivations', 'GB/s', 8 * m * hidden, [[m, hidden]], ([x]) => ops.roundActivations(x!, int8)),
+    on('embed', 'GB/s', 8 * m * hidden, [[tableRows, hidden]], ([table]) => ops.embed(table!, tokens)),
     on('rotate', 'GB/s', 8 * m * width, [[m, width]], ([x]) => ops.rotate(x!, headSize, rotary!, 0)),
-    on(
-      'attention',
-      'GFLOP/s',
-      2 * width * m * (m + 1),
-      [
-        [m, width],
-        [m, keyWidth],
-        [m, keyWidth],
-      ],
-      ([q, k, v]) => ops.attention(q!, [k!], [v!], { ...options, start: 0 }),
-    ), // prettier-ignore
-    on(
-      'attention',
-      'GB/s',
-      8 * m * keyWidth,
-      [
-        [1, width],
-        [m, keyWidth],
-        [m, keyWidth],
-      ],
-      ([q, k, v]) => ops.attention(q!, [k!], [v!], { ...options, start: m - 1 }),
-    ), // prettier-ignore
     on('crossEntropy', 'GB/s', 4 * few * vocabulary, [[few, vocabulary]], ([logits]) => ops.crossEntropy(logits!, new Uint32Array(few))),
   ];
 }
+
+const int8: ActivationRounding = {
+  spec: {
+    format: { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' },
+    scaling: 'dynamic',
+  },
+};
 
 /** The algebra of the solvers, over the layers' inputs. Operations are those of the textbook: Cholesky n³/3, triangular inverse n³/3. */
 export function algebraCases({ algebra }: Backend, { hidden, blocks }: ModelPlan, m: number): (() => KernelCase)[] {
@@ -105,6 +99,21 @@ export function algebraCases({ algebra }: Backend, { hidden, blocks }: ModelPlan
       const h = new Float64Array(hidden * hidden).fill(0.5);
       for (let i = 0; i < hidden; i++) h[i * hidden + i] = 2;
       return host('inverseCholesky', (2 / 3) * hidden ** 3, `${hidden}×${hidden}`, () => algebra.inverseCholesky(h, hidden));
+    },
+    () => {
+      const h = new Float64Array(hidden * hidden).fill(0.5);
+      for (let i = 0; i < hidden; i++) h[i * hidden + i] = 2;
+      const b = Float64Array.from(randomMatrix(block, hidden, 1).data);
+      const work = hidden ** 3 / 3 + 2 * block * hidden ** 2;
+      return host('solve', work, `${hidden}×${hidden} ${block}×${hidden}`, () => algebra.solve(h, hidden, b, block));
+    },
+    () => {
+      const [a, b] = [[hidden, block] as const, [block, wide] as const].map(([rows, cols]) =>
+        Float64Array.from(randomMatrix(rows, cols, 1).data),
+      ) as [Float64Array, Float64Array];
+      return host('product', 2 * hidden * block * wide, `${hidden}×${block} ${block}×${wide}`, () =>
+        algebra.product(a, b, hidden, block, wide),
+      );
     },
     () => {
       const [a, b, c] = [[hidden, block] as const, [block, wide] as const, [hidden, wide] as const].map(([rows, cols]) =>

@@ -84,3 +84,20 @@ function floatWeights(plan: ModelPlan): WeightSource {
   const spec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
   return { ...syntheticWeights(plan, spec, spec, 1), quantized: async () => undefined };
 }
+
+/** Codes of the widest linear, one byte each, laid out as the backend's kernels read them: what loading does beside reading. */
+export async function uploadCase(backend: Backend, plan: ModelPlan, spec: FormatSpec): Promise<KernelCase | undefined> {
+  const { module, rows, cols } = plan.blocks[0]!.mlp.down;
+  const codes = (await syntheticWeights(plan, spec, spec, 1).quantized(module))!;
+  const { weights } = backend;
+  if (!weights || weights.rejects(codes) !== undefined) return undefined;
+  const before = backend.bytes;
+  const held = weights.upload(codes);
+  const packed = backend.bytes - before;
+  backend.free(held);
+  return {
+    ...{ op: 'upload', shape: `${rows}×${cols}`, unit: 'GB/s', work: rows * cols + packed },
+    run: () => backend.free(weights.upload(codes)),
+    free: () => undefined,
+  };
+}

@@ -5,8 +5,9 @@ import type { KernelRow, KernelsDocument } from './documents.js';
 import { type Finisher, finisher } from './finisher.js';
 import { formatFamily, formatLabel, groupOf } from './format-label.js';
 import { algebraCases, type KernelCase, opCases } from './kernel-cases.js';
-import { loadMatmuls, type MatmulCase } from './matmul-cases.js';
-import { openLimits } from './measure-limits.js';
+import { loadMatmuls, type MatmulCase, uploadCase } from './matmul-cases.js';
+import { type Limits, openLimits } from './measure-limits.js';
+import { pageCases } from './page-cases.js';
 import type { MatmulPeer, MatmulPeerProbe } from './peers/types.js';
 import { median, type Run, seconds, takeTurns } from './take-turns.js';
 
@@ -22,7 +23,7 @@ export interface KernelsBenchmark {
   readonly prompt: number;
   readonly rounds: number;
   readonly peer?: MatmulPeerProbe | undefined;
-  /** Memory to read for the bandwidth; products with one token go through a quarter of it. Default 1.2 GB. */
+  /** Memory to read for the bandwidth; products with one token go through a quarter of it, attention of one token through an eighth. Default 1.2 GB. */
   readonly streamBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (message: string) => void;
@@ -38,7 +39,7 @@ export async function measureKernels(benchmark: KernelsBenchmark): Promise<Kerne
   const measure = async (made: KernelCase, format?: string, peer?: MatmulPeer) => {
     onProgress([made.op, made.shape, format].filter(Boolean).join(' '));
     try {
-      measured.push(await measureCase(made, format, peer, limits.runs, finishing, benchmark));
+      measured.push(await measureCase(made, format, peer, limits, finishing, benchmark));
     } finally {
       made.free();
       await peer?.close();
@@ -50,14 +51,23 @@ export async function measureKernels(benchmark: KernelsBenchmark): Promise<Kerne
       try {
         if (spec && !loaded.kept) notes.add(`${backend.id} has no product with ${formatLabel(spec)} weights: it decodes them to float32.`);
         else for (const make of loaded.cases) await measure(...(await withPeer(make(), spec, benchmark, notes)));
+        const packing = spec && (await uploadCase(backend, plan, spec));
+        if (packing) await measure(packing, formatLabel(spec));
       } finally {
         loaded.free();
       }
     }
-    for (const make of [...opCases(backend, plan, prompt), ...algebraCases(backend, plan, prompt)]) await measure(make());
+    const others = [
+      ...opCases(backend, plan, prompt),
+      ...pageCases(backend, plan, prompt, streamBytes / 8),
+      ...algebraCases(backend, plan, prompt),
+    ];
+    for (const make of others) await measure(make());
+    const integerPeaks = measured.flatMap(({ integerPeak = [] }) => integerPeak);
     const machine = limits.machine({
       readBandwidth: median(measured.map(({ readBandwidth }) => readBandwidth)),
       gemmPeak: median(measured.map(({ gemmPeak }) => gemmPeak)),
+      ...(integerPeaks.length > 0 && { integerPeak: median(integerPeaks) }),
     });
     return { machine, rounds, rows: measured.map(({ row }) => row), notes: [...notes] };
   } finally {
@@ -70,34 +80,45 @@ interface Measured {
   readonly row: KernelRow;
   readonly readBandwidth: number;
   readonly gemmPeak: number;
+  /** Where it is the row's limit. */
+  readonly integerPeak?: number;
 }
 
 async function measureCase(
   { op, shape, unit, work, run, ...rest }: KernelCase & Partial<MatmulCase>,
   format: string | undefined,
   peer: MatmulPeer | undefined,
-  limits: Awaited<ReturnType<typeof openLimits>>['runs'],
+  limits: Limits,
   { finish }: Finisher,
   { backend, rounds, signal }: KernelsBenchmark,
 ): Promise<Measured> {
-  const runs = { ...limits, own: await timed(run, finish), ...(peer && { peer: await timed(peer.run) }) };
-  const medians = await takeTurns<keyof typeof limits | 'own' | 'peer'>(runs, { rounds, signal });
+  const integers = unit === 'GFLOP/s' && (rest.activations ?? 'f32') !== 'f32' ? limits.integerPeak : undefined;
+  const limit = unit === 'GB/s' ? 'readBandwidth' : integers ? 'integerPeak' : 'gemmPeak';
+  const runs = {
+    ...limits.runs,
+    ...(integers && { integerPeak: integers }),
+    own: await timed(run, finish),
+    ...(peer && { peer: await timed(peer.run) }),
+  };
+  const medians = await takeTurns<keyof Limits['runs'] | 'integerPeak' | 'own' | 'peer'>(runs, { rounds, signal });
   const copies = rest.copies ?? 1;
   const milliseconds = (1000 * medians.own) / copies;
   const rate = work / medians.own / 1e9;
+  const label = format ?? rest.format;
   return {
     ...medians,
     row: {
       op,
       shape,
-      ...(format && { format }),
+      ...(label && { format: label }),
       ...(rest.activations && { activations: rest.activations }),
       backend: backend.id,
-      kernel: backend.chosen[op]!,
+      kernel: op === 'upload' ? backend.id : backend.chosen[op]!,
       milliseconds,
       rate,
       unit,
-      fractionOfLimit: rate / (unit === 'GB/s' ? medians.readBandwidth : medians.gemmPeak),
+      limit,
+      fractionOfLimit: rate / medians[limit],
       ...(peer && {
         peer: { name: peer.name, type: peer.type, milliseconds: (1000 * medians.peer) / copies },
         ratio: medians.peer / medians.own,

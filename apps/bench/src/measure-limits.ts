@@ -1,15 +1,18 @@
 import { cpus } from 'node:os';
-import type { Backend } from '@fewbit/kernels';
+import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import { openBackend } from '@fewbit/presets';
 import type { Machine } from './documents.js';
 import { finisher } from './finisher.js';
+import { randomCodes } from './synthetic-weights.js';
 import { type Run, seconds } from './take-turns.js';
 
-/** The two limits of a machine as contestants of a benchmark, in GB/s and GFLOP/s. */
+/** The limits of a machine as contestants of a benchmark, in GB/s and GFLOP/s. */
 export interface Limits {
   readonly runs: { readonly readBandwidth: Run; readonly gemmPeak: Run };
+  /** Of products of 8-bit codes by inputs of 8 bits, counted as if they were of floats; where the backend has them. */
+  readonly integerPeak?: Run | undefined;
   /** The document's `machine`, from the medians of the runs. */
-  machine(medians: { readonly readBandwidth: number; readonly gemmPeak: number }): Machine;
+  machine(medians: { readonly readBandwidth: number; readonly gemmPeak: number; readonly integerPeak?: number }): Machine;
   close(): Promise<void>;
 }
 
@@ -20,9 +23,12 @@ export interface Limits {
 export async function openLimits({ threads, streamBytes = 1.2e9 }: { threads?: number; streamBytes?: number }): Promise<Limits> {
   const { backend } = await openBackend({ backend: 'auto', ...(threads && { threads }) });
   const stream = streamer(backend, Math.ceil(streamBytes / 4));
-  const product = await squareProduct(backend);
+  const product = await squareProduct(backend, (size) => backend.upload(new Float32Array(size * size).fill(0.5), [size, size]));
+  const integers =
+    backend.weights?.activations.int8 === undefined ? undefined : await squareProduct(backend, (size) => squareCodes(backend, size));
   return {
     runs: { readBandwidth: stream.run, gemmPeak: product.run },
+    integerPeak: integers?.run,
     machine: (medians) => ({
       cpu: cpus()[0]?.model.trim() ?? 'unknown',
       threads: backend.threads,
@@ -32,6 +38,7 @@ export async function openLimits({ threads, streamBytes = 1.2e9 }: { threads?: n
     async close() {
       stream.free();
       product.free();
+      integers?.free();
       await backend.close();
     },
   };
@@ -64,23 +71,31 @@ function sum(values: Float64Array): number {
   return a + b + c + d;
 }
 
-/** x·wᵀ of square matrices, as large as 2048 but no larger than takes about a twentieth of a second. */
-async function squareProduct(backend: Backend): Promise<{ run: Run; free(): void }> {
+/** x·wᵀ of square matrices, w as `weight` makes it, as large as 2048 but no larger than takes about a twentieth of a second. */
+async function squareProduct(backend: Backend, weight: (size: number) => DeviceTensor): Promise<{ run: Run; free(): void }> {
   const finishing = finisher(backend);
   for (let size = 128; ; size *= 2) {
-    const square = backend.upload(new Float32Array(size * size).fill(0.5), [size, size]);
+    const [x, w] = [backend.upload(new Float32Array(size * size).fill(0.5), [size, size]), weight(size)];
     const multiply = () => {
-      backend.step(() => void backend.ops.matmul(square, square));
+      backend.step(() => void backend.ops.matmul(x, w));
       return finishing.finish();
     };
     const run = async () => (2 * size ** 3) / (await seconds(multiply)) / 1e9;
+    const freeBoth = () => {
+      for (const tensor of [x, w]) backend.free(tensor);
+    };
     await run();
     const enough = (2 * size ** 3) / ((await run()) * 1e9) > 0.05;
     const free = () => {
-      backend.free(square);
+      freeBoth();
       finishing.free();
     };
     if (enough || size === 2048) return { run, free };
-    backend.free(square);
+    freeBoth();
   }
+}
+
+function squareCodes(backend: Backend, size: number): DeviceTensor {
+  const spec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
+  return backend.weights!.upload(randomCodes(size, size, spec, 1), { activations: 'int8' });
 }

@@ -27,7 +27,7 @@ export function plotKernels({ machine, rows }: KernelsDocument): Promise<string>
   const values = rows.map((row) => ({
     kernel: [row.op, row.shape, row.format].filter(Boolean).join(' '),
     percent: 100 * row.fractionOfLimit,
-    limit: row.unit === 'GB/s' ? 'read bandwidth' : 'float32 GEMM',
+    limit: { readBandwidth: 'read bandwidth', gemmPeak: 'float32 GEMM', integerPeak: 'int8 GEMM' }[row.limit],
   }));
   return drawSvg({
     title: titleOf('Kernels beside the limits', machine),

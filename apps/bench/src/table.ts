@@ -22,9 +22,9 @@ export const gigabytes = (bytes: number) => `${figure(bytes / 1e9)} GB`;
 /** A dash where nothing was measured. */
 export const orDash = <T>(value: T | undefined, show: (value: T) => string) => (value === undefined ? '–' : show(value));
 
-export function describeMachine({ cpu, threads, readBandwidth, gemmPeak, measuredBy }: Machine, rounds: number): string {
+export function describeMachine({ cpu, threads, readBandwidth, gemmPeak, integerPeak, measuredBy }: Machine, rounds: number): string {
   return [
-    `${cpu}, ${threads} thread${threads === 1 ? '' : 's'}: reads ${figure(readBandwidth)} GB/s, multiplies ${figure(gemmPeak)} GFLOP/s in float32`,
+    `${cpu}, ${threads} thread${threads === 1 ? '' : 's'}: reads ${figure(readBandwidth)} GB/s, multiplies ${figure(gemmPeak)} GFLOP/s in float32${integerPeak ? ` and ${figure(integerPeak)} in int8` : ''}`,
     `(medians of ${rounds} rounds in turns; limits by ${measuredBy})\n`,
   ].join('\n');
 }

@@ -11,8 +11,18 @@ describe('fewbit-bench kernels', () => {
     expect(products.map(({ shape }) => shape)).toContain('1×64 192×64');
     expect(products.map(({ shape }) => shape)).toContain('4×192 64×192');
     expect(new Set(rows.map(({ op }) => op))).toEqual(
-      new Set(['matmul', 'add', 'rmsNorm', 'gated', 'rotate', 'attention', 'crossEntropy', 'gram', 'inverseCholesky', 'subtractProduct']),
+      new Set([
+        ...['matmul', 'upload', 'add', 'rmsNorm', 'layerNorm', 'gated', 'rotate', 'roundActivations', 'embed', 'store', 'attention'],
+        ...['crossEntropy', 'gram', 'inverseCholesky', 'solve', 'product', 'subtractProduct'],
+      ]),
     );
+    for (const op of ['store', 'attention'])
+      expect(new Set(rows.filter((row) => row.op === op).map(({ format }) => format))).toEqual(new Set(['f32', 'f16', 'int8']));
+    expect(new Set(rows.filter(({ format }) => format === 'int4 g32').map(({ op, limit }) => `${op} ${limit}`))).toEqual(
+      new Set(['matmul readBandwidth', 'matmul integerPeak', 'upload readBandwidth']),
+    );
+    expect(new Set(products.map(({ limit }) => limit))).toEqual(new Set(['readBandwidth', 'gemmPeak']));
+    expect(machine.integerPeak).toBeGreaterThan(0);
     for (const { backend, kernel } of rows) expect([backend, kernel]).toEqual(['wasm', 'wasm']);
     expect(machine.measuredBy).toMatch(/^(cpu|wasm): /);
   });

@@ -72,7 +72,7 @@ function describe({ machine, rounds, rows, notes }: KernelsDocument): string {
         row.kernel,
         figure(row.milliseconds),
         `${figure(row.rate)} ${row.unit}`,
-        percent(row.fractionOfLimit),
+        `${percent(row.fractionOfLimit)}${row.limit === 'integerPeak' ? ' of int8' : ''}`,
         orDash(row.peer, ({ name, type }) => `${name} ${type}`),
         orDash(row.peer, ({ milliseconds }) => figure(milliseconds)),
         orDash(row.ratio, (ratio) => `${figure(ratio)}×`),
