@@ -1,18 +1,12 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { AttentionOptions, Backend, DeviceTensor } from '../../../packages/kernels/src/index.js';
+import type { Agrees } from './agrees.js';
 import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
 
 /** The attention part of the backend contract. `agrees` runs an op on the reference and on the backend: they differ by `limit` at most. */
-export function attentionContract(
-  agrees: (
-    inputs: [shape: number[], data: Float32Array][],
-    limit: number,
-    op: (on: Backend, tensors: DeviceTensor[]) => DeviceTensor,
-  ) => Promise<void>,
-  backends: () => readonly Backend[],
-): void {
+export function attentionContract(agrees: Agrees, backends: () => readonly Backend[]): void {
   const size = (max: number) => fc.integer({ min: 1, max });
 
   it('attention: grouped heads, KV cache offset and pages, window, softcap', () => {

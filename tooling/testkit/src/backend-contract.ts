@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // By path: kernels tests with the testkit, and a package dependency back would close a cycle.
-import type { Activation, Backend, BackendProbe, DeviceTensor } from '../../../packages/kernels/src/index.js';
+import type { Activation, Backend, BackendProbe } from '../../../packages/kernels/src/index.js';
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
+import type { Agrees } from './agrees.js';
 import { algebraContract } from './algebra-contract.js';
 import { attentionContract } from './attention-contract.js';
 import { pageContract } from './page-contract.js';
@@ -27,12 +28,7 @@ export function backendContract(name: string, probe: BackendProbe): void {
       await single.close();
     });
 
-    /** Runs `op` on the reference, on two threads and on one. */
-    const agrees = async (
-      inputs: [shape: number[], data: Float32Array][],
-      limit: number,
-      op: (on: Backend, tensors: DeviceTensor[]) => DeviceTensor,
-    ) => {
+    const agrees: Agrees = async (inputs, limit, op) => {
       const run = async (on: Backend) => {
         const tensors = inputs.map(([shape, data]) => on.upload(data, shape));
         const result = on.step(() => op(on, tensors));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { it } from 'vitest';
 import type { ActivationRounding, FormatSpec, IntSpec } from '../../../packages/formats/src/index.js';
-import type { Backend, DeviceTensor } from '../../../packages/kernels/src/index.js';
+import type { Agrees } from './agrees.js';
 import { values } from './values.js';
 
 const int8 = (changes: Partial<IntSpec> = {}): IntSpec => ({
@@ -90,13 +90,7 @@ const blocks: Readonly<Record<string, ActivationRounding>> = {
 };
 
 /** `agrees` runs an op on the reference and on the backend: the result has the same bits, whatever the values. */
-export function roundingContract(
-  agrees: (
-    inputs: [shape: number[], data: Float32Array][],
-    limit: number,
-    op: (on: Backend, tensors: DeviceTensor[]) => DeviceTensor,
-  ) => Promise<void>,
-): void {
+export function roundingContract(agrees: Agrees): void {
   it.each(Object.entries({ ...roundings, ...blocks }))('roundActivations: %s', (name, rounding) =>
     fc.assert(
       fc.asyncProperty(

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { it } from 'vitest';
-import type { Backend, DeviceTensor, Draw } from '../../../packages/kernels/src/index.js';
+import type { Draw } from '../../../packages/kernels/src/index.js';
+import type { Agrees } from './agrees.js';
 import { values } from './values.js';
 
 const draw = fc
@@ -25,13 +26,7 @@ const kinds: Readonly<Record<string, (logit: number, place: number) => number>> 
 };
 
 /** `agrees` runs an op on the reference and on the backend: the same tokens. Float32 weights differ by 1e-7, which parts draws one in millions. */
-export function samplingContract(
-  agrees: (
-    inputs: [shape: number[], data: Float32Array][],
-    limit: number,
-    op: (on: Backend, tensors: DeviceTensor[]) => DeviceTensor,
-  ) => Promise<void>,
-): void {
+export function samplingContract(agrees: Agrees): void {
   it.each(Object.entries(kinds))('sample: %s', (_, change) =>
     fc.assert(
       fc.asyncProperty(
