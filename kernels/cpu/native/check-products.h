@@ -33,12 +33,12 @@ inline void checkIntegers(Check &check) {
   shape.rows = upTo(90);
   shape.cols = upTo(300);
   shape.group = smallestOf(shape.cols, 16 * upTo(10));
-  shape.slot = 2 << generator() % 3;
+  shape.bits = 2 + int(generator() % 7);
   shape.scaleType = static_cast<ScaleType>(generator() % 3);
   shape.ownZeros = either();
   shape.zero = 1;
   const Index m = upTo(20), tileRows = upTo(3), tiles = (shape.rows + tileRows - 1) / tileRows * ((shape.cols + shape.group - 1) / shape.group);
-  const auto codes = codesBelow(shape.rows * shape.cols, 1 << shape.slot), zeros = codesBelow(tiles, 1 << shape.slot);
+  const auto codes = codesBelow(shape.rows * shape.cols, 1 << shape.bits), zeros = codesBelow(tiles, 1 << shape.bits);
   const auto x = normals(m * shape.cols), bias = normals(shape.rows);
   auto scales = normals(tiles);
   for (float &scale : scales) scale = std::round(scale * 64) / 64 + 1 / 128.f;  // every type holds these
@@ -66,7 +66,7 @@ inline void checkIntegers(Check &check) {
 inline void checkLevels(Check &check) {
   LevelsShape shape{};
   shape.rows = upTo(60);
-  shape.cols = upTo(200);
+  shape.cols = upTo(generator() % 4 == 0 ? 800 : 200);
   shape.span = smallestOf(shape.cols, 2 * upTo(40));
   shape.coding = static_cast<Coding>(generator() % 5);
   shape.bits = shape.coding == Coding::nibbles ? 4 : 8;

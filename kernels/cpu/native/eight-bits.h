@@ -17,38 +17,32 @@ struct EightBits {
   static constexpr float most = 127;
 
   /** Words that a row's codes of one chunk take when unpacked. */
-  template <int slot>
-  static Index unpackedWords(Index length) {
-    return length / 4;
-  }
+  static Index unpackedWords(Index length) { return length / 4; }
 
   /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
-  template <int slot, int tokens, int vectors>
-  static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
+  template <int bits, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) dots[t][v] = Ints{};
     }
     Index i = 0;
-    for (; i + runInputs <= length; i += runInputs, codes += slot * blockRows * 4, x += quadsPerRun * tokens)
-      addPackedRun<slot, slot>(codes, x, dots);
-    if (i < length) addPackedRun<slot, slot / 2>(codes, x, dots);
+    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, x += quadsPerRun * tokens)
+      addPackedRun<bits, quadsPerRun>(codes, x, dots);
+    if (i < length) addPackedRun<bits, quadsPerRun / 2>(codes, x, dots);
   }
 
   /** The chunk's codes as bytes: [quad][blockRows]. */
-  template <int slot>
+  template <int bits>
   static inline void unpackChunk(const char *codes, Index length, const Ints (&)[2], int32_t *to) {
-    constexpr int kinds = 8 / slot;
-    for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, to += kinds * blockRows)
-      for (int v = 0; v < 2; v++) {
-        const Ints word = loadInts(codes + v * FEWBIT_VECTOR_BYTES);
-        for (int kind = 0; kind < kinds; kind++) storeInts(to + kind * blockRows + v * lanes, bytesOf<slot>(word, kind));
-      }
+    Index i = 0;
+    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, to += quadsPerRun * blockRows) unpackRun<bits, quadsPerRun>(codes, to);
+    if (i < length) unpackRun<bits, quadsPerRun / 2>(codes, to);
   }
 
   /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
-  template <int slot, bool ownZeros>
+  template <bool ownZeros>
   __attribute__((noinline)) static void tileSlab(const Slab &slab, Index chunks, Index length, const TileOfTokens &x, Floats *sums) {
     const int32_t *weights = slab.weights, *zeros = slab.zeros, *tokenSums = x.sums;
     const float *scales = slab.scales, *tokenScales = x.scales;
@@ -77,33 +71,26 @@ struct EightBits {
   }
 
  private:
-  static constexpr Index runInputs = 4 * quadsPerRun;
-
-  /** The codes of one kind: those in the same slot of each byte. */
-  template <int slot>
-  static inline Ints bytesOf(Ints word, int kind) {
-    constexpr uint32_t mask = ((1u << slot) - 1) * 0x01010101;
-    return (word >> (kind * slot)) & int32_t(mask);
+  template <int bits, int quads>
+  static inline void unpackRun(const char *codes, int32_t *to) {
+#pragma GCC unroll 8
+    for (int quad = 0; quad < quads; quad++)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; v++) storeInts(to + quad * blockRows + v * lanes, quadBytes<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad));
   }
 
-  /** dots += the products of `steps` vectors of packed codes per lane: half a run or a whole one. */
-  template <int slot, int steps, int tokens, int vectors>
-  static inline void addPackedRun(const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
-    constexpr int kinds = 8 / slot;
+  /** dots += the products of `quads` quads of packed codes: half a run or a whole one. */
+  template <int bits, int quads, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void addPackedRun(const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
     QuadSums sums[tokens][vectors] = {};
+    readAhead<vectorsOf(4 * quads, bits), vectors>(codes);
 #pragma GCC unroll 8
-    for (int step = 0; step < steps; step++) {
+    for (int quad = 0; quad < quads; quad++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
-        const char *at = codes + step * blockRows * 4;
-        readAhead(at, v);
-        const Ints word = loadInts(at + v * FEWBIT_VECTOR_BYTES);
+        const Ints bytes = quadBytes<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad);
 #pragma GCC unroll 4
-        for (int kind = 0; kind < kinds; kind++) {
-          const Ints bytes = bytesOf<slot>(word, kind);
-#pragma GCC unroll 4
-          for (int t = 0; t < tokens; t++) addQuads(sums[t][v], bytes, allInts(x[(step * kinds + kind) * tokens + t]));
-        }
+        for (int t = 0; t < tokens; t++) addQuads(sums[t][v], bytes, allInts(x[quad * tokens + t]));
       }
     }
 #pragma GCC unroll 4

@@ -40,10 +40,10 @@ struct UpdateShape {
 
 enum class ScaleType { f32, f16, bf16 };
 
-/** A quantized weight [rows, cols]: codes of `slot` bits (2, 4 or 8), one scale per row and `group` inputs. */
+/** A quantized weight [rows, cols]: codes of 2 to 8 bits, one scale per row and `group` inputs. */
 struct QuantizedShape {
   Index rows, cols, group;
-  int slot;
+  int bits;
   ScaleType scaleType;
   /** Each scale has a zero point of its own; else `zero` is everyone's. */
   bool ownZeros;

@@ -102,19 +102,6 @@ inline Ints nibbles(const uint8_t *from) {
 #endif
 }
 
-inline Ints bytesAt(const uint8_t *from) {
-#if FEWBIT_ISA == FEWBIT_AVX512
-  return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
-#elif FEWBIT_ISA == FEWBIT_AVX2
-  return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from)));
-#else
-  typedef uint8_t Bytes __attribute__((vector_size(FEWBIT_VECTOR_BYTES / 4)));
-  Bytes bytes;
-  __builtin_memcpy(&bytes, from, sizeof bytes);
-  return __builtin_convertvector(bytes, Ints);
-#endif
-}
-
 /** Decodes vectors of one coding; `table` has the levels by code. */
 template <Coding coding>
 struct Decoder;

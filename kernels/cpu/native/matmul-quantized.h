@@ -15,7 +15,7 @@ constexpr Index fewTokens = 4;
 constexpr Index slabBytes = 16384, slabBlocks = 4;
 
 /** One block of rows for `tokens` tokens → sums [tokens][blockRows]. */
-template <class Precision, int slot, int tokens, ScaleType type>
+template <class Precision, int bits, int tokens, ScaleType type>
 __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, float *out) {
   constexpr int vectors = tokens == 1 ? 2 : 1;
   const ChunkBytes bytes(shape, chunks);
@@ -28,7 +28,7 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
     const float *tokenScales = x.scales;
     for (Index chunk = 0; chunk < count; chunk++) {
       Ints dots[tokens][vectors];
-      Precision::template chunkDots<slot, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
+      Precision::template chunkDots<bits, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         const Index row = (first + v) * lanes;
@@ -55,7 +55,7 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
 }
 
 /** One chunk of one block, ready for `tileSlab`. */
-template <class Precision, int slot, ScaleType type>
+template <class Precision, int bits, ScaleType type>
 inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
   const ChunkBytes bytes(shape, chunks);
   Ints zeros[2];
@@ -64,7 +64,7 @@ inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunk
     storeInts(to.zeros + v * lanes, zeros[v]);
     store(to.scales + v * lanes, loadScales<type>(at + bytes.codes + v * lanes * bytesOf(type)));
   }
-  Precision::template unpackChunk<slot>(at, chunks.length, zeros, to.weights);
+  Precision::template unpackChunk<bits>(at, chunks.length, zeros, to.weights);
 }
 
 /** Puts one token's sums of one block of rows in their place. */
@@ -77,17 +77,17 @@ inline void finishBlock(const QuantizedProduct &product, Index block, Index toke
 }
 
 /** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
-template <class Precision, int slot, ScaleType type>
+template <class Precision, int bits, ScaleType type>
 void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks, const Activations &x, Index m) {
   const QuantizedShape &shape = product.shape;
   constexpr Index taskTiles = 264 / tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
-  const Index unpacked = Precision::template unpackedWords<slot>(chunks.length) * blockRows;
+  const Index unpacked = Precision::unpackedWords(chunks.length) * blockRows;
   const Index slabChunks = largerOf(1, slabBytes / slabBlocks / 4 / unpacked);
   const Index blocks = quotientUp(shape.rows, blockRows), chunkBytes = ChunkBytes(shape, chunks).all;
   const Index tokenBlocks = quotientUp(x.tiles, taskTiles), rowTasks = quotientUp(blocks, slabBlocks);
   const size_t scratchBytes = (slabChunks * (unpacked + 2 * blockRows) + taskTiles * tileTokens * blockRows) * slabBlocks * 4;
-  const auto tileSlab = shape.ownZeros ? Precision::template tileSlab<slot, true> : Precision::template tileSlab<slot, false>;
+  const auto tileSlab = shape.ownZeros ? Precision::template tileSlab<true> : Precision::template tileSlab<false>;
   parallel(pool, rowTasks * tokenBlocks, scratchBytes, [&](Index task, char *scratch) {
     const Index firstBlock = task % rowTasks * slabBlocks, lastBlock = smallerOf(firstBlock + slabBlocks, blocks);
     const Index firstTile = task / rowTasks * taskTiles, lastTile = smallerOf(firstTile + taskTiles, x.tiles);
@@ -106,7 +106,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
       const Index count = smallerOf(slabChunks, chunks.count - first);
       for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<Precision, slot, type>(product.packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
+          unpackBlock<Precision, bits, type>(product.packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
                                              slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
         const Index at = x.at(first, tile);
@@ -125,7 +125,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
 }
 
 /** All blocks of all products in one job for a few tokens. */
-template <class Precision, int slot, ScaleType type>
+template <class Precision, int bits, ScaleType type>
 void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
   const Index blockBytes = chunks.count * ChunkBytes(products[0].shape, chunks).all;
   const auto blocksOf = [](const QuantizedProduct &product) { return quotientUp(product.shape.rows, blockRows); };
@@ -139,17 +139,17 @@ void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, co
       if (block == blocksOf(*product)) block = 0, last -= blocksOf(*product++);
       const char *at = product->packed + block * blockBytes;
       switch (m) {
-        case 1: blockFewRows<Precision, slot, 1, type>(at, product->shape, chunks, x, sums); break;
-        case 2: blockFewRows<Precision, slot, 2, type>(at, product->shape, chunks, x, sums); break;
-        case 3: blockFewRows<Precision, slot, 3, type>(at, product->shape, chunks, x, sums); break;
-        default: blockFewRows<Precision, slot, 4, type>(at, product->shape, chunks, x, sums);
+        case 1: blockFewRows<Precision, bits, 1, type>(at, product->shape, chunks, x, sums); break;
+        case 2: blockFewRows<Precision, bits, 2, type>(at, product->shape, chunks, x, sums); break;
+        case 3: blockFewRows<Precision, bits, 3, type>(at, product->shape, chunks, x, sums); break;
+        default: blockFewRows<Precision, bits, 4, type>(at, product->shape, chunks, x, sums);
       }
       for (Index token = 0; token < m; token++) finishBlock(*product, block, token, m, sums + token * blockRows);
     }
   });
 }
 
-template <class Precision, int slot, ScaleType type>
+template <class Precision, int bits, ScaleType type>
 void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   const QuantizedShape &shape = products[0].shape;
   const Chunks chunks(shape.cols, shape.group);
@@ -157,34 +157,33 @@ void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, 
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
-  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision, slot>(x, m, tile, chunks, zero, activations); });
-  if (m <= fewTokens) return productsOfFew<Precision, slot, type>(pool, products, count, chunks, activations, m);
-  for (Index i = 0; i < count; i++) manyRows<Precision, slot, type>(pool, products[i], chunks, activations, m);
+  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, zero, activations); });
+  if (m <= fewTokens) return productsOfFew<Precision, bits, type>(pool, products, count, chunks, activations, m);
+  for (Index i = 0; i < count; i++) manyRows<Precision, bits, type>(pool, products[i], chunks, activations, m);
 }
 
-template <class Precision, int slot>
-void matmulSlots(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+template <class Precision, int bits>
+void matmulBits(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   switch (products[0].shape.scaleType) {
-    case ScaleType::f32: return matmulPacked<Precision, slot, ScaleType::f32>(pool, x, products, count, m);
-    case ScaleType::f16: return matmulPacked<Precision, slot, ScaleType::f16>(pool, x, products, count, m);
-    case ScaleType::bf16: return matmulPacked<Precision, slot, ScaleType::bf16>(pool, x, products, count, m);
+    case ScaleType::f32: return matmulPacked<Precision, bits, ScaleType::f32>(pool, x, products, count, m);
+    case ScaleType::f16: return matmulPacked<Precision, bits, ScaleType::f16>(pool, x, products, count, m);
+    case ScaleType::bf16: return matmulPacked<Precision, bits, ScaleType::bf16>(pool, x, products, count, m);
   }
 }
 
 /** `Precision`: of codes of so many bits. */
-template <template <int slot> class Precision>
+template <template <int bits> class Precision>
 void matmulRounded(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
-  switch (products[0].shape.slot) {
-    case 2: return matmulSlots<Precision<2>, 2>(pool, x, products, count, m);
-    case 4: return matmulSlots<Precision<4>, 4>(pool, x, products, count, m);
-    default: return matmulSlots<Precision<8>, 8>(pool, x, products, count, m);
-  }
+  withBits(products[0].shape.bits, [&](auto constant) {
+    constexpr int bits = decltype(constant)::value;
+    matmulBits<Precision<bits>, bits>(pool, x, products, count, m);
+  });
 }
 
 template <int>
 using Finely = SixteenBits;
-template <int slot>
-using Coarsely = std::conditional_t<slot <= mostByteBits, EightBits, EightBitsAsPairs>;
+template <int bits>
+using Coarsely = std::conditional_t<bits <= mostByteBits, EightBits, EightBitsAsPairs>;
 
 void matmulQuantized(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   if (products[0].shape.activationBits == 8) return matmulRounded<Coarsely>(pool, x, products, count, m);

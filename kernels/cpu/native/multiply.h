@@ -5,9 +5,9 @@
 
 namespace {
 
-/** Most of k that one right panel holds: it stays in the first-level cache. */
+/** Most of k that one right panel holds: it stays in the first-level cache. Codes are decoded from a whole number of bytes on (levels.h). */
 template <class T>
-constexpr Index depth = 16384 / (tileColumns<T> * sizeof(T));
+constexpr Index depth = 16384 / (tileColumns<T> * sizeof(T)) / 16 * 16;
 /** Columns of c per task, and tasks per thread at least. */
 constexpr Index taskColumns = 32, tasksPerThread = 2;
 /** Most rows of c per task: a left block of `depth` columns fits the second-level cache. Each block packs the right side once more; 512 tokens are one. */

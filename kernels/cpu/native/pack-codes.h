@@ -1,7 +1,7 @@
 // Codes into the form that products read, and rows of it back.
 #pragma once
 
-#include "packed-codes.h"
+#include "slots.h"
 
 namespace {
 
@@ -11,16 +11,23 @@ Index packedBytes(const QuantizedShape &shape) {
 }
 
 /** `count` codes of one row into every blockRows-th word. */
-template <int slot>
+template <int bits>
 inline void packRow(const uint8_t *codes, Index count, uint32_t *to) {
-  constexpr int perLane = 32 / slot;
-  for (; count >= perLane; count -= perLane, codes += perLane, to += blockRows) {
-    uint32_t word = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < perLane; i++) word |= uint32_t(codes[i]) << placeOf(i, slot);
-    *to = word;
+  uint32_t words[bits];
+  const auto put = [&](int i) {
+    eachPart<bits>(i, [&](int word, int bit, int from, int mask) { words[word] |= uint32_t(codes[i] >> from & mask) << bit; });
+  };
+  for (; count > 0; count -= runInputs, codes += runInputs, to += bits * blockRows) {
+    memset(words, 0, sizeof words);
+    if (count >= runInputs) {
+#pragma GCC unroll 32
+      for (int i = 0; i < runInputs; i++) put(i);
+    } else {
+      for (int i = 0; i < count; i++) put(i);
+    }
+    const Index filled = vectorsOf(smallerOf(quotientUp(count, 16) * 16, runInputs), bits);
+    for (Index word = 0; word < filled; word++) to[word * blockRows] = words[word];
   }
-  for (int i = 0; i < count; i++) *to |= uint32_t(codes[i]) << placeOf(i, slot);
 }
 
 inline uint32_t bitsOf(float value) {
@@ -48,8 +55,8 @@ inline float scaleAt(const char *scales, Index row, ScaleType type) {
   return value;
 }
 
-template <int slot>
-void packSlots(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
+template <int bits>
+void packBits(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
                char *packed) {
   const Chunks chunks(shape.cols, shape.group);
   const ChunkBytes bytes(shape, chunks);
@@ -61,7 +68,7 @@ void packSlots(Pool &pool, const uint8_t *codes, const float *scales, const uint
       const Index start = chunks.start(chunk), count = chunks.end(chunk) - start;
       for (Index r = 0; r < smallerOf(blockRows, shape.rows - block * blockRows); r++) {
         const Index row = block * blockRows + r;
-        packRow<slot>(codes + row * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
+        packRow<bits>(codes + row * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
         const Index tile = row / tileRows * across + chunk / chunks.perGroup;
         const uint32_t scale = bitsOf(scales[tile]);
         if (shape.scaleType == ScaleType::f32) memcpy(at + bytes.codes + r * 4, &scale, 4);
@@ -78,15 +85,13 @@ void packSlots(Pool &pool, const uint8_t *codes, const float *scales, const uint
 /** codes [rows, cols], one scale (float32) and zero point per tile → `packed`. Tiles are tileRows × shape.group, `across` of them side by side. */
 void packCodes(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
                char *packed) {
-  const auto pack = shape.slot == 2 ? packSlots<2> : shape.slot == 4 ? packSlots<4> : packSlots<8>;
-  pack(pool, codes, scales, zeros, tileRows, shape, packed);
+  withBits(shape.bits, [&](auto bits) { packBits<bits>(pool, codes, scales, zeros, tileRows, shape, packed); });
 }
 
-/** Rows `indices` of a packed weight, decoded → out [count, cols]. */
-void unpackRows(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
+template <int bits>
+void unpackBits(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
   const Chunks chunks(shape.cols, shape.group);
   const ChunkBytes bytes(shape, chunks);
-  const int mask = (1 << shape.slot) - 1, perLane = 32 / shape.slot;
   parallel(pool, count, 0, [&](Index at, char *) {
     const Index row = indices[at], r = row % blockRows;
     const char *chunk = packed + row / blockRows * chunks.count * bytes.all;
@@ -95,12 +100,18 @@ void unpackRows(Pool &pool, const char *packed, const QuantizedShape &shape, con
       const int zero = shape.ownZeros ? uint8_t(chunk[bytes.codes + bytes.scales + r]) : shape.zero;
       float *to = out + at * shape.cols + chunks.start(c);
       for (Index i = 0; i < chunks.end(c) - chunks.start(c); i++) {
-        const Index lane = i / perLane * blockRows + r;
-        const int bit = placeOf(int(i % perLane), shape.slot), code = uint8_t(chunk[lane * 4 + bit / 8]) >> bit % 8 & mask;
-        to[i] = float(code - zero) * scale;
+        const uint32_t *run = reinterpret_cast<const uint32_t *>(chunk) + i / runInputs * bits * blockRows + r;
+        uint32_t code = 0;
+        eachPart<bits>(int(i % runInputs), [&](int word, int bit, int from, int mask) { code |= (run[word * blockRows] >> bit & mask) << from; });
+        to[i] = float(int(code) - zero) * scale;
       }
     }
   });
+}
+
+/** Rows `indices` of a packed weight, decoded → out [count, cols]. */
+void unpackRows(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
+  withBits(shape.bits, [&](auto bits) { unpackBits<bits>(pool, packed, shape, indices, count, out); });
 }
 
 }  // namespace

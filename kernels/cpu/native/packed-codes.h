@@ -2,10 +2,15 @@
 //
 //   block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
 //
-// Codes take a slot of 2, 4 or 8 bits. A vector of codes holds, in each 32-bit lane, one row: its low half the even inputs and its high half the odd ones,
-// first input in the lowest slots of each byte, after it those of the second byte:
+// A run of 32 inputs is as many vectors as codes have bits. Each 32-bit lane of a vector is one row, and each of its bytes has as many codes as go into it
+// whole, first input in the lowest bits. The bits that are left above them hold further codes, in parts, lowest bits first, which come after the last vector
+// that they need. Four inputs that follow each other, a quad, are in the four bytes of a lane, in the order 0, 2, 1, 3: each half of a lane has two, 8 bits apart.
+// One byte of a run, by quads:
 //
-//   4-bit slots, 8 inputs:  bits 28‥31 7 | 24‥27 5 | 20‥23 3 | 16‥19 1 | 12‥15 6 | 8‥11 4 | 4‥7 2 | 0‥3 0
+//   4 bits  1‥‥0‥‥ | 3‥‥2‥‥ | 5‥‥4‥‥ | 7‥‥6‥‥                       3 bits  4‥1‥‥0‥‥ | 7 4 3‥‥2‥‥ | 7‥6‥‥5‥‥
+//   5 bits  2‥‥0‥‥‥‥ | 5 2‥1‥‥‥‥ | 5‥‥3‥‥‥‥ | 7‥5 4‥‥‥‥ | 7‥‥6‥‥‥‥
+//
+// A chunk may end with half a run: the vectors that its first four quads need.
 #pragma once
 
 #include "kernels.h"
@@ -42,21 +47,19 @@ struct Chunks {
 
 constexpr Index bytesOf(ScaleType type) { return type == ScaleType::f32 ? 4 : 2; }
 
+constexpr int runInputs = 32;
+/** Vectors of codes per `lanes` rows; inputs are a multiple of 16. */
+constexpr Index vectorsOf(Index inputs, int bits) { return inputs / runInputs * bits + inputs % runInputs / 16 * ((bits + 1) / 2); }
+
 /** Bytes of the parts of one chunk of one block. */
 struct ChunkBytes {
   Index codes, scales, all;
 
   ChunkBytes(const QuantizedShape &shape, const Chunks &chunks)
-      : codes(blockRows * chunks.length * shape.slot / 8),
+      : codes(blockRows * vectorsOf(chunks.length, shape.bits) * 4),
         scales(blockRows * bytesOf(shape.scaleType)),
         all(codes + scales + (shape.ownZeros ? blockRows : 0)) {}
 };
-
-/** The first bit of input `i` in its lane. */
-constexpr int placeOf(int i, int slot) {
-  const int perByte = 8 / slot, pair = i / 2;
-  return i % 2 * 16 + pair / perByte * 8 + pair % perByte * slot;
-}
 
 /** Scales of `lanes` rows. */
 template <ScaleType type>
@@ -73,11 +76,6 @@ inline Floats loadScales(const char *from) {
   return fromBits(bits(fromBits((wide & 0x7fff) << 13) * 5.192296858534828e33f) | ((wide & 0x8000) << 16));
 }
 
-inline Ints loadZeros(const char *from) {
-  typedef uint8_t Bytes __attribute__((vector_size(FEWBIT_VECTOR_BYTES / 4)));
-  Bytes zeros;
-  __builtin_memcpy(&zeros, from, sizeof zeros);
-  return __builtin_convertvector(zeros, Ints);
-}
+inline Ints loadZeros(const char *from) { return bytesAt(reinterpret_cast<const uint8_t *>(from)); }
 
 }  // namespace

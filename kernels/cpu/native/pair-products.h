@@ -28,6 +28,10 @@ inline void addPairs(Ints &sum, Ints a, Ints b) {
   sum = (Ints)_mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b);
 #else
   sum += pairProducts(a, b);
+#if FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEWBIT_AVX2
+  // GCC 12 would regroup sums into a tree, for which there are not enough registers.
+  asm("" : "+v"(sum));
+#endif
 #endif
 }
 

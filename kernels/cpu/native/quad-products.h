@@ -11,7 +11,7 @@
 namespace {
 
 #if FEWBIT_BYTES_BY_PAIRS
-/** Sums of two products in each 16 bits. */
+/** Sums of two products in each 16 bits, of a run. */
 using QuadSums = Shorts;
 /** Two products of a code below 16 and a number from −127 to 127 are below 3,810: eight times that stays in 16 bits. */
 constexpr int mostByteBits = 4;
@@ -19,9 +19,6 @@ constexpr int mostByteBits = 4;
 using QuadSums = Ints;
 constexpr int mostByteBits = 8;
 #endif
-/** Quads that a QuadSums takes. */
-constexpr int quadsPerRun = 8;
-
 /** sum += the products of each lane's four codes and four numbers. */
 inline void addQuads(QuadSums &sum, Ints codes, Ints numbers) {
 #if defined(__AVX512VNNI__)

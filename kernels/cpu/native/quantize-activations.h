@@ -1,6 +1,8 @@
 // Activations as integers of 16 or 8 bits under one float32 scale per chunk of inputs: their rounding errors are about 2e-5 and 5e-3 of their size.
 #pragma once
 
+#include <utility>
+
 #include "packed-codes.h"
 
 namespace {
@@ -55,31 +57,14 @@ inline void quantizeChunk(const float *from, Index count, Index length, float mo
   for (int lane = 0; lane < lanes; lane++) sumOf += total[lane];
 }
 
-/** Numbers as the codes of their inputs lie: 16-bit ones in order; of 8-bit ones, those that meet the four bytes of a vector's lane. */
-template <int slot>
+/** Numbers as the codes of their inputs lie: 16-bit ones in order, 8-bit ones as in the bytes of quads. */
 inline void arrange(int16_t *, Index) {}
-template <int slot>
 inline void arrange(int8_t *numbers, Index length) {
-  constexpr int kinds = 8 / slot, perLane = 4 * kinds;
-  int8_t order[16];
-  for (int i = 0; i < 16; i++) {
-    const int quad = i / 4 % kinds, byte = i % 4;
-    order[i] = int8_t(i / perLane * perLane + 2 * quad + byte % 2 * 2 * kinds + byte / 2);
-  }
-  for (Index i = 0; i < length; i += 16) {
-#if defined(__SSSE3__)
-    __m128i *at = reinterpret_cast<__m128i *>(numbers + i);
-    _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), _mm_loadu_si128(reinterpret_cast<const __m128i *>(order))));
-#else
-    int8_t arranged[16];
-    for (int k = 0; k < 16; k++) arranged[k] = numbers[i + order[k]];
-    memcpy(numbers + i, arranged, 16);
-#endif
-  }
+  for (Index i = 0; i < length; i += 4) std::swap(numbers[i + 1], numbers[i + 2]);
 }
 
 /** Sums are multiplied by −zero, what they will be needed for. */
-template <class Precision, int slot>
+template <class Precision>
 inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, int32_t zero, const Activations &out) {
   using Number = typename Precision::Number;
   Number whole[longestChunk + 64];
@@ -92,7 +77,7 @@ inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chun
       const Index count = row < m ? chunks.end(chunk) - start : 0;
       quantizeChunk(x + row * chunks.cols + start, count, chunks.length, Precision::most, whole, out.scales[at + t], out.sums[at + t]);
       out.sums[at + t] *= -zero;
-      arrange<slot>(whole, chunks.length);
+      arrange(whole, chunks.length);
       int32_t *to = out.values + at * words + t;
       if (tokens == 1) memcpy(to, whole, words * 4);
       else

@@ -9,7 +9,7 @@ template <class Reader>
 QuantizedShape quantizedShape(Reader &of) {
   QuantizedShape shape{};
   for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = of.index();
-  shape.slot = int(of.index());
+  shape.bits = int(of.index());
   shape.scaleType = static_cast<ScaleType>(of.index());
   shape.ownZeros = of.flag();
   shape.zero = int(of.index());

@@ -11,63 +11,40 @@ struct SixteenBits {
   static constexpr float most = 32767;
 
   /** Words that a row's codes of one chunk take when unpacked. */
-  template <int slot>
-  static Index unpackedWords(Index length) {
-    return length / 2;
-  }
+  static Index unpackedWords(Index length) { return length / 2; }
 
   /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
-  template <int slot, int tokens, int vectors>
-  static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
-    // Slots are masked where they stand, so that products come out 2^slot, 2^2slot … times too large: each kind has a sum of its own.
-    constexpr int kinds = 8 / slot;
-    constexpr int32_t mask = ((1 << slot) - 1) * 0x10001;
-    Ints sums[kinds][tokens][vectors] = {};
-    for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, x += 16 / slot * tokens) {
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) {
-        readAhead(codes, v);
-        const Ints low = loadInts(codes + v * FEWBIT_VECTOR_BYTES), high = low >> 8;
-#pragma GCC unroll 4
-        for (int kind = 0; kind < kinds; kind++) {
-          const Ints a = low & (mask << kind * slot), b = high & (mask << kind * slot);
-#pragma GCC unroll 4
-          for (int t = 0; t < tokens; t++) {
-            addPairs(sums[kind][t][v], a, allInts(x[kind * tokens + t]));
-            addPairs(sums[kind][t][v], b, allInts(x[(kinds + kind) * tokens + t]));
-          }
-        }
-      }
-    }
+  template <int bits, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
+    // Codes that are whole are masked where they stand, so that products come out 2^bits … times too large: each slot has a sum of its own.
+    constexpr int slots = Slots<bits>::whole;
+    Ints sums[slots][tokens][vectors] = {};
+    Index i = 0;
+    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, x += 2 * quadsPerRun * tokens)
+      addRun<bits, quadsPerRun>(codes, x, sums);
+    if (i < length) addRun<bits, quadsPerRun / 2>(codes, x, sums);
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         dots[t][v] = sums[0][t][v];
 #pragma GCC unroll 4
-        for (int kind = 1; kind < kinds; kind++) dots[t][v] += sums[kind][t][v] >> kind * slot;
+        for (int slot = 1; slot < slots; slot++) dots[t][v] += sums[slot][t][v] >> slot * bits;
       }
     }
   }
 
   /** The chunk's codes less their zero points, as pairs of 16 bits: [pair][blockRows]. */
-  template <int slot>
+  template <int bits>
   static inline void unpackChunk(const char *codes, Index length, const Ints (&zeros)[2], int32_t *to) {
-    constexpr int kinds = 8 / slot;
-    constexpr int32_t mask = ((1 << slot) - 1) * 0x10001;
-    for (Index i = 0; i < length; i += 32 / slot, codes += blockRows * 4, to += 16 / slot * blockRows) {
-      for (int v = 0; v < 2; v++) {
-        const Ints word = loadInts(codes + v * FEWBIT_VECTOR_BYTES), zero = zeros[v] | (zeros[v] << 16);
-        for (int part = 0; part < 2 * kinds; part++) {
-          const Ints pair = (word >> (part / kinds * 8 + part % kinds * slot)) & mask;
-          storeInts(to + part * blockRows + v * lanes, (Ints)((Shorts)pair - (Shorts)zero));
-        }
-      }
-    }
+    Index i = 0;
+    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, to += 2 * quadsPerRun * blockRows)
+      unpackRun<bits, quadsPerRun>(codes, zeros, to);
+    if (i < length) unpackRun<bits, quadsPerRun / 2>(codes, zeros, to);
   }
 
   /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
-  template <int slot, bool ownZeros>
+  template <bool ownZeros>
   __attribute__((noinline)) static void tileSlab(const Slab &slab, Index chunks, Index length, const TileOfTokens &x, Floats *sums) {
     const int32_t *weights = slab.weights;
     const float *scales = slab.scales, *tokenScales = x.scales;
@@ -85,6 +62,40 @@ struct SixteenBits {
       }
       scaleInto(sums, dots, scales, tokenScales);
     }
+  }
+
+ private:
+  /** sums += the products of `quads` quads: half a run or a whole one. */
+  template <int bits, int quads, int slots, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void addRun(const char *codes, const int32_t *x, Ints (&sums)[slots][tokens][vectors]) {
+    readAhead<vectorsOf(4 * quads, bits), vectors>(codes);
+#pragma GCC unroll 8
+    for (int quad = 0; quad < quads; quad++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) {
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+          const Ints pair = quadPair<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad, half);
+#pragma GCC unroll 4
+          for (int t = 0; t < tokens; t++) addPairs(sums[shiftOf<bits>(quad) / bits][t][v], pair, allInts(x[(2 * quad + half) * tokens + t]));
+        }
+      }
+    }
+  }
+
+  template <int bits, int quads>
+  static inline void unpackRun(const char *codes, const Ints (&zeros)[2], int32_t *to) {
+#pragma GCC unroll 8
+    for (int quad = 0; quad < quads; quad++)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; v++) {
+        const Ints zero = zeros[v] | (zeros[v] << 16);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+          const Ints pair = quadPair<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad, half) >> shiftOf<bits>(quad);
+          storeInts(to + (2 * quad + half) * blockRows + v * lanes, (Ints)((Shorts)pair - (Shorts)zero));
+        }
+      }
   }
 };
 

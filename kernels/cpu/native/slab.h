@@ -1,7 +1,7 @@
 // What products with many tokens work on: a slab of unpacked weights that stays in the first-level cache, against one register tile of tokens after the other.
 #pragma once
 
-#include "packed-codes.h"
+#include "slots.h"
 
 namespace {
 
@@ -9,6 +9,14 @@ namespace {
 constexpr int tileTokens = FEWBIT_VECTOR_BYTES == 64 ? 12 : 6;
 /** How far weights are read ahead. */
 constexpr Index packedAhead = 4096;
+
+/** Reads the codes ahead that will be where those of some vectors of a run are now, for `vectors` × lanes rows. */
+template <int words, int vectors>
+inline void readAhead(const char *run) {
+#pragma GCC unroll 8
+  for (int word = 0; word < words; word++)
+    for (int at = 0; at < vectors * FEWBIT_VECTOR_BYTES; at += 64) __builtin_prefetch(run + word * blockRows * 4 + packedAhead + at);
+}
 
 /** One block of rows over some chunks: weights unpacked as the precision wants them, scales and zero points [chunk][blockRows]. */
 struct Slab {
@@ -24,10 +32,6 @@ struct TileOfTokens {
   const int32_t *sums;
   Index stride;
 };
-
-inline void readAhead(const char *codes, int vector) {
-  if (vector * FEWBIT_VECTOR_BYTES % 64 == 0) __builtin_prefetch(codes + packedAhead + vector * FEWBIT_VECTOR_BYTES);
-}
 
 /** sums += dots·scales of rows and tokens. */
 inline void scaleInto(Floats *sums, const Ints (&dots)[tileTokens][2], const float *scales, const float *tokenScales) {

@@ -1,3 +1,5 @@
+import type { IntSpec } from '@fewbit/formats';
+
 /** What the native binary exports (native/addon.cc). Arrays are read and written in place; nothing is checked there. */
 export interface Addon {
   /** `threads` threads, the caller's among them; throws when this processor cannot run the set of kernels called `instructionSet`. */
@@ -48,14 +50,14 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 15;
+export const addonVersion = 16;
 
-/** As in native/kernels.h. `slot`: bits that a code takes; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
+/** As in native/kernels.h. `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [
   rows: number,
   cols: number,
   group: number,
-  slot: 2 | 4 | 8,
+  bits: IntSpec['bits'],
   scaleType: number,
   ownZeros: boolean,
   zero: number,

@@ -82,11 +82,10 @@ function uploadIntegers(
   const { rows, cols, codes } = matrix;
   const spec = matrix.spec as IntSpec;
   const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
-  const slot = spec.bits <= 2 ? 2 : spec.bits <= 4 ? 4 : 8;
   const { scales, zeros } = intColumns(matrix.params as ParamList<IntParams>);
   const sharedZero = typeof zeros === 'number' ? zeros : undefined;
   const shape: QuantizedShape = [
-    ...([rows, cols, Math.min(tileCols, cols), slot, scaleTypeIds[spec.scaleType]] as const),
+    ...([rows, cols, Math.min(tileCols, cols), spec.bits, scaleTypeIds[spec.scaleType]] as const),
     ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
   ];
   const room = roomFor(memory, matrix);

@@ -112,7 +112,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
 
   it.for(precisions)('the largest codes and %s activations do not overflow', async (activations, { skip }) => {
     needForms(skip, activations);
-    for (const [bits, cols] of [2, 3, 4, 8].flatMap((bits) => [32, 128, 300].map((cols) => [bits, cols] as const))) {
+    for (const [bits, cols] of [2, 3, 4, 5, 6, 7, 8].flatMap((bits) => [32, 128, 300].map((cols) => [bits, cols] as const))) {
       const spec = { kind: 'int', bits, scheme: 'asymmetric', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
       const most = 2 ** bits - 1;
       const params = Array.from({ length: 20 }, (_, row) => ({ scale: 1, zero: row < 5 ? 0 : row < 10 ? most : 1 }));
