@@ -1,5 +1,6 @@
 import { FewbitError } from '@fewbit/core';
-import type { DeviceTensor, Draw, Ops } from './types.js';
+import { checkDraw } from './check-draw.js';
+import type { DeviceTensor, Ops } from './types.js';
 
 /** The same ops behind one check of shapes and indices, so that no kernel reads past its operands. Throws `usage`. */
 export function checkedOps(ops: Ops): Ops {
@@ -99,22 +100,10 @@ export function checkedOps(ops: Ops): Ops {
     sample(logits, draws) {
       require('sample', 'logits', logits, 2);
       check(draws.length === logits.shape[0] && logits.shape[1]! > 0, () => `sample: ${draws.length} draws for logits ${text(logits)}.`);
-      for (const draw of draws) checkDraw(draw);
+      for (const draw of draws) checkDraw(draw, 'sample: ');
       return ops.sample(logits, draws);
     },
   };
-}
-
-function checkDraw({ uniform, temperature, topK = 1, topP = 1, minP = 0 }: Draw): void {
-  inRange('uniform', uniform, uniform >= 0 && uniform < 1, 'at least 0 and below 1');
-  inRange('temperature', temperature, temperature >= 0 && Number.isFinite(temperature), 'a number of 0 or more');
-  inRange('topK', topK, Number.isSafeInteger(topK) && topK > 0, 'a positive integer');
-  inRange('topP', topP, topP > 0 && topP <= 1, 'above 0 and at most 1');
-  inRange('minP', minP, minP >= 0 && minP <= 1, 'between 0 and 1');
-}
-
-function inRange(name: string, value: number, fits: boolean, wanted: string): void {
-  check(fits, () => `sample: ${name} must be ${wanted}, got ${value}.`);
 }
 
 /** The message is made only when it is needed: some ops take less time than their text. */

@@ -1,3 +1,4 @@
+export { checkDraw } from './check-draw.js';
 export { holdCodes, type OutlierPlaces } from './hold-codes.js';
 export { type HostTable, hostBackend } from './host-backend.js';
 export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTensor } from './host-memory.js';

@@ -1,5 +1,5 @@
-import { FewbitError, random } from '@fewbit/core';
-import { type Draw, sampleToken } from '@fewbit/kernels';
+import { random } from '@fewbit/core';
+import { checkDraw, type Draw, sampleToken } from '@fewbit/kernels';
 
 /** How the next token is drawn; `temperature` is 0 by default, which takes the likeliest token. */
 export interface SamplingOptions extends Omit<Draw, 'uniform' | 'temperature'> {
@@ -17,18 +17,10 @@ export function sampler(options: SamplingOptions = {}): (logits: Float32Array) =
 
 /** The draws of successive tokens, for `sample` of a backend's ops. Throws `usage` for options out of range. */
 export function draws({ temperature = 0, seed = 0, ...filters }: SamplingOptions = {}): () => Draw {
-  const { topK, topP, minP } = filters;
-  check('temperature', temperature, temperature >= 0, 'a number of 0 or more');
-  if (topK !== undefined) check('topK', topK, Number.isInteger(topK) && topK > 0, 'a positive integer');
-  if (topP !== undefined) check('topP', topP, topP > 0 && topP <= 1, 'above 0 and at most 1');
-  if (minP !== undefined) check('minP', minP, minP >= 0 && minP <= 1, 'between 0 and 1');
+  checkDraw({ uniform: 0, temperature, ...filters });
   const { below } = random(seed);
   return () => ({ uniform: temperature === 0 ? 0 : below(shares) / shares, temperature, ...filters });
 }
 
 /** A draw is one of so many. */
 const shares = 2 ** 32;
-
-function check(name: string, value: number, fits: boolean, wanted: string): void {
-  if (!fits || !Number.isFinite(value)) throw new FewbitError('usage', `${name} must be ${wanted}, got ${value}.`);
-}
