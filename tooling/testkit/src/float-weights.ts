@@ -5,9 +5,10 @@ import type { Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
+import type { NeedForms } from './weights-contract.js';
 
 /** Weights of floats: in forms of a backend's own, and as a checkpoint has them. */
-export function floatWeights(name: string, backends: () => readonly Backend[], needForms: (skip: (note: string) => void) => void): void {
+export function floatWeights(name: string, backends: () => readonly Backend[], needForms: NeedForms): void {
   const size = (max: number) => fc.integer({ min: 1, max });
 
   it('matmul and embed by floats in their shortest form, exactly as by float32', ({ skip }) => {

@@ -2,20 +2,16 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { matrix, random } from '../../../packages/core/src/index.js';
 import { createFormat, decodeMatrix, encodeMatrix, type QuantizedMatrix, sparseMatrix } from '../../../packages/formats/src/index.js';
-import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
+import type { Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { formatNames, formatSpecs } from './format-specs.js';
 import { checkProducts, wholeBlocks } from './products-contract.js';
 import { opTolerances } from './tolerances.js';
 import { values } from './values.js';
-import type { Product } from './weights-contract.js';
+import type { NeedForms, Product } from './weights-contract.js';
 
 /** Products and rows of weights that have outliers beside their codes. */
-export function outliersContract(
-  backends: () => readonly Backend[],
-  product: Product,
-  needForms: (skip: (note: string) => void, activations?: ActivationPrecision) => void,
-): void {
+export function outliersContract(backends: () => readonly Backend[], product: Product, needForms: NeedForms): void {
   const size = (max: number) => fc.integer({ min: 1, max });
   const cases = fc.record({
     m: fc.oneof(size(5), size(60)),

@@ -15,16 +15,12 @@ import { type FormatName, formatKinds, formatSpecs } from './format-specs.js';
 import { productError } from './product-error.js';
 import { opTolerances, productTolerances } from './tolerances.js';
 import { values } from './values.js';
-import type { Product } from './weights-contract.js';
+import type { NeedForms, Product } from './weights-contract.js';
 
 const precisions: readonly ActivationPrecision[] = ['int16', 'int8'];
 
 /** Products with, and rows of, weights of every format: over random ragged shapes, no further from the decoded weights than tolerances.ts says. */
-export function productsContract(
-  backends: () => readonly Backend[],
-  product: Product,
-  needForms: (skip: (note: string) => void, activations?: ActivationPrecision) => void,
-): void {
+export function productsContract(backends: () => readonly Backend[], product: Product, needForms: NeedForms): void {
   const size = (max: number) => fc.integer({ min: 1, max });
   const kinds = Object.entries(formatKinds).map(([kind, formats]) => [kind, Object.keys(formats) as FormatName[]] as const);
 

@@ -32,9 +32,12 @@ export type Product = (
   m: number,
 ) => Promise<Float32Array>;
 
+/** Skips a test where a backend has no forms of weights, or no products with inputs rounded so. */
+export type NeedForms = (skip: (note: string) => void, activations?: ActivationPrecision) => void;
+
 /** The weights part of the backend contract: every kind of format that the backend takes, over ragged shapes. */
 export function weightsContract(name: string, backends: () => readonly Backend[]): void {
-  const needForms = (skip: (note: string) => void, activations?: ActivationPrecision) => {
+  const needForms: NeedForms = (skip, activations) => {
     if (backends().some((backend) => !backend.weights)) skip(`${name} has no forms of weights`);
     if (activations && backends().some((backend) => !backend.weights!.activations[activations]))
       skip(`${name} has no ${activations} activations`);

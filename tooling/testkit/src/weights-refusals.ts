@@ -3,11 +3,12 @@ import { matrix } from '../../../packages/core/src/index.js';
 import { createFormat, encodeMatrix } from '../../../packages/formats/src/index.js';
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { values } from './values.js';
+import type { NeedForms } from './weights-contract.js';
 
 const activationPrecisions: readonly ActivationPrecision[] = ['int16', 'int8'];
 
 /** What a backend with forms of weights must not take. `needForms` skips where it has none. */
-export function weightsRefusals(backends: () => readonly Backend[], needForms: (skip: (note: string) => void) => void): void {
+export function weightsRefusals(backends: () => readonly Backend[], needForms: NeedForms): void {
   it('says why it has no form for a matrix, and refuses it', ({ skip }) => {
     needForms(skip);
     const format = createFormat({ kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 32 }, scaleType: 'F32' });
