@@ -1,3 +1,4 @@
+import { atOnce } from '@fewbit/core';
 import { expect, it } from 'vitest';
 import { linearList } from './linear-list.js';
 
@@ -9,10 +10,15 @@ const ranges = [
 it('a linear function is known for all values from a few', () => {
   const at = ([a, b]: readonly number[]) => Float64Array.of(7, a!, Number.NaN, 100 - 2 * a! + 3 * b!, 2 ** 47 + 64 * b!);
   let calls = 0;
-  const list = linearList(ranges, (values) => {
+  const work = linearList(ranges, (values) => {
     calls++;
     return at(values);
-  })!;
+  });
+  for (const before of [1, 2, 3]) {
+    expect(work.next().done).toBe(false);
+    expect(calls).toBe(before);
+  }
+  const list = atOnce(work)!;
   expect(calls).toBe(4);
   for (const values of [
     [3, 0],
@@ -27,17 +33,19 @@ it('a linear function is known for all values from a few', () => {
 });
 
 it('a range of one value is no variable', () => {
-  const list = linearList([{ from: 5, to: 5 }], ([a]) => Float64Array.of(a!))!;
+  const list = atOnce(linearList([{ from: 5, to: 5 }], ([a]) => Float64Array.of(a!)))!;
   list.moveTo([5]);
   expect([...list.numbers]).toEqual([5]);
 });
 
-it.each<[string, (values: readonly number[]) => Float64Array]>([
+it.each<[string, (values: readonly number[]) => Float64Array | undefined]>([
   ['a square', ([a]) => Float64Array.of(a! * a!)],
   ['a product', ([a, b]) => Float64Array.of((a! - 3) * b!)],
   ['a step', ([, b]) => Float64Array.of(b! < 50 ? 0 : 1)],
+  ['no list', () => undefined],
+  ['no list at the end', ([a]) => (a === 9 ? undefined : Float64Array.of(1))],
   ['a longer list', ([a]) => new Float64Array(a!)],
   ['a longer list at the end', ([a, b]) => new Float64Array(a === 9 && b === 100 ? 2 : 1)],
 ])('refuses what is not linear: %s', (_, listAt) => {
-  expect(linearList(ranges, listAt)).toBeUndefined();
+  expect(atOnce(linearList(ranges, listAt))).toBeUndefined();
 });

@@ -18,36 +18,42 @@ export function recorder<A extends Float32Array>(memory: HostMemory<A>, queue: R
   let bytes = 0;
   return {
     bytes: () => bytes,
-    record(ranges, body) {
+    *record(ranges, body) {
       const tape = newTape();
+      const used = new Set<DeviceTensor>();
       let output: A | undefined;
       let list: LinearList | undefined;
-      const listAt = (values: readonly number[]) =>
-        tape.pass(() =>
-          queue.capture(() =>
-            memory.step(() => {
-              output = memory.find(body(values)).data;
+      const listAt = (values: readonly number[]) => {
+        try {
+          let found: readonly DeviceTensor[] | undefined;
+          const ops = () => {
+            output = memory.find(body(values)).data;
+          };
+          const written = tape.pass(() =>
+            queue.capture(() => {
+              found = memory.recorded(() => memory.step(ops));
             }),
-          ),
-        );
-      let used: readonly DeviceTensor[] | undefined;
+          );
+          for (const tensor of found ?? []) used.add(tensor);
+          return found && written;
+        } catch (error) {
+          // memory is short, or is not always taken alike
+          if (FewbitError.is(error) && error.code === 'backend') return undefined;
+          throw error;
+        }
+      };
       try {
-        used = memory.recorded(() => {
-          list = linearList(ranges, listAt);
-        });
-      } catch (error) {
-        // memory is short, or is not always taken alike
-        if (!(error instanceof FewbitError && error.code === 'backend')) throw error;
+        list = yield* linearList(ranges, listAt);
       } finally {
         if (!list) tape.free();
       }
-      if (!used || !list || !output) return undefined;
+      if (!list || !output) return undefined;
       bytes += tape.bytes;
       const free = () => {
         bytes -= tape.bytes;
         tape.free();
       };
-      return recording({ memory, queue, ranges, list, output, used, free });
+      return recording({ memory, queue, ranges, list, output, used: [...used], free });
     },
   };
 }

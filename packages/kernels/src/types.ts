@@ -1,4 +1,4 @@
-import type { FileMapper, Matrix, Tensor } from '@fewbit/core';
+import type { FileMapper, Matrix, Pausable, Tensor } from '@fewbit/core';
 import type { ActivationRounding, QuantizedMatrix } from '@fewbit/formats';
 
 /** A float32 tensor in a backend's memory; row-major. Opaque: only its backend can read it. */
@@ -192,11 +192,11 @@ export interface Backend {
   /** Ops are only written down, and run on other threads once something is downloaded: they do not hold up JavaScript's thread. */
   readonly deferred?: boolean;
   /**
-   * Writes down the ops of `body`, whose operands are linear functions of some values, without running them. `body` is called for a few values of `ranges` and must do
-   * nothing but run ops. Undefined where they cannot be run again: an operand is no linear function, an op is served while it is written down, or memory is short. Absent
-   * where ops are not written down.
+   * Writes down the ops of `body`, whose operands are linear functions of some values, without running them. `body` is called for a few values of `ranges`, with a pause
+   * between the calls, and must do nothing but run ops. Undefined where they cannot be run again: an operand is no linear function, an op is served while it is written down,
+   * or memory is short. Absent where ops are not written down.
    */
-  record?(ranges: readonly ValueRange[], body: (values: readonly number[]) => DeviceTensor): Recording | undefined;
+  record?(ranges: readonly ValueRange[], body: (values: readonly number[]) => DeviceTensor): Pausable<Recording | undefined>;
   /** Resolves once all that is written down has run, ops and the packing of weights. Absent where nothing waits. */
   finish?(): Promise<void>;
   /** A copy on the host: in `into`, which must be as long, else in new memory. */

@@ -31,11 +31,10 @@ export interface TokenRun {
 
 /**
  * Outputs of the last block for the tokens of all runs, one after the other: [m, hidden]; the caller frees them. Other work of the process runs
- * between stages, where the backend does not run apart from JavaScript's thread anyway.
+ * between stages, or between blocks where the backend runs apart from JavaScript's thread.
  */
 export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]): Promise<DeviceTensor> {
   const { plan, backend, globals, blocks } = model;
-  if (backend.deferred) return writeHiddenStates(model, runs);
   let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
   for (const index of blocks.keys()) {
     const input = hidden;
@@ -45,7 +44,7 @@ export async function hiddenStates(model: LoadedModel, runs: readonly TokenRun[]
   return hidden;
 }
 
-/** The same at once, where ops are only written down. */
+/** The same at once, of ops that are only written down. */
 export function writeHiddenStates(model: LoadedModel, runs: readonly TokenRun[]): DeviceTensor {
   const { plan, backend, globals, blocks } = model;
   let hidden = backend.step(() => embedTokens(plan, globals, backend, runs));
@@ -65,7 +64,10 @@ function writeBlock(model: LoadedModel, index: number, residual: DeviceTensor, r
 
 async function runBlock(model: LoadedModel, index: number, residual: DeviceTensor, runs: readonly TokenRun[]): Promise<DeviceTensor> {
   const { backend, blocks } = model;
-  if (backend.deferred) return writeBlock(model, index, residual, runs);
+  if (backend.deferred) {
+    await giveTurn();
+    return writeBlock(model, index, residual, runs);
+  }
   const context = contextOf(model, index, runs);
   let state: StageState = { residual };
   for (const stage of blocks[index]!.stages) {

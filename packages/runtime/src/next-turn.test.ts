@@ -1,7 +1,11 @@
+import type { Pausable } from '@fewbit/core';
 import { afterEach, expect, it, vi } from 'vitest';
-import { giveTurn, nextTurn } from './next-turn.js';
+import { giveTurn, inTurns, nextTurn } from './next-turn.js';
 
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 it.each(['with setImmediate', 'with messages, where there is no setImmediate'])('lets messages that wait come first, %s', async (how) => {
   if (how !== 'with setImmediate') vi.stubGlobal('setImmediate', undefined);
@@ -15,20 +19,52 @@ it.each(['with setImmediate', 'with messages, where there is no setImmediate'])(
 });
 
 it('gives a turn when there was none for some milliseconds, and else goes on at once', async () => {
-  let clock = performance.now();
-  const now = vi.spyOn(performance, 'now').mockImplementation(() => clock);
-  let turns = 0;
-  const turnsWithin = async (milliseconds: number) => {
-    const before = turns;
-    const other = setImmediate(() => turns++);
-    clock += milliseconds;
-    await giveTurn();
-    clearImmediate(other);
-    return turns - before;
-  };
-  await turnsWithin(1000);
-  expect(await turnsWithin(3)).toBe(0);
-  expect(await turnsWithin(3)).toBe(1);
-  expect(await turnsWithin(3)).toBe(0);
-  now.mockRestore();
+  const { turnsWithin, pass } = watched();
+  pass(1000);
+  await giveTurn();
+  const after = (milliseconds: number) =>
+    turnsWithin(async () => {
+      pass(milliseconds);
+      await giveTurn();
+    });
+  expect(await after(1.5)).toBe(0);
+  expect(await after(1.5)).toBe(1);
+  expect(await after(1.5)).toBe(0);
 });
+
+it('work that pauses goes on in other turns, where it has taken some milliseconds', async () => {
+  const { turnsWithin, pass } = watched();
+  function* work(milliseconds: number): Pausable<string> {
+    for (let i = 0; i < 4; i++) {
+      pass(milliseconds);
+      yield;
+    }
+    return 'done';
+  }
+  pass(1000);
+  await giveTurn();
+  expect(await turnsWithin(async () => expect(await inTurns(work(0.1))).toBe('done'))).toBe(0);
+  expect(await turnsWithin(() => inTurns(work(2.5)))).toBe(4);
+});
+
+/** A clock that goes on by hand, and turns of the event loop. */
+function watched() {
+  let clock = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => clock);
+  return {
+    pass(milliseconds: number) {
+      clock += milliseconds;
+    },
+    async turnsWithin(body: () => Promise<unknown>) {
+      let turns = 0;
+      const count = () => {
+        turns++;
+        next = setImmediate(count);
+      };
+      let next = setImmediate(count);
+      await body();
+      clearImmediate(next);
+      return turns;
+    },
+  };
+}

@@ -3,6 +3,7 @@ import type { Draw, Recording } from '@fewbit/kernels';
 import { checkFinite, type LoadedModel, writeHiddenStates } from './forward-pass.js';
 import { checkTokens, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
+import { inTurns } from './next-turn.js';
 
 /** Steps of decoding: one more token of a sequence. */
 export interface TokenSteps {
@@ -11,9 +12,9 @@ export interface TokenSteps {
   close(): void;
 }
 
-/** A step written down for the rest of a page, or what could not be. */
+/** A step written down for the rest of a page, or what is not yet or could not be. */
 interface PageStep {
-  readonly recording: Recording | undefined;
+  recording?: Recording | undefined;
   readonly draw: Draw | undefined;
   /** Positions that it serves. */
   readonly from: number;
@@ -25,7 +26,8 @@ const shares = 2 ** 32;
 
 /**
  * Steps of a model on a backend that records ops. From one token to the next of a page only the token and its position change, so a step is written down once for
- * each page of a cache, while the kernels run its first token, and then run again and again: JavaScript neither makes tensors nor keeps kernels waiting.
+ * each page of a cache, in turns with other work of the thread while the kernels run its first token, and then run again and again: JavaScript neither makes tensors nor
+ * keeps kernels waiting.
  */
 export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['backend']['record']>): TokenSteps {
   const { plan, globals, backend } = model;
@@ -41,7 +43,7 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
     const logits = headLogits(plan, globals, backend, writeHiddenStates(model, runsOf(cache, token!, start!)));
     return draw ? backend.ops.sample(logits, [{ ...draw, uniform: share! / shares }]) : logits;
   };
-  const remember = (cache: KeyValueCache, draw: Draw | undefined) => {
+  const remember = async (cache: KeyValueCache, draw: Draw | undefined) => {
     forget(cache);
     const pageRows = cache.blocks[0]!.keys[0]!.shape[0]!;
     const from = cache.length - (cache.length % pageRows);
@@ -51,8 +53,12 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
       { from, to },
       { from: 0, to: draw ? shares - 1 : 0 },
     ];
-    known.set(cache, { recording: record(ranges, (values) => write(cache, draw, values)), draw, from, to });
+    const step: PageStep = { draw, from, to };
+    known.set(cache, step);
     cache.beforePagesChange(() => forget(cache));
+    const recording = await inTurns(record(ranges, (values) => write(cache, draw, values)));
+    if (known.get(cache) === step) step.recording = recording;
+    else recording?.free();
   };
 
   return {
@@ -67,9 +73,7 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
       else {
         const made = backend.step(() => write(cache, draw, values));
         try {
-          const downloaded = backend.download(made, into);
-          if (!step) remember(cache, draw);
-          await downloaded;
+          await Promise.all([backend.download(made, into), step ? undefined : remember(cache, draw)]);
         } finally {
           backend.free(made);
         }

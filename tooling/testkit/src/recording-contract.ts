@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { atOnce } from '../../../packages/core/src/index.js';
 import type { Backend, DeviceTensor, Recording } from '../../../packages/kernels/src/index.js';
 import { values } from './values.js';
 
@@ -30,7 +31,10 @@ export function recordingContract(backends: () => readonly [Backend, Backend]): 
 
   it('recorded ops give the bits of ops by themselves, in any order of values and beside other ops', () =>
     withSteps(async (on, { ops, tensors }) => {
-      const two = [on.record!(ranges, ops)!, on.record!(ranges, ops)!] as const;
+      const begun = [on.record!(ranges, ops), on.record!(ranges, ops)];
+      for (const work of begun) work.next();
+      on.step(() => ops([1, 1]).shape); // in a pause
+      const two = begun.map((work) => atOnce(work)!);
       const got = new Float32Array(width);
       for (const given of [
         [3, 0],
@@ -56,7 +60,7 @@ export function recordingContract(backends: () => readonly [Backend, Backend]): 
   it('a recording takes memory until it is freed, and refuses what it cannot run', () =>
     withSteps(async (on, { ops, tensors }) => {
       const before = on.bytes;
-      const recording = on.record!(ranges, ops)!;
+      const recording = atOnce(on.record!(ranges, ops))!;
       expect(on.bytes).toBeGreaterThan(before);
       const into = new Float32Array(width);
       for (const wrong of [
@@ -68,12 +72,24 @@ export function recordingContract(backends: () => readonly [Backend, Backend]): 
         await expect(recording.run(wrong, into)).rejects.toThrow(/A recording for 0 to .* was given/);
       await expect(recording.run([0, 0], into.subarray(1))).rejects.toThrow(/16 values was given memory for 15/);
       const copy = on.upload(values(width * width, 2), [width, width]);
-      const other = on.record!(ranges, ([token, position]) => small(on, { ...tensors, w: copy }, token!, position!))!;
+      const other = atOnce(on.record!(ranges, ([token, position]) => small(on, { ...tensors, w: copy }, token!, position!)))!;
       await other.run([0, 0], into);
       on.free(copy);
       await expect(other.run([0, 0], into)).rejects.toThrow(/was freed/);
       for (const each of [recording, other, recording]) each.free();
       await expect(recording.run([0, 0], into)).rejects.toThrow(/recording was freed/);
+      expect(on.bytes).toBe(before);
+    }));
+
+  it('a recording that is given up in a pause keeps no memory', () =>
+    withSteps(async (on, { ops }) => {
+      const before = on.bytes;
+      for (let pauses = 0; pauses <= 3; pauses++) {
+        const work = on.record!(ranges, ops);
+        for (let i = 0; i < pauses; i++) expect(work.next().done).toBe(false);
+        work.return(undefined);
+        expect(work.next()).toEqual({ done: true, value: undefined });
+      }
       expect(on.bytes).toBe(before);
     }));
 
@@ -91,11 +107,11 @@ export function recordingContract(backends: () => readonly [Backend, Backend]): 
         'an upload': () => on.ops.add(w, on.upload(values(width, 1), [width])),
       };
       for (const [name, body] of Object.entries(tries)) {
-        const recording: Recording | undefined = on.record!([{ from: 0, to: 9 }], ([value]) => body(value!));
+        const recording: Recording | undefined = atOnce(on.record!([{ from: 0, to: 9 }], ([value]) => body(value!)));
         expect(recording, name).toBeUndefined();
         expect(on.bytes, name).toBe(before);
       }
-      expect(() => on.record!([], () => on.ops.rows(w, width, 1))).toThrow(/outside/);
+      expect(() => atOnce(on.record!([], () => on.ops.rows(w, width, 1)))).toThrow(/outside/);
       expect(on.bytes).toBe(before);
       // and goes on
       const sum = on.step(() => on.ops.add(w, w));
