@@ -9,6 +9,7 @@
 namespace {
 
 using fewbit::AttentionShape;
+using fewbit::SequenceAttention;
 
 constexpr Index fewQueries = 4;
 /** Positions per task: their keys of one head stay in the first-level cache. */
@@ -119,64 +120,95 @@ void attendStretch(const float *q, Lines k, Lines v, Index headSize, Index count
   }
 }
 
-void attentionOfFew(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
-  const Index m = shape.m, heads = shape.heads, headSize = shape.headSize, start = shape.start, window = shape.window, pageRows = shape.pageRows;
-  const Index group = heads / shape.keyValueHeads, rows = m * heads;
-  const auto firstKey = [&](Index query) { return window > 0 ? largerOf(0, start + query + 1 - window) : 0; };
-  // Each page is cut into stretches by itself.
-  const Index stretchesOfPage = quotientUp(pageRows, stretchKeys);
-  const auto stretchOf = [&](Index key) { return key / pageRows * stretchesOfPage + key % pageRows / stretchKeys; };
-  const Index firstStretch = stretchOf(firstKey(0)), stretches = stretchOf(start + m - 1) + 1 - firstStretch;
-  const Index size = PartialAttention::floats(headSize);
-  float *partials = reinterpret_cast<float *>(pool.workspace(stretches * rows * size * sizeof(float)));
+/** What a sequence's attention is cut into. */
+struct Stretches {
+  SequenceAttention of;
+  /** Of queries × heads. */
+  Index rows;
+  Index ofPage, first, count;
+  /** [count][rows]; size of one in floats. */
+  float *partials = nullptr;
+  Index size;
 
-  parallel(pool, stretches, 2 * stretchKeys * headSize * sizeof(float), [&](Index stretch, char *scratch) {
-    const Index page = (firstStretch + stretch) / stretchesOfPage, firstOfPage = page * pageRows;
-    Index begin = firstOfPage + (firstStretch + stretch) % stretchesOfPage * stretchKeys;
-    // What any of the queries sees.
-    const Index end = smallerOf(smallerOf(begin + stretchKeys, firstOfPage + pageRows), start + m);
-    begin = largerOf(begin, firstKey(0));
-    float *keyScratch = reinterpret_cast<float *>(scratch), *valueScratch = keyScratch + stretchKeys * headSize;
-    for (Index shared = 0; shared < shape.keyValueHeads; shared++) {
-      const auto read = [&](const char *const *pages, const PageShape &as, float *decoded) {
-        return readPage(pages[page], as, begin - firstOfPage, end - begin, shared * headSize, headSize, decoded);
-      };
-      const Lines keys = read(k, shape.keys, keyScratch), values = read(v, shape.values, valueScratch);
-      for (Index query = 0; query < m; query++) {
-        const Index from = largerOf(begin, firstKey(query)), to = smallerOf(end, start + query + 1);
-        const auto behind = [&](Lines lines) { return Lines{lines.at + (from - begin) * lines.stride, lines.stride}; };
-        for (Index head = shared * group, count; head < (shared + 1) * group; head += count) {
-          count = smallerOf(headsTogether, (shared + 1) * group - head);
-          float *first = partials + (stretch * rows + query * heads + head) * size;
-          if (from < to) {
-            const auto attend = count == 4 ? attendStretch<4> : count == 3 ? attendStretch<3> : count == 2 ? attendStretch<2> : attendStretch<1>;
-            attend(q + (query * heads + head) * headSize, behind(keys), behind(values), headSize, to - from, shape.scale, shape.softcap, first);
-            continue;
-          }
-          for (Index i = 0; i < count; i++) {
-            const PartialAttention nothing(first + i * size, headSize);
-            *nothing.most = -3e38f, *nothing.total = 0, memset(nothing.mixed, 0, headSize * sizeof(float));
-          }
+  explicit Stretches(const SequenceAttention &of)
+      : of(of), rows(of.shape.m * of.shape.heads), ofPage(quotientUp(of.shape.pageRows, stretchKeys)), size(PartialAttention::floats(of.shape.headSize)) {
+    first = holding(firstKey(0));
+    count = holding(of.shape.start + of.shape.m - 1) + 1 - first;
+  }
+  Index firstKey(Index query) const { return of.shape.window > 0 ? largerOf(0, of.shape.start + query + 1 - of.shape.window) : 0; }
+  /** The stretch that a key is in: each page is cut by itself. */
+  Index holding(Index key) const { return key / of.shape.pageRows * ofPage + key % of.shape.pageRows / stretchKeys; }
+};
+
+void attendToStretch(const Stretches &cut, Index stretch, float *scratch) {
+  const auto &[q, k, v, out, shape] = cut.of;
+  const Index m = shape.m, heads = shape.heads, headSize = shape.headSize, start = shape.start, group = heads / shape.keyValueHeads;
+  const Index page = (cut.first + stretch) / cut.ofPage, firstOfPage = page * shape.pageRows;
+  Index begin = firstOfPage + (cut.first + stretch) % cut.ofPage * stretchKeys;
+  // What any of the queries sees.
+  const Index end = smallerOf(smallerOf(begin + stretchKeys, firstOfPage + shape.pageRows), start + m);
+  begin = largerOf(begin, cut.firstKey(0));
+  for (Index shared = 0; shared < shape.keyValueHeads; shared++) {
+    const auto read = [&](const char *const *pages, const PageShape &as, float *decoded) {
+      return readPage(pages[page], as, begin - firstOfPage, end - begin, shared * headSize, headSize, decoded);
+    };
+    const Lines keys = read(k, shape.keys, scratch), values = read(v, shape.values, scratch + stretchKeys * headSize);
+    for (Index query = 0; query < m; query++) {
+      const Index from = largerOf(begin, cut.firstKey(query)), to = smallerOf(end, start + query + 1);
+      const auto behind = [&](Lines lines) { return Lines{lines.at + (from - begin) * lines.stride, lines.stride}; };
+      for (Index head = shared * group, count; head < (shared + 1) * group; head += count) {
+        count = smallerOf(headsTogether, (shared + 1) * group - head);
+        float *partials = cut.partials + (stretch * cut.rows + query * heads + head) * cut.size;
+        if (from < to) {
+          const auto attend = count == 4 ? attendStretch<4> : count == 3 ? attendStretch<3> : count == 2 ? attendStretch<2> : attendStretch<1>;
+          attend(q + (query * heads + head) * headSize, behind(keys), behind(values), headSize, to - from, shape.scale, shape.softcap, partials);
+          continue;
+        }
+        for (Index i = 0; i < count; i++) {
+          const PartialAttention nothing(partials + i * cut.size, headSize);
+          *nothing.most = -3e38f, *nothing.total = 0, memset(nothing.mixed, 0, headSize * sizeof(float));
         }
       }
     }
-  });
+  }
+}
 
-  byRows(pool, rows, stretches * headSize, [&](Index row) {
-    const auto partialOf = [&](Index stretch) { return PartialAttention(partials + (stretch * rows + row) * size, headSize); };
-    float most = -3e38f, total = 0;
-    for (Index stretch = 0; stretch < stretches; stretch++) most = *partialOf(stretch).most > most ? *partialOf(stretch).most : most;
-    float *to = out + row * headSize;
-    memset(to, 0, headSize * sizeof(float));
-    for (Index stretch = 0; stretch < stretches; stretch++) {
-      const PartialAttention partial = partialOf(stretch);
-      const float by = exponential(all(*partial.most - most))[0];
-      total += *partial.total * by;
-      byVectors(headSize, [&](Index d, Index part) { storeUpTo(to + d, loadUpTo(to + d, part) + loadUpTo(partial.mixed + d, part) * by, part); });
-    }
-    const float inverse = 1 / total;
-    byVectors(headSize, [&](Index d, Index part) { storeUpTo(to + d, loadUpTo(to + d, part) * inverse, part); });
-  });
+void joinStretches(const Stretches &cut, Index row) {
+  const Index headSize = cut.of.shape.headSize;
+  const auto partialOf = [&](Index stretch) { return PartialAttention(cut.partials + (stretch * cut.rows + row) * cut.size, headSize); };
+  float most = -3e38f, total = 0;
+  for (Index stretch = 0; stretch < cut.count; stretch++) most = *partialOf(stretch).most > most ? *partialOf(stretch).most : most;
+  float *to = cut.of.out + row * headSize;
+  memset(to, 0, headSize * sizeof(float));
+  for (Index stretch = 0; stretch < cut.count; stretch++) {
+    const PartialAttention partial = partialOf(stretch);
+    const float by = exponential(all(*partial.most - most))[0];
+    total += *partial.total * by;
+    byVectors(headSize, [&](Index d, Index part) { storeUpTo(to + d, loadUpTo(to + d, part) + loadUpTo(partial.mixed + d, part) * by, part); });
+  }
+  const float inverse = 1 / total;
+  byVectors(headSize, [&](Index d, Index part) { storeUpTo(to + d, loadUpTo(to + d, part) * inverse, part); });
+}
+
+/** Of all sequences in one job: a stretch of one is work for a single thread, and those of a short sequence are few. */
+void attentionOfFew(Pool &pool, const std::vector<SequenceAttention> &sequences) {
+  std::vector<Stretches> cuts(sequences.begin(), sequences.end());
+  Index floats = 0, headSize = 0;
+  for (const Stretches &cut : cuts) floats += cut.count * cut.rows * cut.size, headSize = largerOf(headSize, cut.of.shape.headSize);
+  float *memory = reinterpret_cast<float *>(pool.workspace(floats * sizeof(float)));
+  for (Stretches &cut : cuts) cut.partials = memory, memory += cut.count * cut.rows * cut.size;
+
+  byParts(
+      pool, cuts, 2 * stretchKeys * headSize * sizeof(float), [](const Stretches &cut) { return cut.count; },
+      [](const Stretches &cut, Index stretch, char *scratch) { attendToStretch(cut, stretch, reinterpret_cast<float *>(scratch)); });
+
+  const auto share = [](const Stretches &cut) { return largerOf(1, taskValues / (cut.count * cut.of.shape.headSize)); };
+  byParts(
+      pool, cuts, 0, [&](const Stretches &cut) { return quotientUp(cut.rows, share(cut)); },
+      [&](const Stretches &cut, Index task, char *) {
+        const Index first = task * share(cut);
+        for (Index row = first; row < smallerOf(first + share(cut), cut.rows); row++) joinStretches(cut, row);
+      });
 }
 
 }  // namespace

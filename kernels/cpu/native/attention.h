@@ -83,79 +83,98 @@ inline void softmaxStep(AttentionTask &task, Index row, Index from, Index to, fl
   task.most[row] = top;
 }
 
-/** Attention of many queries. */
-void attentionByBlocks(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
+/** How the queries of a sequence are cut: `queries` of them in each block, a task for each key-value head of a block. */
+struct QueryBlocks {
+  SequenceAttention of;
+  Index group, queries, blocks;
+
+  explicit QueryBlocks(const SequenceAttention &of)
+      : of(of),
+        group(of.shape.heads / of.shape.keyValueHeads),
+        queries(largerOf(1, smallerOf(of.shape.m, attentionRows / group))),
+        blocks(quotientUp(of.shape.m, queries)) {}
+  Index tasks() const { return blocks * of.shape.keyValueHeads; }
+  size_t scratchBytes() const {
+    return (AttentionTask(queries * group, of.shape.headSize, nullptr).end - static_cast<float *>(nullptr)) * sizeof(float);
+  }
+};
+
+void attendByBlocks(const QueryBlocks &cut, Index index, char *scratch) {
   constexpr int columns = tileColumns<float>;
+  const auto &[q, k, v, out, shape] = cut.of;
   const auto [m, heads, keyValueHeads, headSize, scale, start, window, pageRows, softcap, keys, values] = shape;
-  const Index group = heads / keyValueHeads;
-  const Index queriesPerTask = largerOf(1, smallerOf(m, attentionRows / group));
-  const Index blocks = quotientUp(m, queriesPerTask);
-  const Index width = heads * headSize;
-  const size_t scratchBytes = (AttentionTask(queriesPerTask * group, headSize, nullptr).end - static_cast<float *>(nullptr)) * sizeof(float);
+  const Index group = cut.group, width = heads * headSize;
+  // The last queries see the most keys: they go first.
+  const Index firstQuery = (cut.blocks - 1 - index / keyValueHeads) * cut.queries;
+  const Index head = index % keyValueHeads;
+  const Index queries = smallerOf(cut.queries, m - firstQuery);
+  AttentionTask task(queries * group, headSize, reinterpret_cast<float *>(scratch));
+  const auto headOf = [&](Index row) { return (firstQuery + row / group) * width + (head * group + row % group) * headSize; };
 
-  parallel(pool, keyValueHeads * blocks, scratchBytes, [&](Index index, char *scratch) {
-    // The last queries see the most keys: they go first.
-    const Index firstQuery = (blocks - 1 - index / keyValueHeads) * queriesPerTask;
-    const Index head = index % keyValueHeads;
-    const Index queries = smallerOf(queriesPerTask, m - firstQuery);
-    AttentionTask task(queries * group, headSize, reinterpret_cast<float *>(scratch));
-    const auto headOf = [&](Index row) { return (firstQuery + row / group) * width + (head * group + row % group) * headSize; };
+  for (Index row = 0; row < task.panels * tileRows; row++) {
+    float *to = task.queries + row / tileRows * headSize * tileRows + row % tileRows;
+    const float *from = q + (row < task.rows ? headOf(row) : 0);
+    for (Index d = 0; d < headSize; d++) to[d * tileRows] = row < task.rows ? from[d] * scale : 0;
+  }
+  memset(task.mixed, 0, task.panels * tileRows * task.padded * sizeof(float));
+  memset(task.weights, 0, task.panels * tileRows * keyStep * sizeof(float));
+  for (Index row = 0; row < task.rows; row++) task.most[row] = -3e38f, task.total[row] = 0;
 
-    for (Index row = 0; row < task.panels * tileRows; row++) {
-      float *to = task.queries + row / tileRows * headSize * tileRows + row % tileRows;
-      const float *from = q + (row < task.rows ? headOf(row) : 0);
-      for (Index d = 0; d < headSize; d++) to[d * tileRows] = row < task.rows ? from[d] * scale : 0;
-    }
-    memset(task.mixed, 0, task.panels * tileRows * task.padded * sizeof(float));
-    memset(task.weights, 0, task.panels * tileRows * keyStep * sizeof(float));
-    for (Index row = 0; row < task.rows; row++) task.most[row] = -3e38f, task.total[row] = 0;
-
-    const Index last = start + firstQuery + queries;
-    const Index first = window > 0 ? largerOf(0, start + firstQuery - window + 1) : 0;
-    for (Index key = first, count; key < last; key += count) {
-      const Index page = key / pageRows, rowOfPage = key % pageRows;
-      count = smallerOf(keyStep, smallerOf(last - key, pageRows - rowOfPage));
-      const Index keyPanels = quotientUp(count, columns);
-      const Lines keyLines = readPage(k[page], keys, rowOfPage, count, head * headSize, headSize, task.lines);
-      for (Index panel = 0; panel < keyPanels; panel++) {
-        const View<float> lines{keyLines.at + panel * columns * keyLines.stride, keyLines.stride, 1};
-        packPanel<columns>(lines, smallerOf(columns, count - panel * columns), headSize, task.keys + panel * headSize * columns);
-        for (Index p = 0; p < task.panels; p++)
-          tile(headSize, task.queries + p * headSize * tileRows, task.keys + panel * headSize * columns,
-               task.scores + p * tileRows * keyStep + panel * columns, keyStep, Into::replace);
-      }
-      for (Index row = 0; row < task.rows; row++) {
-        const Index position = start + firstQuery + row / group;
-        const Index from = window > 0 ? smallerOf(count, largerOf(0, position - window + 1 - key)) : 0;
-        const Index to = largerOf(from, smallerOf(count, position + 1 - key));
-        float *weights = task.weights + row / tileRows * keyStep * tileRows + row % tileRows;
-        if (from == to) {
-          for (Index i = 0; i < count; i++) weights[i * tileRows] = 0;
-          continue;
-        }
-        softmaxStep(task, row, from, to, softcap);
-        for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
-      }
-      const Lines valueLines = readPage(v[page], values, rowOfPage, count, head * headSize, headSize, task.lines);
-      for (Index d = 0; d < headSize; d += columns) {
-        const View<float> lines{valueLines.at + d, 1, valueLines.stride};
-        float *panel = task.values + d * keyStep;
-        packPanel<columns>(lines, smallerOf(columns, headSize - d), count, panel);
-        for (Index p = 0; p < task.panels; p++)
-          tile(count, task.weights + p * keyStep * tileRows, panel, task.mixed + p * tileRows * task.padded + d, task.padded, Into::add);
-      }
+  const Index last = start + firstQuery + queries;
+  const Index first = window > 0 ? largerOf(0, start + firstQuery - window + 1) : 0;
+  for (Index key = first, count; key < last; key += count) {
+    const Index page = key / pageRows, rowOfPage = key % pageRows;
+    count = smallerOf(keyStep, smallerOf(last - key, pageRows - rowOfPage));
+    const Index keyPanels = quotientUp(count, columns);
+    const Lines keyLines = readPage(k[page], keys, rowOfPage, count, head * headSize, headSize, task.lines);
+    for (Index panel = 0; panel < keyPanels; panel++) {
+      const View<float> lines{keyLines.at + panel * columns * keyLines.stride, keyLines.stride, 1};
+      packPanel<columns>(lines, smallerOf(columns, count - panel * columns), headSize, task.keys + panel * headSize * columns);
+      for (Index p = 0; p < task.panels; p++)
+        tile(headSize, task.queries + p * headSize * tileRows, task.keys + panel * headSize * columns,
+             task.scores + p * tileRows * keyStep + panel * columns, keyStep, Into::replace);
     }
     for (Index row = 0; row < task.rows; row++) {
-      const float inverse = 1 / task.total[row];
-      float *to = out + headOf(row);
-      for (Index d = 0; d < headSize; d++) to[d] = task.mixed[row * task.padded + d] * inverse;
+      const Index position = start + firstQuery + row / group;
+      const Index from = window > 0 ? smallerOf(count, largerOf(0, position - window + 1 - key)) : 0;
+      const Index to = largerOf(from, smallerOf(count, position + 1 - key));
+      float *weights = task.weights + row / tileRows * keyStep * tileRows + row % tileRows;
+      if (from == to) {
+        for (Index i = 0; i < count; i++) weights[i * tileRows] = 0;
+        continue;
+      }
+      softmaxStep(task, row, from, to, softcap);
+      for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
     }
-  });
+    const Lines valueLines = readPage(v[page], values, rowOfPage, count, head * headSize, headSize, task.lines);
+    for (Index d = 0; d < headSize; d += columns) {
+      const View<float> lines{valueLines.at + d, 1, valueLines.stride};
+      float *panel = task.values + d * keyStep;
+      packPanel<columns>(lines, smallerOf(columns, headSize - d), count, panel);
+      for (Index p = 0; p < task.panels; p++)
+        tile(count, task.weights + p * keyStep * tileRows, panel, task.mixed + p * tileRows * task.padded + d, task.padded, Into::add);
+    }
+  }
+  for (Index row = 0; row < task.rows; row++) {
+    const float inverse = 1 / task.total[row];
+    float *to = out + headOf(row);
+    for (Index d = 0; d < headSize; d++) to[d] = task.mixed[row * task.padded + d] * inverse;
+  }
 }
 
-void attention(Pool &pool, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &shape) {
-  if (shape.m <= fewQueries) attentionOfFew(pool, q, k, v, out, shape);
-  else attentionByBlocks(pool, q, k, v, out, shape);
+/** Attention of many queries. */
+void attentionByBlocks(Pool &pool, const std::vector<SequenceAttention> &sequences) {
+  const std::vector<QueryBlocks> cuts(sequences.begin(), sequences.end());
+  size_t most = 0;
+  for (const QueryBlocks &cut : cuts) most = cut.scratchBytes() > most ? cut.scratchBytes() : most;
+  byParts(pool, cuts, most, [](const QueryBlocks &cut) { return cut.tasks(); }, attendByBlocks);
+}
+
+void attention(Pool &pool, const SequenceAttention *sequences, Index count) {
+  std::vector<SequenceAttention> few, many;
+  for (Index i = 0; i < count; i++) (sequences[i].shape.m <= fewQueries ? few : many).push_back(sequences[i]);
+  if (!few.empty()) attentionOfFew(pool, few);
+  if (!many.empty()) attentionByBlocks(pool, many);
 }
 
 }  // namespace

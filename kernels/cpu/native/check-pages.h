@@ -105,14 +105,27 @@ inline void checkAttention(Check &check, PageKind kind) {
   const RoundingKind floats = either() ? RoundingKind::floats : RoundingKind::power;
   const RoundingShape round = rounding(isFloat ? floats : integers, 2 * upTo(n), kind == PageKind::nibbles ? 4 : 8, kind == PageKind::e4m3);
   shape.keys = shape.values = page(kind, n, round);
-  const auto q = normals(shape.m * width), k = normals(keys * n), v = normals(keys * n);
+  const auto q = normals(keys * width), k = normals(keys * n), v = normals(keys * n);
   check.sameBits<char>("storePage", shape.keys.bytes * smallestOf(keys, shape.pageRows), [&](const Kernels &on, char *out) {
     const Pages pages(check, on, k, shape.keys, shape.pageRows, round);
     std::memcpy(out, pages.addresses[0], shape.keys.bytes * smallestOf(keys, shape.pageRows));
   });
-  check.same("attention", shape.m * width, 3e-6, [&](const Kernels &on, float *out) {
+  // Sequences at other positions beside it, as if their pages were the same.
+  std::vector<AttentionShape> shapes(3, shape);
+  Index rows = shape.m;
+  for (int other = 1; other < 3; other++) {
+    shapes[other].start = Index(generator() % keys);
+    shapes[other].m = upTo(keys - shapes[other].start);
+    rows += shapes[other].m;
+  }
+  check.same("attention", rows * width, 3e-6, [&](const Kernels &on, float *out) {
     const Pages keyPages(check, on, k, shape.keys, shape.pageRows, round), valuePages(check, on, v, shape.values, shape.pageRows, round);
-    on.attention(check.pool, q.data(), keyPages.addresses.data(), valuePages.addresses.data(), out, shape);
+    std::vector<SequenceAttention> sequences;
+    for (const AttentionShape &each : shapes) {
+      sequences.push_back({q.data(), keyPages.addresses.data(), valuePages.addresses.data(), out, each});
+      out += each.m * width;
+    }
+    on.attention(check.pool, sequences.data(), Index(sequences.size()));
   });
 }
 

@@ -1,85 +1,11 @@
 #include "commands.h"
 
-#include <algorithm>
-#include <tuple>
-#include <vector>
-
 #include "map-file.h"
-#include "operands.h"
-#include "read-shapes.h"
+#include "run-together.h"
 
 namespace fewbit {
 
 namespace {
-
-Command commandAt(const double *at) { return static_cast<Command>(static_cast<int>(*at)); }
-
-bool differInRowsAlone(const QuantizedShape &a, const QuantizedShape &b) {
-  const auto rest = [](const QuantizedShape &of) {
-    return std::make_tuple(of.cols, of.group, of.bits, of.scaleType, of.ownZeros, of.zero, of.activationBits);
-  };
-  return rest(a) == rest(b);
-}
-
-/** What is added to a product beside its codes. */
-struct SparseOperands {
-  const float *x;
-  Index m, k;
-  SparseProduct product;
-};
-
-SparseOperands readSparse(Operands &of) {
-  SparseOperands read{};
-  read.x = of.array();
-  read.product.of = of.sparse();
-  read.product.out = of.array();
-  for (Index *size : {&read.m, &read.k, &read.product.rows}) *size = of.index();
-  return read;
-}
-
-/**
- * A product, and those behind it of the same x that can be run with it: x is rounded once, and the threads meet once. What is added to them beside
- * their codes comes after all of them.
- */
-const double *runProducts(Pool &pool, const Kernels &kernels, Operands of, const double *end) {
-  const double *behind;
-  const auto read = [&](const float *&x, Index &m) {
-    QuantizedProduct product{};
-    x = of.array();
-    product.packed = of.array<char>();
-    product.bias = of.array();
-    product.out = of.array();
-    m = of.index();
-    product.shape = quantizedShape(of);
-    behind = of.position();
-    return product;
-  };
-  const float *x, *nextX;
-  Index m, nextM;
-  std::vector<QuantizedProduct> products{read(x, m)};
-  std::vector<SparseProduct> added;
-  for (const double *next = behind; next < end; next = behind) {
-    of = Operands(next + 1);
-    if (commandAt(next) == Command::addSparse) {
-      const SparseOperands sparse = readSparse(of);
-      if (sparse.x != x || sparse.m != m) break;
-      added.push_back(sparse.product);
-      behind = of.position();
-      continue;
-    }
-    if (commandAt(next) != Command::matmulQuantized) break;
-    const QuantizedProduct product = read(nextX, nextM);
-    const auto fits = [&](const QuantizedProduct &other) { return product.out != other.out && differInRowsAlone(product.shape, other.shape); };
-    if (nextX != x || nextM != m || !std::all_of(products.begin(), products.end(), fits)) {
-      behind = next;
-      break;
-    }
-    products.push_back(product);
-  }
-  kernels.matmulQuantized(pool, x, products.data(), Index(products.size()), m);
-  if (!added.empty()) kernels.addSparse(pool, x, added.data(), Index(added.size()), m, products[0].shape.cols);
-  return behind;
-}
 
 // Operands are read into variables first: the order in which a call's own arguments are evaluated is not defined.
 const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Operands of, const double *end) {
@@ -173,20 +99,7 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       kernels.storePage(pool, x, page, shape, start, rows, rounding);
       break;
     }
-    case Command::attention: {
-      const auto *q = of.array();
-      auto *out = of.array();
-      AttentionShape shape{};
-      for (Index *size : {&shape.m, &shape.heads, &shape.keyValueHeads, &shape.headSize, &shape.start, &shape.window, &shape.pageRows}) *size = of.index();
-      shape.scale = float(of.number());
-      shape.softcap = float(of.number());
-      shape.keys = pageShape(of);
-      shape.values = pageShape(of);
-      const Index pages = of.index();
-      const auto k = of.arrays(pages), v = of.arrays(pages);
-      kernels.attention(pool, q, k.data(), v.data(), out, shape);
-      break;
-    }
+    case Command::attention: return runAttention(pool, kernels, of, end);
     case Command::rmsNorm: {
       const auto *x = of.array(), *gain = of.array();
       auto *out = of.array();

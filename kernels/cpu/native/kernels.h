@@ -34,6 +34,14 @@ struct AttentionShape {
   PageShape keys, values;
 };
 
+/** Attention of one of several sequences. k and v: its pages. */
+struct SequenceAttention {
+  const float *q;
+  const char *const *k, *const *v;
+  float *out;
+  AttentionShape shape;
+};
+
 struct UpdateShape {
   Index rows, k, n, bRow, cStart;
 };
@@ -156,8 +164,8 @@ struct Kernels {
   void (*product)(Pool &, const double *a, const double *b, double *c, Index rows, Index k, Index n);
   /** Rounds x [rows, n] as `rounding` says, and writes it to a page from row `start` on. */
   void (*storePage)(Pool &, const float *x, char *page, const PageShape &, Index start, Index rows, const RoundingShape &rounding);
-  /** k and v: their pages. */
-  void (*attention)(Pool &, const float *q, const char *const *k, const char *const *v, float *out, const AttentionShape &);
+  /** Of `count` sequences: none reads what another writes. */
+  void (*attention)(Pool &, const SequenceAttention *, Index count);
   /** Over `rows` segments of n. */
   void (*rmsNorm)(Pool &, const float *x, const float *gain, float *out, Index rows, Index n, double epsilon, float gainOffset);
   void (*layerNorm)(Pool &, const float *x, const float *gain, const float *bias, float *out, Index rows, Index n, double epsilon);

@@ -1,4 +1,4 @@
-// x·wᵀ + bias for quantized w: integer products, one float32 multiplication per chunk. A few tokens read the weights once, at the speed of memory; many
+// x·wᵀ + bias for quantized w: integer products, one float32 multiplication per chunk. A few tokens use codes as they read them, once and at the speed of memory; many
 // tokens share each block of weights, unpacked once for all of them. `Precision` is what the activations are rounded to.
 #pragma once
 
@@ -10,22 +10,26 @@
 
 namespace {
 
+/** Tokens that share each vector of codes as it is read. */
 constexpr Index fewTokens = 4;
+/** Most tokens whose tiles pass over a block one after the other: beyond, it pays to unpack the block for them. */
+constexpr Index mostFewTokens = FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEWBIT_AVX2 ? 16 : fewTokens;
 /** Bytes of unpacked weights that stay in the first-level cache, and blocks of rows that they are of. */
 constexpr Index slabBytes = 16384, slabBlocks = 4;
 
-/** One block of rows for `tokens` tokens → sums [tokens][blockRows]. */
+/** One block of rows for a tile of `tokens` tokens → sums [tokens][blockRows]. */
 template <class Precision, int bits, int tokens, ScaleType type>
-__attribute__((noinline)) void blockFewRows(const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, float *out) {
+__attribute__((noinline)) void blockFewRows(const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, Index tile,
+                                            float *out) {
   constexpr int vectors = tokens == 1 ? 2 : 1;
   const ChunkBytes bytes(shape, chunks);
-  const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4;
+  const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4, stride = x.at(1, 0);
   const bool ownZeros = shape.ownZeros;
   for (int first = 0; first < 2; first += vectors) {
     Floats totals[tokens][vectors] = {};
     const char *at = block;
-    const int32_t *values = x.values, *sums = x.sums;
-    const float *tokenScales = x.scales;
+    const int32_t *values = x.values + x.at(0, tile) * words, *sums = x.sums + x.at(0, tile);
+    const float *tokenScales = x.scales + x.at(0, tile);
     for (Index chunk = 0; chunk < count; chunk++) {
       Ints dots[tokens][vectors];
       Precision::template chunkDots<bits, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
@@ -45,9 +49,9 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
         for (int t = 0; t < tokens; t++) totals[t][v] += __builtin_convertvector(dots[t][v], Floats) * (scales * tokenScales[t]);
       }
       at += bytes.all;
-      values += words * tokens;
-      sums += tokens;
-      tokenScales += tokens;
+      values += words * stride;
+      sums += stride;
+      tokenScales += stride;
     }
     for (int t = 0; t < tokens; t++)
       for (int v = 0; v < vectors; v++) store(out + t * blockRows + (first + v) * lanes, totals[t][v]);
@@ -124,7 +128,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
   });
 }
 
-/** All blocks of all products in one job for a few tokens. */
+/** All blocks of all products in one job for a few tokens: a block is read from memory once, for the first of their tiles. */
 template <class Precision, int bits, ScaleType type>
 void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
   const Index blockBytes = chunks.count * ChunkBytes(products[0].shape, chunks).all;
@@ -138,13 +142,15 @@ void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, co
     for (Index block = first; block < last; block++) {
       if (block == blocksOf(*product)) block = 0, last -= blocksOf(*product++);
       const char *at = product->packed + block * blockBytes;
-      switch (m) {
-        case 1: blockFewRows<Precision, bits, 1, type>(at, product->shape, chunks, x, sums); break;
-        case 2: blockFewRows<Precision, bits, 2, type>(at, product->shape, chunks, x, sums); break;
-        case 3: blockFewRows<Precision, bits, 3, type>(at, product->shape, chunks, x, sums); break;
-        default: blockFewRows<Precision, bits, 4, type>(at, product->shape, chunks, x, sums);
+      for (Index tile = 0; tile < x.tiles; tile++) {
+        switch (x.tokens) {
+          case 1: blockFewRows<Precision, bits, 1, type>(at, product->shape, chunks, x, tile, sums); break;
+          case 2: blockFewRows<Precision, bits, 2, type>(at, product->shape, chunks, x, tile, sums); break;
+          case 3: blockFewRows<Precision, bits, 3, type>(at, product->shape, chunks, x, tile, sums); break;
+          default: blockFewRows<Precision, bits, 4, type>(at, product->shape, chunks, x, tile, sums);
+        }
+        for (Index token = 0; token < x.tokens; token++) finishBlock(*product, block, tile * x.tokens + token, m, sums + token * blockRows);
       }
-      for (Index token = 0; token < m; token++) finishBlock(*product, block, token, m, sums + token * blockRows);
     }
   });
 }
@@ -153,12 +159,13 @@ template <class Precision, int bits, ScaleType type>
 void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   const QuantizedShape &shape = products[0].shape;
   const Chunks chunks(shape.cols, shape.group);
-  const Index tokens = m <= fewTokens ? m : tileTokens;
+  const bool few = m <= mostFewTokens;
+  const Index tokens = few ? quotientUp(m, quotientUp(m, fewTokens)) : tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
   parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, zero, activations); });
-  if (m <= fewTokens) return productsOfFew<Precision, bits, type>(pool, products, count, chunks, activations, m);
+  if (few) return productsOfFew<Precision, bits, type>(pool, products, count, chunks, activations, m);
   for (Index i = 0; i < count; i++) manyRows<Precision, bits, type>(pool, products[i], chunks, activations, m);
 }
 

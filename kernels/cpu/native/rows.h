@@ -1,6 +1,8 @@
 // Work by rows, and sums over a row.
 #pragma once
 
+#include <vector>
+
 #include "vector.h"
 
 namespace {
@@ -39,6 +41,18 @@ inline void byRuns(Pool &pool, Index count, Of of) {
     Index first = 0;
     for (; run > 0; run--) first = next(first);
     of(first, next(first));
+  });
+}
+
+/** of(part, i, scratch) for i = 0 … countOf(part) − 1 of each of `parts`, in one job. */
+template <class Part, class CountOf, class Of>
+inline void byParts(Pool &pool, const std::vector<Part> &parts, size_t scratchBytes, CountOf countOf, Of of) {
+  Index all = 0;
+  for (const Part &part : parts) all += countOf(part);
+  parallel(pool, all, scratchBytes, [&](Index task, char *scratch) {
+    const Part *part = parts.data();
+    for (; task >= countOf(*part); part++) task -= countOf(*part);
+    of(*part, task, scratch);
   });
 }
 

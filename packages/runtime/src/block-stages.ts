@@ -58,23 +58,42 @@ function attend({ attention, projections }: BlockPlan, input: DeviceTensor, cont
   const [q, k, v] = project(projections, attention, input, context);
   const queries = headNorm(ops, attention.queryNorm, weights, q);
   const keys = headNorm(ops, attention.keyNorm, weights, k);
-  if (sequences.length === 1) return attendOne(ops, attention, queries, keys, v, sequences[0]!, keyValues);
-  let first = 0;
-  for (const sequence of sequences) {
-    const [query, key, value] = [queries, keys, v].map((all) => ops.rows(all, first, sequence.rows)) as [
+  if (sequences.length === 1) return attendTo(ops, attention, ready(ops, attention, queries, keys, v, sequences[0]!, keyValues));
+  const starts = firstRows(sequences);
+  const each = sequences.map((sequence, i) => {
+    const [query, key, value] = [queries, keys, v].map((all) => ops.rows(all, starts[i]!, sequence.rows)) as [
       DeviceTensor,
       DeviceTensor,
       DeviceTensor,
     ];
-    // the outputs take the place of the queries, which nothing needs any more
-    ops.store(queries, attendOne(ops, attention, query, key, value, sequence, keyValues), first);
-    first += sequence.rows;
-  }
+    return ready(ops, attention, query, key, value, sequence, keyValues);
+  });
+  // one behind the other, so that a backend may share out the work of all of them at once
+  const outputs = each.map((one) => attendTo(ops, attention, one));
+  // they take the place of the queries, which nothing needs any more
+  for (const [i, output] of outputs.entries()) ops.store(queries, output, starts[i]!);
   return queries;
 }
 
-/** Attention of one sequence, whose new keys and values join its cache: rounded ones, where they are rounded. */
-function attendOne(
+/** The first row of each sequence. */
+function firstRows(sequences: readonly SequenceRows[]): number[] {
+  let end = 0;
+  return sequences.map(({ rows }) => {
+    end += rows;
+    return end - rows;
+  });
+}
+
+/** A sequence's queries, turned, and the pages that they attend to. */
+interface ReadySequence {
+  readonly queries: DeviceTensor;
+  readonly keys: readonly DeviceTensor[];
+  readonly values: readonly DeviceTensor[];
+  readonly start: number;
+}
+
+/** Turns a sequence's queries and keys; its new keys and values join its cache: rounded ones, where they are rounded. */
+function ready(
   ops: Ops,
   attention: AttentionPlan,
   queries: DeviceTensor,
@@ -82,18 +101,25 @@ function attendOne(
   values: DeviceTensor,
   { start, cache }: SequenceRows,
   rounding: KeyValueRounding | undefined,
-): DeviceTensor {
-  const { heads, keyValueHeads, headSize, scale, window, softcap } = attention;
+): ReadySequence {
   const query = turn(ops, queries, attention, start);
   const turned = turn(ops, keys, attention, start);
   const toRound = cache?.rounds ? undefined : rounding;
   const key = toRound ? ops.roundActivations(turned, toRound.keys) : turned;
   const value = toRound ? ops.roundActivations(values, toRound.values) : values;
-  const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
-  if (!cache) return ops.attention(query, [key], [value], options);
+  if (!cache) return { queries: query, keys: [key], values: [value], start };
   storeRows(ops, cache.keys, key, start);
   storeRows(ops, cache.values, value, start);
-  return ops.attention(query, cache.keys, cache.values, options);
+  return { queries: query, keys: cache.keys, values: cache.values, start };
+}
+
+function attendTo(
+  ops: Ops,
+  { heads, keyValueHeads, headSize, scale, window, softcap }: AttentionPlan,
+  { queries, keys, values, start }: ReadySequence,
+): DeviceTensor {
+  const options = { heads, keyValueHeads, headSize, scale, start, ...(window && { window }), ...(softcap && { softcap }) };
+  return ops.attention(queries, keys, values, options);
 }
 
 /** Queries [m, heads·headSize], keys and values [m, keyValueHeads·headSize]. */

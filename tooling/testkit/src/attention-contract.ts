@@ -53,6 +53,55 @@ export function attentionContract(agrees: Agrees, backends: () => readonly Backe
     );
   });
 
+  it('attention of sequences one behind the other, some of which see what others give', () => {
+    const sequence = fc.record({
+      m: fc.oneof(size(5), size(60)),
+      start: fc.nat(100),
+      pages: size(4),
+      window: fc.option(size(30), { nil: undefined }),
+    });
+    const shape = fc.record({
+      each: fc.array(sequence, { minLength: 2, maxLength: 6 }),
+      headSize: fc.constantFrom(6, 16, 64),
+      seed: fc.nat(1000),
+    });
+    return fc.assert(
+      fc.asyncProperty(shape, async ({ each, headSize, seed }) => {
+        const [heads, keyValueHeads, spare] = [4, 2, 3];
+        const rows = each.reduce((sum, { m }) => sum + m, 0);
+        const most = Math.max(...each.map(({ m, start }) => start + m)) + spare;
+        const of = (count: number, width: number, at: number): [number[], Float32Array] => [
+          [count, width],
+          values(count * width, seed + at, 3),
+        ];
+        return agrees(
+          [of(rows, heads * headSize, 0), of(most, keyValueHeads * headSize, 1), of(most, keyValueHeads * headSize, 2)],
+          opTolerances.attention,
+          ({ ops }, [q, k, v]) => {
+            const all = ops.rows(q!, 0, rows);
+            const queries = each.map(({ m }, i) => ops.rows(q!, firstOf(each, i), m));
+            const pages = each.map(({ m, start, pages }) => {
+              const pageRows = Math.ceil((start + m) / pages);
+              return [k!, v!].map((whole) =>
+                Array.from({ length: pages }, (_, page) => ops.rows(whole, Math.min(page * pageRows, most - pageRows), pageRows)),
+              );
+            });
+            const given: DeviceTensor[] = [];
+            for (const [i, { start, window }] of each.entries()) {
+              const options = { heads, keyValueHeads, headSize, start, scale: 0.2, ...(window === undefined ? {} : { window }) };
+              // the last one asks with what the first was given
+              const query = i === each.length - 1 && each[0]!.m === each[i]!.m ? given[0]! : queries[i]!;
+              given.push(ops.attention(query, pages[i]![0]!, pages[i]![1]!, options));
+            }
+            for (const [i, output] of given.entries()) ops.store(all, output, firstOf(each, i));
+            return all;
+          },
+        );
+      }),
+      { numRuns: 20, seed: 1 },
+    );
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY])('attention to a key with %f gives NaN where it is seen', async (odd) => {
     const options = { heads: 2, keyValueHeads: 1, headSize: 6, start: 0, scale: 1 };
     for (const m of [1, 3, 20]) {
@@ -74,4 +123,8 @@ export function attentionContract(agrees: Agrees, backends: () => readonly Backe
       }
     }
   });
+}
+
+function firstOf(each: readonly { readonly m: number }[], index: number): number {
+  return each.slice(0, index).reduce((sum, { m }) => sum + m, 0);
 }
