@@ -1,6 +1,7 @@
 import { FewbitError } from './error.js';
 import { fromBf16, fromF16, toBf16, toF16 } from './float16.js';
 import { firstNonFinite } from './matrix.js';
+import { inStrips, type Pausable } from './pausable.js';
 
 /** Bytes per element of each dtype, by its safetensors name. */
 export const dtypeBytes = {
@@ -68,6 +69,16 @@ export function toFloat32(tensor: Tensor): Float32Array {
     default:
       throw new FewbitError('unsupported', `A ${dtype} tensor has no float values by itself; read it through its layout.`);
   }
+}
+
+/** The same with pauses. */
+export function* toFloat32InStrips({ dtype, shape, data }: Tensor): Pausable<Float32Array> {
+  const out = new Float32Array(elementCount(shape));
+  const width = dtypeBytes[dtype];
+  yield* inStrips(out.length, 1, (start, end) => {
+    out.set(toFloat32({ dtype, shape: [end - start], data: data.subarray(start * width, end * width) }), start);
+  });
+  return out;
 }
 
 /** Index of the first NaN or Inf of a BF16 or F32 tensor, or -1. */

@@ -1,3 +1,5 @@
+import { inStrips, type Pausable } from '@fewbit/core';
+
 /**
  * The dense bit stream: code k of `bits` bits lies at bits k·bits … of little-endian 32-bit words, low bits first, and may straddle two of them.
  *
@@ -18,15 +20,22 @@ export function packRows(codes: Uint8Array, rows: number, cols: number, bits: nu
 }
 
 /** The inverse of `packRows`. */
-export function unpackRows(words: Uint32Array, rows: number, cols: number, bits: number): Uint8Array {
+export function* unpackRows(words: Uint32Array, rows: number, cols: number, bits: number): Pausable<Uint8Array> {
   const codes = new Uint8Array(rows * cols);
+  const width = packedWords(cols, bits);
+  yield* inStrips(rows, cols, (first, end) => {
+    unpackStrip(words.subarray(first * width, end * width), end - first, cols, bits, codes.subarray(first * cols, end * cols));
+  });
+  return codes;
+}
+
+function unpackStrip(words: Uint32Array, rows: number, cols: number, bits: number, codes: Uint8Array): void {
   const width = packedWords(cols, bits);
   const isOneStream = width * 32 === cols * bits;
   if (isOneStream && bits === 8) codes.set(new Uint8Array(words.buffer, words.byteOffset, codes.length));
   else if (isOneStream && (bits === 2 || bits === 4)) unpackBytes(words, bits, codes);
   else if (isOneStream) unpackBits(words, 0, codes.length, bits, codes, 0);
   else for (let i = 0; i < rows; i++) unpackBits(words, i * width, cols, bits, codes, i * cols);
-  return codes;
 }
 
 /** Writes `count` codes from `codes[from]` on to `words[at]` on. */
@@ -73,6 +82,6 @@ function unpackBytes({ buffer, byteOffset, byteLength }: Uint32Array, bits: numb
   for (let i = 0; i < held.length; i++) held[i] = (Math.floor(i / perByte) >> (bits * (i % perByte))) & ((1 << bits) - 1);
   const Unit = perByte === 2 ? Uint16Array : Uint32Array;
   const from = new Unit(held.buffer);
-  const to = new Unit(codes.buffer as ArrayBuffer);
+  const to = new Unit(codes.buffer as ArrayBuffer, codes.byteOffset, codes.length / perByte);
   for (let i = 0; i < bytes.length; i++) to[i] = from[bytes[i]!]!;
 }

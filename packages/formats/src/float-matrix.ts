@@ -1,4 +1,4 @@
-import { FewbitError, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import { FewbitError, fromFloat32, inStrips, type Pausable, roundTo, type Tensor, toFloat32InStrips } from '@fewbit/core';
 import { createFormat } from './create-format.js';
 import { expectTensor } from './expect-tensor.js';
 import type { FloatParams } from './float/elements.js';
@@ -40,22 +40,28 @@ export function packFloatScales(params: ParamList<FloatParams>, { scaleType }: F
 }
 
 /** The scales called `name`, and the spec with the type that they are stored in. */
-export function unpackFloatScales(
+export function* unpackFloatScales(
   tensors: ReadonlyMap<string, Tensor>,
   name: string,
   spec: FloatSpec,
   shape: readonly number[],
-): { params: ParamList<FloatParams>; stored: FloatSpec } {
+): Pausable<{ params: ParamList<FloatParams>; stored: FloatSpec }> {
   if (spec.scaleType === 'E8M0') {
     const { data } = expectTensor(tensors, name, ['U8', 'F8_E8M0'], shape);
-    return { params: floatParams(Float32Array.from(data, fromE8m0), name), stored: spec };
+    const scales = new Float32Array(data.length);
+    yield* inStrips(data.length, 1, (start, end) => {
+      for (let i = start; i < end; i++) scales[i] = fromE8m0(data[i]!);
+    });
+    return { params: yield* floatParams(scales, name), stored: spec };
   }
   const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
-  return { params: floatParams(toFloat32(tensor), name), stored: { ...spec, scaleType: tensor.dtype } };
+  return { params: yield* floatParams(yield* toFloat32InStrips(tensor), name), stored: { ...spec, scaleType: tensor.dtype } };
 }
 
-function floatParams(scales: Float32Array, name: string): ParamList<FloatParams> {
-  for (let i = 0; i < scales.length; i++) requireScale(scales[i]!, name, i);
+function* floatParams(scales: Float32Array, name: string): Pausable<ParamList<FloatParams>> {
+  yield* inStrips(scales.length, 1, (start, end) => {
+    for (let i = start; i < end; i++) requireScale(scales[i]!, name, i);
+  });
   return paramList(scales.length, (i) => ({ scale: scales[i]! }));
 }
 

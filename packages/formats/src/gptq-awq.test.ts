@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { random, type Tensor } from '@fewbit/core';
+import { atOnce, random, type Tensor } from '@fewbit/core';
 import { fewbitError, shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -40,7 +40,7 @@ for (const { layout, bits, columnGroups, leastZero, rowUnit } of layouts) {
     it('unpacks what it packed, whatever the shape', () => {
       fc.assert(
         fc.property(matrices, (matrix) => {
-          expect(listed(layout.unpack(layout.pack(matrix), matrix.spec, matrix.rows, matrix.cols))).toEqual(matrix);
+          expect(listed(atOnce(layout.unpack(layout.pack(matrix), matrix.spec, matrix.rows, matrix.cols)))).toEqual(matrix);
         }),
       );
     });
@@ -123,7 +123,7 @@ describe('words on disk', () => {
     expect(() => awq.pack(grouped)).toThrow(/no g_idx/);
     expect(() => awq.pack({ ...grouped, rows: 4, cols: 16 })).toThrow(/no multiple of 8/);
     const signed = gptq.pack({ ...grouped });
-    expect(() => gptq.unpack(signed, { ...grouped.spec, scheme: 'symmetric-full' } as IntSpec, 8, 8)).toThrow(
+    expect(() => atOnce(gptq.unpack(signed, { ...grouped.spec, scheme: 'symmetric-full' } as IntSpec, 8, 8))).toThrow(
       /Tensor qzeros holds the zero point \d+ for output \d, group \d: expected 8/,
     );
   });
@@ -207,7 +207,7 @@ describe.skipIf(!shared('peers'))('checkpoints of GPTQModel', () => {
         [...tensors].filter(([key]) => key.startsWith(`${module}.`)).map(([key, t]) => [key.slice(module.length + 1), t]),
       );
       const [words, rows] = local.get('qweight')!.shape as [number, number];
-      const matrix = gptq.unpack(local, reading.format(module)!, rows, words * 8);
+      const matrix = atOnce(gptq.unpack(local, reading.format(module)!, rows, words * 8));
       expect(decodeMatrix(matrix).data.every(Number.isFinite)).toBe(true);
       const packed = gptq.pack(matrix);
       for (const [key, tensor] of local) expect(Buffer.compare(packed.get(key)!.data, tensor.data), `${module}.${key}`).toBe(0);

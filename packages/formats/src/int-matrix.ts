@@ -1,4 +1,13 @@
-import { FewbitError, firstNonFinite, fromFloat32, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import {
+  FewbitError,
+  findInStrips,
+  firstNonFinite,
+  fromFloat32,
+  type Pausable,
+  roundTo,
+  type Tensor,
+  toFloat32InStrips,
+} from '@fewbit/core';
 import { expectTensor, wordsOf } from './expect-tensor.js';
 import { formatName } from './format-name.js';
 import { type IntParams, intFormat, isSymmetric } from './int/int-format.js';
@@ -101,15 +110,15 @@ export function packScales(params: ParamList<IntParams>, type: IntSpec['scaleTyp
 }
 
 /** The scales called `name`, and the spec with the type that they are stored in. */
-export function unpackScales(
+export function* unpackScales(
   tensors: ReadonlyMap<string, Tensor>,
   name: string,
   spec: IntSpec,
   shape: readonly number[],
-): { scales: Float32Array; stored: IntSpec } {
+): Pausable<{ scales: Float32Array; stored: IntSpec }> {
   const tensor = expectTensor(tensors, name, ['F32', 'F16', 'BF16'], shape);
-  const scales = toFloat32(tensor);
-  const bad = firstNonFinite(scales);
+  const scales = yield* toFloat32InStrips(tensor);
+  const bad = yield* findInStrips(scales.length, (start, end) => firstNonFinite(scales.subarray(start, end)));
   if (bad !== -1) throw new FewbitError('checkpoint', `Tensor ${name} holds ${scales[bad]} at ${bad}: expected finite numbers.`);
   return { scales, stored: { ...spec, scaleType: tensor.dtype } };
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Tensor, toFloat32 } from '@fewbit/core';
+import { atOnce, type Tensor, toFloat32 } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -64,7 +64,7 @@ describe.each(cases.map(([layout, spec]) => [`${layout.id} ${JSON.stringify(spec
     fc.assert(
       fc.property(shapes, ({ rows, cols, seed }) => {
         const matrix = encoded(spec, rows, cols, seed);
-        expect(listed(layout.unpack(layout.pack(matrix), spec, rows, cols))).toEqual(matrix);
+        expect(listed(atOnce(layout.unpack(layout.pack(matrix), spec, rows, cols)))).toEqual(matrix);
       }),
     );
   });
@@ -121,9 +121,9 @@ describe('bitsandbytes', () => {
 
   it('takes the block size from the file, and refuses a state that does not fit', () => {
     const wide = encoded(bnb('nf4', 128, true), 4, 64, 1);
-    expect(listed(bitsandbytes.unpack(bitsandbytes.pack(wide), spec, 4, 64))).toEqual(wide);
+    expect(listed(atOnce(bitsandbytes.unpack(bitsandbytes.pack(wide), spec, 4, 64)))).toEqual(wide);
     const refused = (damaged: ReadonlyMap<string, Tensor>, message: RegExp) =>
-      expect(() => bitsandbytes.unpack(damaged, spec, 4, 64)).toThrow(message);
+      expect(() => atOnce(bitsandbytes.unpack(damaged, spec, 4, 64))).toThrow(message);
     refused(stated('not JSON'), /quant_state.bitsandbytes__nf4 is no JSON object/);
     refused(stated('{"blocksize": 0, "shape": [4, 64]}'), /blocksize 0/);
     refused(stated('{"blocksize": 64, "shape": [64, 4]}'), /shape \[64,4\]: expected \[4, 64\]/);
@@ -179,7 +179,7 @@ describe('fewbit', () => {
   it('keeps column groups and static activations', () => {
     const spec: FormatSpec = { kind: 'int', bits: 4, scheme: 'asymmetric', granularity: { kind: 'group', size: 4 }, scaleType: 'F32' };
     const matrix = { ...encoded(spec, 2, 8, 1), columnGroup: Uint32Array.of(1, 0, 0, 1, 0, 1, 0, 1) };
-    expect(listed(fewbit.unpack(fewbit.pack(matrix), spec, 2, 8))).toEqual(matrix);
+    expect(listed(atOnce(fewbit.unpack(fewbit.pack(matrix), spec, 2, 8)))).toEqual(matrix);
     for (const rounding of [
       { spec: { format: int(8, 'asymmetric', { kind: 'tensor' }), scaling: 'static' }, params: { scale: 0.5, zero: 7 } },
       {
@@ -265,7 +265,7 @@ describe.skipIf(!shared('peers') || !shared('models'))('checkpoints of bitsandby
       const shape = state ? JSON.parse(new TextDecoder().decode(state.data)).shape : local.get('weight')!.shape;
       const [rows, cols] = shape as [number, number];
       if (sizes[module.split('.').at(-1)!]) expect([rows, cols]).toEqual(sizes[module.split('.').at(-1)!]);
-      const packed = bitsandbytes.pack(bitsandbytes.unpack(local, reading.format(module)!, rows, cols));
+      const packed = bitsandbytes.pack(atOnce(bitsandbytes.unpack(local, reading.format(module)!, rows, cols)));
       expect([...packed.keys()].sort()).toEqual([...local.keys()].sort());
       for (const [key, tensor] of local) expect(Buffer.compare(packed.get(key)!.data, tensor.data), `${module}.${key}`).toBe(0);
     }

@@ -1,3 +1,5 @@
+import { inStrips, type Pausable } from '@fewbit/core';
+
 /** Two codes a byte, every row [cols] by itself → [rows, ⌈cols/2⌉]; the first in the low nibble. */
 export function packNibbles(codes: Uint8Array, rows: number, cols: number): Uint8Array {
   const width = Math.ceil(cols / 2);
@@ -9,11 +11,13 @@ export function packNibbles(codes: Uint8Array, rows: number, cols: number): Uint
 }
 
 /** The inverse of `packNibbles`. */
-export function unpackNibbles(bytes: Uint8Array, rows: number, cols: number): Uint8Array {
+export function* unpackNibbles(bytes: Uint8Array, rows: number, cols: number): Pausable<Uint8Array> {
   const width = Math.ceil(cols / 2);
   const codes = new Uint8Array(rows * cols);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++) codes[i * cols + j] = (bytes[i * width + (j >> 1)]! >> (4 * (j & 1))) & 15;
-  }
+  yield* inStrips(rows, cols, (first, end) => {
+    for (let i = first; i < end; i++) {
+      for (let j = 0; j < cols; j++) codes[i * cols + j] = (bytes[i * width + (j >> 1)]! >> (4 * (j & 1))) & 15;
+    }
+  });
   return codes;
 }

@@ -1,4 +1,4 @@
-import type { Tensor } from '@fewbit/core';
+import { atOnce, type Tensor } from '@fewbit/core';
 import { fewbitError } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -71,7 +71,7 @@ describe('outliers in layout fewbit', () => {
     fc.assert(
       fc.property(matrices, (matrix) => {
         const tensors = fewbit.pack(matrix);
-        expect(listed(fewbit.unpack(tensors, matrix.spec, matrix.rows, matrix.cols))).toEqual(matrix);
+        expect(listed(atOnce(fewbit.unpack(tensors, matrix.spec, matrix.rows, matrix.cols)))).toEqual(matrix);
         const { outliers: _, ...codes } = matrix;
         const bytes = [counts!, columns!, values!].reduce((sum, name) => sum + tensors.get(name)!.data.length, 0);
         expect(storedBits(matrix) - storedBits(codes)).toBe(8 * bytes);
@@ -92,7 +92,7 @@ describe('outliers in layout fewbit', () => {
         tensors.set(name, { ...tensor, data });
         let read: QuantizedMatrix;
         try {
-          read = fewbit.unpack(tensors, matrix.spec, matrix.rows, matrix.cols);
+          read = atOnce(fewbit.unpack(tensors, matrix.spec, matrix.rows, matrix.cols));
         } catch (error) {
           expect(error).toEqual(fewbitError('checkpoint', /Tensor weight_outlier_(counts|columns|values) /));
           return;
@@ -108,7 +108,7 @@ describe('outliers in layout fewbit', () => {
     const refused = (changes: Record<string, Partial<Tensor>>, message: RegExp) => {
       const tensors = new Map(fewbit.pack(matrix));
       for (const [name, change] of Object.entries(changes)) tensors.set(name, { ...tensors.get(name)!, ...change });
-      expect(() => fewbit.unpack(tensors, int4, 2, 8)).toThrow(fewbitError('checkpoint', message));
+      expect(() => atOnce(fewbit.unpack(tensors, int4, 2, 8))).toThrow(fewbitError('checkpoint', message));
     };
     refused(
       { [columns!]: { data: Uint8Array.of(3, 1, 4) } },

@@ -1,4 +1,4 @@
-import type { Tensor } from '@fewbit/core';
+import type { Pausable, Tensor } from '@fewbit/core';
 import type { GgmlTypeName } from './ggml/ggml-types.js';
 import type { ParamList } from './param-list.js';
 import type { TileGrid } from './tile-grid.js';
@@ -277,8 +277,8 @@ export interface Layout {
   impliedActivation?(spec: FormatSpec): ActivationSpec | undefined;
   /** The tensors of a linear layer, its static activation's among them. */
   pack(matrix: QuantizedMatrix, activation?: ActivationRounding): ReadonlyMap<string, Tensor>;
-  /** The inverse of pack: exact; `scaleType` is that of the stored scales. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
-  unpack(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): QuantizedMatrix;
+  /** The inverse of pack: exact; `scaleType` is that of the stored scales. Pauses between strips of codes. Throws `checkpoint` naming the tensor where dtype or shape do not fit. */
+  unpack(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): Pausable<QuantizedMatrix>;
   /** The stored params of an activation that `LayoutReading.activation` told of. Throws `checkpoint` as `unpack` does. */
   unpackActivation?(tensors: ReadonlyMap<string, Tensor>, activation: ActivationSpec): ActivationRounding;
   /** `quantization_config` of config.json for modules quantized so; `ignored` are linear modules left in float. */

@@ -18,6 +18,17 @@ it.each(['with setImmediate', 'with messages, where there is no setImmediate'])(
   port1.close();
 });
 
+it('lets timers come first that are due, from whatever phase of the event loop', async () => {
+  for (const enter of [setImmediate, setTimeout]) {
+    await new Promise((resolve) => enter(resolve, 0));
+    let heard = 0;
+    setTimeout(() => heard++, 1);
+    for (const begun = performance.now(); performance.now() < begun + 2; );
+    await nextTurn();
+    expect(heard).toBe(1);
+  }
+});
+
 it('gives a turn when there was none for some milliseconds, and else goes on at once', async () => {
   const { turnsWithin, pass } = watched();
   await giveTurn();
@@ -60,7 +71,7 @@ function watched() {
       await body();
       const { length } = turns.mock.calls;
       turns.mockRestore();
-      return length;
+      return length / 2; // each waits for the phase of timers in between
     },
   };
 }

@@ -20,11 +20,11 @@ export async function inTurns<R>(work: Pausable<R>): Promise<R> {
   }
 }
 
-/** Resolves when other work of the thread has had its turn; sooner than a timer would, in Node.js and in browsers. */
+/** Resolves when other work of the thread has had its turn, timers and messages; sooner than a timer would, in Node.js and in browsers. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     if (typeof setImmediate === 'function') {
-      setImmediate(resolve);
+      setImmediate(() => setImmediate(resolve)); // the first may come before the timers of this turn
       return;
     }
     const { port1, port2 } = new MessageChannel();

@@ -1,5 +1,5 @@
 import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint/web';
-import { FewbitError, isFloat, type Tensor, toFloat32 } from '@fewbit/core';
+import { FewbitError, isFloat, type Tensor, toFloat32InStrips } from '@fewbit/core';
 import {
   type ActivationRounding,
   decodeMatrix,
@@ -9,6 +9,7 @@ import {
   type LayoutReading,
 } from '@fewbit/formats';
 import { attentionModule, checkTensors, planModel } from '@fewbit/models';
+import { inTurns } from './next-turn.js';
 import type { StoredWeight, WeightSource } from './types.js';
 import { type CodedWeight, tablePlan, weightReader } from './weight-reader.js';
 
@@ -31,7 +32,7 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     if (!isFloat(tensor.dtype)) {
       throw new FewbitError('unsupported', `${name} is stored as ${tensor.dtype}, but config.json does not say that it is quantized.`);
     }
-    const data = toFloat32(tensor);
+    const data = await inTurns(toFloat32InStrips(tensor));
     checkpoint.release?.(tensor);
     return { shape: tensor.shape, data };
   };
@@ -50,7 +51,7 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
     const name = `${module}.weight`;
     if (!reading || !spec || (tables.includes(name) && checkpoint.tensors.has(name))) return undefined;
     const local = await localTensors(module);
-    const codes = named(module, () => reading.layout.unpack(local, spec, rows, cols));
+    const codes = await named(module, () => inTurns(reading.layout.unpack(local, spec, rows, cols)));
     for (const tensor of local.values()) checkpoint.release?.(tensor);
     return codes;
   };
@@ -97,9 +98,9 @@ function readQuantization(config: unknown, layouts: readonly Layout[]): LayoutRe
 }
 
 /** Puts the module before messages that speak of its local tensors. */
-function named<R>(module: string, body: () => R): R {
+async function named<R>(module: string, body: () => R | Promise<R>): Promise<R> {
   try {
-    return body();
+    return await body();
   } catch (error) {
     if (!FewbitError.is(error)) throw error;
     throw new FewbitError(error.code, `${module}: ${error.message}`, { cause: error });

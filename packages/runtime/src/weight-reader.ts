@@ -1,6 +1,17 @@
-import { dtypeBytes, FewbitError, firstNonFinite, firstNonFiniteStored, matrix, toFloat32, transpose } from '@fewbit/core';
+import {
+  dtypeBytes,
+  elementCount,
+  FewbitError,
+  findInStrips,
+  firstNonFinite,
+  firstNonFiniteStored,
+  matrix,
+  toFloat32,
+  transpose,
+} from '@fewbit/core';
 import { decodeMatrix, type QuantizedMatrix } from '@fewbit/formats';
 import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
+import { inTurns } from './next-turn.js';
 import type { StoredWeight, WeightSource } from './types.js';
 
 /** A linear, or the embedding or head: what may be stored in codes. */
@@ -23,7 +34,7 @@ export function weightReader(
   const tables = [plan.embedding.tokens, plan.head.weight].map((name) => tablePlan(plan, name));
   const vector = async (name: string) => {
     const tensor = await readFloat(name);
-    requireFinite(name, tensor.data);
+    await requireFinite(name, tensor.data);
     return tensor;
   };
   return {
@@ -34,7 +45,7 @@ export function weightReader(
       if (!tables.some((table) => table.module === module) && find(module).transposed) return undefined;
       const name = `${module}.weight`;
       const weight = await readStored(name);
-      if (weight) requireFiniteStored(name, weight);
+      if (weight) await requireFiniteStored(name, weight);
       return weight;
     },
     async linear(module) {
@@ -43,7 +54,7 @@ export function weightReader(
       const codes = await readCodes(linear);
       if (codes) {
         const decoded = decodeMatrix(codes);
-        requireFinite(`${module}.weight (dequantized)`, decoded.data);
+        await requireFinite(`${module}.weight (dequantized)`, decoded.data);
         return decoded;
       }
       const { data } = await vector(`${module}.weight`);
@@ -58,16 +69,18 @@ export function tablePlan({ vocabulary, hidden }: ModelPlan, name: string): Code
   return { module: name.replace(/\.weight$/, ''), rows: vocabulary, cols: hidden };
 }
 
-function requireFinite(name: string, data: Float32Array): void {
-  const at = firstNonFinite(data);
+async function requireFinite(name: string, data: Float32Array): Promise<void> {
+  const at = await inTurns(findInStrips(data.length, (start, end) => firstNonFinite(data.subarray(start, end))));
   if (at >= 0) throw nonFinite(name, data[at]!, at);
 }
 
-function requireFiniteStored(name: string, { tensor }: StoredWeight): void {
-  const { dtype, data } = tensor;
-  const at = firstNonFiniteStored(tensor);
-  if (at < 0) return;
+async function requireFiniteStored(name: string, { tensor }: StoredWeight): Promise<void> {
+  const { dtype, shape, data } = tensor;
   const width = dtypeBytes[dtype];
+  const find = (start: number, end: number) =>
+    firstNonFiniteStored({ dtype, shape: [end - start], data: data.subarray(start * width, end * width) });
+  const at = await inTurns(findInStrips(elementCount(shape), find));
+  if (at < 0) return;
   throw nonFinite(name, toFloat32({ dtype, shape: [], data: data.slice(at * width, (at + 1) * width) })[0]!, at);
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Matrix } from '@fewbit/core';
+import { atOnce, type Matrix } from '@fewbit/core';
 import { type GgmlTypeName, ggmlType, gguf, type QuantizedMatrix } from '@fewbit/formats';
 import { llamaCppLibraries } from './llama-cpp-libraries.js';
 import { python } from './transformers.js';
@@ -33,5 +33,5 @@ export function quantizeWithGgml(
   execFileSync(python!, [script, library, ...numeric, values, blocks, ...(importance ? [weights] : [])]);
   const { block, bytes } = ggmlType(type);
   const tensor = { dtype: 'U8', shape: [rows, (cols / block) * bytes], data: new Uint8Array(readFileSync(blocks)) } as const;
-  return gguf.unpack(new Map([[`weight.${type}`, tensor]]), { kind: 'ggml', type }, rows, cols);
+  return atOnce(gguf.unpack(new Map([[`weight.${type}`, tensor]]), { kind: 'ggml', type }, rows, cols));
 }

@@ -25,10 +25,10 @@ export const awq: Layout = {
     if (matrix.columnGroup) throw new FewbitError('unsupported', 'AWQ checkpoints have no g_idx: use a column order with natural groups.');
     return packTensors(checkMatrix({ ...matrix, spec: integersOnly(matrix.spec, 'AWQ') }));
   },
-  unpack(tensors, spec, rows, cols) {
+  *unpack(tensors, spec, rows, cols) {
     const reason = rejectsRows(rows);
     if (reason) throw new FewbitError('checkpoint', reason);
-    return unpackTensors(tensors, integersOnly(spec, 'AWQ'), rows, cols);
+    return yield* unpackTensors(tensors, integersOnly(spec, 'AWQ'), rows, cols);
   },
   describe: describeConfig,
   recognise: (config) => readConfig(config, awq),

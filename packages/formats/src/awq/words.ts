@@ -7,11 +7,11 @@
  *
  * Source: AutoAWQ, modules/linear/gemm.py and utils/packing_utils.py.
  */
-import { fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
+import { fromFloat32, fromIntegers, inStrips, type Pausable, type Tensor } from '@fewbit/core';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { isSymmetric } from '../int/int-format.js';
 import { gridOf, type IntMatrix, intParams, scalesOf, unpackScales, zerosOf } from '../int-matrix.js';
-import { transposed } from '../transposed.js';
+import { transposed, transposedInStrips } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
 
@@ -26,13 +26,15 @@ export function packTensors({ rows, cols, spec, codes, params }: IntMatrix): Map
   ]);
 }
 
-export function unpackTensors(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): IntMatrix {
+export function* unpackTensors(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): Pausable<IntMatrix> {
   const { across: groups } = gridOf(spec, rows, cols);
-  const codes = transposed(separate(wordsOf(expectTensor(tensors, 'qweight', ['I32'], [cols, rows / 8]))), cols, rows);
-  const zeros = transposed(separate(wordsOf(expectTensor(tensors, 'qzeros', ['I32'], [groups, rows / 8]))), groups, rows);
+  const words = wordsOf(expectTensor(tensors, 'qweight', ['I32'], [cols, rows / 8]));
+  const codes = yield* transposedInStrips(yield* separate(words), cols, rows);
+  const packedZeros = wordsOf(expectTensor(tensors, 'qzeros', ['I32'], [groups, rows / 8]));
+  const zeros = yield* transposedInStrips(yield* separate(packedZeros), groups, rows);
   if (isSymmetric(spec.scheme)) expectMiddle('qzeros', zeros, spec.bits, groups);
-  const { scales, stored } = unpackScales(tensors, 'scales', spec, [groups, rows]);
-  const params = intParams(transposed(scales, groups, rows), zeros);
+  const { scales, stored } = yield* unpackScales(tensors, 'scales', spec, [groups, rows]);
+  const params = intParams(yield* transposedInStrips(scales, groups, rows), zeros);
   return { rows, cols, spec: stored, codes, params };
 }
 
@@ -47,10 +49,12 @@ function interleave(values: Uint8Array): Uint32Array {
   return words;
 }
 
-function separate(words: Uint32Array): Uint8Array {
+function* separate(words: Uint32Array): Pausable<Uint8Array> {
   const values = new Uint8Array(words.length * 8);
-  for (let i = 0; i < words.length; i++) {
-    for (let nibble = 0; nibble < 8; nibble++) values[8 * i + order[nibble]!] = (words[i]! >>> (4 * nibble)) & 15;
-  }
+  yield* inStrips(words.length, 8, (start, end) => {
+    for (let i = start; i < end; i++) {
+      for (let nibble = 0; nibble < 8; nibble++) values[8 * i + order[nibble]!] = (words[i]! >>> (4 * nibble)) & 15;
+    }
+  });
   return values;
 }

@@ -5,7 +5,7 @@
  *   SCB            F32 [N]    absmax of the row; a weight is code·SCB/127
  *   weight_format  U8 []      0: by rows
  */
-import { FewbitError, fromFloat32, fromIntegers, type Tensor, toFloat32 } from '@fewbit/core';
+import { FewbitError, fromFloat32, fromIntegers, inStrips, type Pausable, type Tensor, toFloat32 } from '@fewbit/core';
 import { expectTensor } from '../expect-tensor.js';
 import { type AbsmaxIntParams, absmaxIntParams } from '../int/absmax-int-format.js';
 import type { IntSpec, QuantizedMatrix } from '../types.js';
@@ -22,7 +22,7 @@ export function packEightBit({ rows, cols, codes, params }: EightBitMatrix): Map
   ]);
 }
 
-export function unpackEightBit(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): EightBitMatrix {
+export function* unpackEightBit(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): Pausable<EightBitMatrix> {
   const { data } = expectTensor(tensors, 'weight', ['I8'], [rows, cols]);
   const order = tensors.has('weight_format') ? expectTensor(tensors, 'weight_format', ['U8'], []).data[0] : 0;
   if (order !== 0) throw new FewbitError('unsupported', `Tensor weight_format is ${order}: only 0 (by rows) is read.`);
@@ -30,5 +30,9 @@ export function unpackEightBit(tensors: ReadonlyMap<string, Tensor>, spec: IntSp
     if (!Number.isFinite(absmax)) throw new FewbitError('checkpoint', `Tensor SCB holds ${absmax} at ${i}: expected finite numbers.`);
     return absmaxIntParams(absmax);
   });
-  return { rows, cols, spec, codes: Uint8Array.from(data, (byte) => byte ^ 0x80), params };
+  const codes = new Uint8Array(data.length);
+  yield* inStrips(codes.length, 1, (start, end) => {
+    for (let i = start; i < end; i++) codes[i] = data[i]! ^ 0x80;
+  });
+  return { rows, cols, spec, codes, params };
 }

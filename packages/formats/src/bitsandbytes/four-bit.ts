@@ -10,7 +10,7 @@
  *
  * Source: bitsandbytes, functional.py (QuantState), nn/modules.py.
  */
-import { FewbitError, fromFloat32, fromIntegers, type Tensor, toFloat32 } from '@fewbit/core';
+import { FewbitError, fromFloat32, fromIntegers, inStrips, type Pausable, type Tensor, toFloat32 } from '@fewbit/core';
 import type { AbsmaxParams } from '../codebook/absmax-format.js';
 import { dynamicMap } from '../codebook/dynamic-map.js';
 import { levelTables } from '../codebook/level-tables.js';
@@ -61,7 +61,12 @@ function stateOf({ levels, granularity }: FourBitSpec, rows: number, cols: numbe
 }
 
 /** The block size is that of the file. */
-export function unpackFourBit(tensors: ReadonlyMap<string, Tensor>, spec: FourBitSpec, rows: number, cols: number): FourBitMatrix {
+export function* unpackFourBit(
+  tensors: ReadonlyMap<string, Tensor>,
+  spec: FourBitSpec,
+  rows: number,
+  cols: number,
+): Pausable<FourBitMatrix> {
   const state = readState(tensors, spec.levels, rows, cols);
   const count = rows * cols;
   const blocks = Math.ceil(count / state.blockSize);
@@ -71,7 +76,7 @@ export function unpackFourBit(tensors: ReadonlyMap<string, Tensor>, spec: FourBi
   const params = nested ? readNested(tensors, blocks, state.offset) : readAbsmaxes(tensors, blocks);
   const { nested: _, ...rest } = spec;
   const stored = { ...rest, granularity: { kind: 'flat', size: state.blockSize } as const, ...(nested && { nested }) };
-  return { rows, cols, spec: stored, codes: unpackPairs(data, count), params };
+  return { rows, cols, spec: stored, codes: yield* unpackPairs(data, count), params };
 }
 
 function readAbsmaxes(tensors: ReadonlyMap<string, Tensor>, blocks: number): ParamList<AbsmaxParams> {
@@ -140,8 +145,10 @@ function packPairs(codes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function unpackPairs(bytes: Uint8Array, count: number): Uint8Array {
+function* unpackPairs(bytes: Uint8Array, count: number): Pausable<Uint8Array> {
   const codes = new Uint8Array(count);
-  for (let i = 0; i < count; i++) codes[i] = i & 1 ? bytes[i >> 1]! & 15 : bytes[i >> 1]! >> 4;
+  yield* inStrips(count, 1, (start, end) => {
+    for (let i = start; i < end; i++) codes[i] = i & 1 ? bytes[i >> 1]! & 15 : bytes[i >> 1]! >> 4;
+  });
   return codes;
 }

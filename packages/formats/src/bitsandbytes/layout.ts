@@ -31,9 +31,9 @@ export const bitsandbytes: Layout = {
     if (isEightBit(spec)) return packEightBit({ ...matrix, spec, params: matrix.params as ParamList<AbsmaxIntParams> });
     throw new FewbitError('unsupported', rejects(spec)!);
   },
-  unpack(tensors, spec, rows, cols) {
-    if (isFourBit(spec)) return unpackFourBit(tensors, spec, rows, cols);
-    if (isEightBit(spec)) return unpackEightBit(tensors, spec, rows, cols);
+  *unpack(tensors, spec, rows, cols) {
+    if (isFourBit(spec)) return yield* unpackFourBit(tensors, spec, rows, cols);
+    if (isEightBit(spec)) return yield* unpackEightBit(tensors, spec, rows, cols);
     throw new FewbitError('unsupported', rejects(spec)!);
   },
   describe: describeConfig,

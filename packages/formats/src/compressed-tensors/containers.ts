@@ -1,4 +1,4 @@
-import { FewbitError, type Tensor } from '@fewbit/core';
+import { FewbitError, type Pausable, type Tensor } from '@fewbit/core';
 import { checkFloatMatrix } from '../float-matrix.js';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
@@ -15,7 +15,7 @@ interface Container<S extends FormatSpec> {
   /** Whether matrices of this kind are written so, with their inputs rounded so. */
   writes(spec: S, activation: ActivationSpec | undefined): boolean;
   pack(matrix: QuantizedMatrix<unknown, S>): Map<string, Tensor>;
-  unpack(tensors: ReadonlyMap<string, Tensor>, spec: S, rows: number, cols: number): QuantizedMatrix;
+  unpack(tensors: ReadonlyMap<string, Tensor>, spec: S, rows: number, cols: number): Pausable<QuantizedMatrix>;
 }
 
 const integers = (container: Omit<Container<IntSpec>, 'kind'>): Container<IntSpec> => ({
@@ -79,10 +79,10 @@ export function packInto(id: ContainerId, matrix: QuantizedMatrix): Map<string, 
 }
 
 /** Reads a matrix, in words or in bytes as its tensors are. Throws `unsupported` for a format that has no container. */
-export function unpackFrom(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): QuantizedMatrix {
+export function* unpackFrom(tensors: ReadonlyMap<string, Tensor>, spec: FormatSpec, rows: number, cols: number): Pausable<QuantizedMatrix> {
   const id = spec.kind === 'int' ? (tensors.has('weight') ? 'int-quantized' : 'pack-quantized') : containerOf(spec);
   if (!id) throw new FewbitError('unsupported', `compressed-tensors has no ${formatName(spec)}.`);
-  return (containers[id] as Container<FormatSpec>).unpack(tensors, spec, rows, cols);
+  return yield* (containers[id] as Container<FormatSpec>).unpack(tensors, spec, rows, cols);
 }
 
 function isInt8Product(spec: IntSpec, activation: ActivationSpec | undefined): boolean {

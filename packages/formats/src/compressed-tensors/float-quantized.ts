@@ -5,7 +5,8 @@
  *   weight_scale  multipliers: float [1] per tensor, [N, 1] per channel, [N, G] per group, [⌈N/rows⌉, ⌈K/cols⌉] per block;
  *                 for MXFP8 U8 [N, G], E8M0 exponents
  */
-import type { Tensor } from '@fewbit/core';
+import type { Pausable, Tensor } from '@fewbit/core';
+import { copied } from '../copied.js';
 import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { type FloatMatrix, packFloatScales, unpackFloatScales } from '../float-matrix.js';
@@ -19,10 +20,10 @@ export function packFloats({ rows, cols, spec, codes, params }: FloatMatrix): Ma
   ]);
 }
 
-export function unpackFloats(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix {
+export function* unpackFloats(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): Pausable<FloatMatrix> {
   const { data } = expectTensor(tensors, 'weight', ['F8_E4M3'], [rows, cols]);
-  const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, scaleShape(spec, rows, cols));
-  return { rows, cols, spec: stored, codes: new Uint8Array(data), params };
+  const { params, stored } = yield* unpackFloatScales(tensors, 'weight_scale', spec, scaleShape(spec, rows, cols));
+  return { rows, cols, spec: stored, codes: yield* copied(data), params };
 }
 
 function scaleShape(spec: FloatSpec, rows: number, cols: number): number[] {

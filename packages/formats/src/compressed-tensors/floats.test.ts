@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { atOnce } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -34,7 +35,7 @@ describe.each(Object.entries(stored))('%s', (title, spec) => {
       fc.property(shapes, ({ rows, cols, seed }) => {
         const matrix = encoded(spec, rows, cols, seed);
         const vague = spec.scaleType === 'F16' || spec.scaleType === 'F32' ? { ...spec, scaleType: 'BF16' as const } : spec;
-        expect(listed(compressedTensors.unpack(compressedTensors.pack(matrix), vague, rows, cols))).toEqual(matrix);
+        expect(listed(atOnce(compressedTensors.unpack(compressedTensors.pack(matrix), vague, rows, cols)))).toEqual(matrix);
       }),
     );
   });
@@ -75,9 +76,9 @@ describe('floats of compressed-tensors', () => {
     const spec = stored['nvfp4-pack-quantized']!;
     const tensors = new Map(compressedTensors.pack(encoded(spec, 1, 16, 1)));
     const nan = new Map(tensors).set('weight_scale', { dtype: 'F8_E4M3', shape: [1, 1], data: Uint8Array.of(0x7f) });
-    expect(() => compressedTensors.unpack(nan, spec, 1, 16)).toThrow(/Tensor weight_scale holds NaN at 0/);
+    expect(() => atOnce(compressedTensors.unpack(nan, spec, 1, 16))).toThrow(/Tensor weight_scale holds NaN at 0/);
     const zero = new Map(tensors).set('weight_global_scale', { dtype: 'F32', shape: [1], data: new Uint8Array(4) });
-    expect(() => compressedTensors.unpack(zero, spec, 1, 16)).toThrow(/weight_global_scale holds 0/);
+    expect(() => atOnce(compressedTensors.unpack(zero, spec, 1, 16))).toThrow(/weight_global_scale holds 0/);
   });
 });
 
@@ -111,7 +112,7 @@ describe('rounded inputs of compressed-tensors', () => {
     expect(config.format).toBe(rounding.spec.format.kind === 'int' ? 'int-quantized' : 'pack-quantized');
     expect(reading.activation!('a')).toEqual(rounding.spec);
     expect(compressedTensors.unpackActivation!(tensors, reading.activation!('a')!)).toEqual(rounding);
-    expect(listed(compressedTensors.unpack(tensors, reading.format('a')!, 3, 8))).toEqual(matrix);
+    expect(listed(atOnce(compressedTensors.unpack(tensors, reading.format('a')!, 3, 8)))).toEqual(matrix);
     expect(tensors.has('input_scale')).toBe(rounding.spec.scaling === 'static');
     expect(tensors.has('input_global_scale')).toBe(rounding.spec.scaling === 'local');
   });
@@ -159,7 +160,7 @@ describe.skipIf(!shared('peers'))('floats of llm-compressor', () => {
         const weight = local.get('weight') ?? local.get('weight_packed')!;
         const [rows, cols] = [weight.shape[0]!, weight.shape[1]! * (weight.dtype === 'U8' ? 2 : 1)];
         const activation = reading.activation!(module);
-        const matrix = compressedTensors.unpack(local, reading.format(module)!, rows, cols);
+        const matrix = atOnce(compressedTensors.unpack(local, reading.format(module)!, rows, cols));
         const packed = compressedTensors.pack(matrix, activation && { spec: activation });
         expect([...packed.keys()].sort()).toEqual([...local.keys()].sort());
         for (const [key, tensor] of local) expect(Buffer.compare(packed.get(key)!.data, tensor.data), `${module}.${key}`).toBe(0);

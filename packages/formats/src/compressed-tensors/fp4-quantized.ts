@@ -5,7 +5,7 @@
  *   weight_scale         NVFP4: F8_E4M3 [N, G]; MXFP4: U8 [N, G], E8M0 exponents
  *   weight_global_scale  NVFP4: F32 [1], the divisor: a weight is element · weight_scale ÷ weight_global_scale
  */
-import { FewbitError, fromE4m3, fromFloat32, type Tensor, toE4m3, toFloat32 } from '@fewbit/core';
+import { FewbitError, fromE4m3, fromFloat32, inStrips, type Pausable, type Tensor, toE4m3, toFloat32 } from '@fewbit/core';
 import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { type NvParams, nvParams } from '../float/nv-format.js';
@@ -19,9 +19,9 @@ export function packMxfp4({ rows, cols, spec, codes, params }: FloatMatrix): Map
   return new Map([packedWeight(codes, rows, cols), ['weight_scale', packFloatScales(params, spec, [rows, groupsOf(spec, rows, cols)])]]);
 }
 
-export function unpackMxfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix {
-  const codes = unpackedWeight(tensors, rows, cols);
-  const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, [rows, groupsOf(spec, rows, cols)]);
+export function* unpackMxfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): Pausable<FloatMatrix> {
+  const codes = yield* unpackedWeight(tensors, rows, cols);
+  const { params, stored } = yield* unpackFloatScales(tensors, 'weight_scale', spec, [rows, groupsOf(spec, rows, cols)]);
   return { rows, cols, spec: stored, codes, params };
 }
 
@@ -38,11 +38,18 @@ export function packNvfp4({ rows, cols, spec, codes, params }: FloatMatrix<NvPar
   ]);
 }
 
-export function unpackNvfp4(tensors: ReadonlyMap<string, Tensor>, spec: FloatSpec, rows: number, cols: number): FloatMatrix<NvParams> {
-  const codes = unpackedWeight(tensors, rows, cols);
+export function* unpackNvfp4(
+  tensors: ReadonlyMap<string, Tensor>,
+  spec: FloatSpec,
+  rows: number,
+  cols: number,
+): Pausable<FloatMatrix<NvParams>> {
+  const codes = yield* unpackedWeight(tensors, rows, cols);
   const blocks = expectTensor(tensors, 'weight_scale', ['F8_E4M3'], [rows, groupsOf(spec, rows, cols)]).data;
   const divisor = unpackDivisor(tensors, 'weight_global_scale');
-  for (let i = 0; i < blocks.length; i++) requireScale(fromE4m3(blocks[i]!), 'weight_scale', i);
+  yield* inStrips(blocks.length, 1, (start, end) => {
+    for (let i = start; i < end; i++) requireScale(fromE4m3(blocks[i]!), 'weight_scale', i);
+  });
   return { rows, cols, spec, codes, params: paramList(blocks.length, (i) => nvParams(fromE4m3(blocks[i]!), divisor)) };
 }
 
@@ -57,7 +64,7 @@ function packedWeight(codes: Uint8Array, rows: number, cols: number): [string, T
   return ['weight_packed', { dtype: 'U8', shape: [rows, Math.ceil(cols / 2)], data: packNibbles(codes, rows, cols) }];
 }
 
-function unpackedWeight(tensors: ReadonlyMap<string, Tensor>, rows: number, cols: number): Uint8Array {
+function unpackedWeight(tensors: ReadonlyMap<string, Tensor>, rows: number, cols: number): Pausable<Uint8Array> {
   return unpackNibbles(expectTensor(tensors, 'weight_packed', ['U8'], [rows, Math.ceil(cols / 2)]).data, rows, cols);
 }
 

@@ -4,7 +4,7 @@
  *   weight        I8 [N, K]       code − 2^(bits − 1)
  *   weight_scale  float [N, G] per group, [N, 1] per channel, [1] per tensor
  */
-import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
+import { FewbitError, findInStrips, fromIntegers, type Pausable, type Tensor } from '@fewbit/core';
 import { expectTensor } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
 import { isSymmetric } from '../int/int-format.js';
@@ -20,18 +20,24 @@ export function packBytes({ rows, cols, spec, codes, params }: IntMatrix): Map<s
   ]);
 }
 
-export function unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): IntMatrix {
+export function* unpackBytes(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): Pausable<IntMatrix> {
   if (!isSymmetric(spec.scheme)) {
     throw new FewbitError('checkpoint', `Tensor weight stands where ${formatName(spec)} is stored as weight_packed.`);
   }
   const { data } = expectTensor(tensors, 'weight', ['I8'], [rows, cols]);
   const middle = 2 ** (spec.bits - 1);
-  const codes = Uint8Array.from(data, (byte) => ((byte << 24) >> 24) + middle);
-  const wide = codes.findIndex((code) => code >= 2 * middle);
+  const codes = new Uint8Array(data.length);
+  const wide = yield* findInStrips(codes.length, (start, end) => {
+    for (let i = start; i < end; i++) {
+      codes[i] = data[i]! + middle;
+      if (codes[i]! >= 2 * middle) return i - start;
+    }
+    return -1;
+  });
   if (wide !== -1) {
     throw new FewbitError('checkpoint', `Tensor weight holds ${(data[wide]! << 24) >> 24} at ${wide}: expected ${spec.bits} bits.`);
   }
-  const { scales, stored } = unpackScales(tensors, 'weight_scale', spec, scaleShape(spec, rows, cols));
+  const { scales, stored } = yield* unpackScales(tensors, 'weight_scale', spec, scaleShape(spec, rows, cols));
   return { rows, cols, spec: stored, codes, params: intParams(scales, middle) };
 }
 

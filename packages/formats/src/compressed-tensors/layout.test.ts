@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { random, type Tensor } from '@fewbit/core';
+import { atOnce, random, type Tensor } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -44,7 +44,7 @@ describe('golden vectors of the compressed-tensors package', () => {
       };
       const theirs = new Map(Object.entries(vector.tensors).map(([name, tensor]) => [name, tensorOf(tensor)]));
       expect(bytesByName(compressedTensors.pack(matrix))).toEqual(bytesByName(theirs));
-      expect(listed(compressedTensors.unpack(theirs, spec, vector.rows, vector.cols))).toEqual(matrix);
+      expect(listed(atOnce(compressedTensors.unpack(theirs, spec, vector.rows, vector.cols)))).toEqual(matrix);
       expect(digest(decodeMatrix(matrix).data)).toEqual(vector.decoded);
     },
   );
@@ -93,7 +93,7 @@ describe('unpack', () => {
       ['weight', weight],
       ['weight_scale', packed.get('weight_scale')!],
     ]);
-    expect(listed(compressedTensors.unpack(tensors, spec, 5, 9))).toEqual(matrix);
+    expect(listed(atOnce(compressedTensors.unpack(tensors, spec, 5, 9)))).toEqual(matrix);
   });
 
   it('takes the scale type from the file', () => {
@@ -104,7 +104,7 @@ describe('unpack', () => {
       3,
       false,
     );
-    const read = compressedTensors.unpack(compressedTensors.pack(matrix), { ...matrix.spec, scaleType: 'BF16' }, 3, 5);
+    const read = atOnce(compressedTensors.unpack(compressedTensors.pack(matrix), { ...matrix.spec, scaleType: 'BF16' }, 3, 5));
     expect(read.spec.scaleType).toBe('F16');
     expect(listed(read)).toEqual(matrix);
   });
@@ -118,7 +118,7 @@ describe('unpack', () => {
       false,
     );
     const moved = new Map([...compressedTensors.pack(matrix)].map(([name, tensor]) => [name, { ...tensor, data: shifted(tensor.data) }]));
-    expect(listed(compressedTensors.unpack(moved, matrix.spec, 3, 17))).toEqual(matrix);
+    expect(listed(atOnce(compressedTensors.unpack(moved, matrix.spec, 3, 17)))).toEqual(matrix);
   });
 
   damageContract(compressedTensors, matrices, (name, damage) => name === 'weight_g_idx' && damage === 'missing');
@@ -129,7 +129,7 @@ describe('unpack', () => {
     const replaced = (name: string, values: Float32Array | BigInt64Array | Int32Array) =>
       new Map(packed).set(name, { ...packed.get(name)!, data: new Uint8Array(values.buffer) });
     const refused = (tensors: ReadonlyMap<string, Tensor>, message: RegExp, as: FormatSpec = spec) =>
-      expect(() => compressedTensors.unpack(tensors, as, 3, 8)).toThrow(
+      expect(() => atOnce(compressedTensors.unpack(tensors, as, 3, 8))).toThrow(
         expect.objectContaining({ code: 'checkpoint', message: expect.stringMatching(message) }),
       );
     refused(replaced('weight_scale', Float32Array.of(1, 1, Number.NaN, 1, 1, 1)), /weight_scale holds NaN at 2/);
@@ -202,7 +202,7 @@ describe.skipIf(!shared('peers'))('checkpoints of llm-compressor', () => {
         [...tensors].filter(([full]) => full.startsWith(`${module}.`)).map(([full, tensor]) => [full.slice(module.length + 1), tensor]),
       );
       const [rows, cols] = new BigInt64Array(new Uint8Array(local.get('weight_shape')!.data).buffer);
-      const matrix = reading.layout.unpack(local, reading.format(module)!, Number(rows), Number(cols));
+      const matrix = atOnce(reading.layout.unpack(local, reading.format(module)!, Number(rows), Number(cols)));
       expect(digest(decodeMatrix(matrix).data), module).toEqual(expected);
       expect(bytesByName(compressedTensors.pack(matrix)), module).toEqual(bytesByName(local));
     }
@@ -221,7 +221,7 @@ function randomMatrix(spec: IntSpec, rows: number, cols: number, seed: number, a
 }
 
 function roundTrip(matrix: QuantizedMatrix): QuantizedMatrix {
-  return compressedTensors.unpack(compressedTensors.pack(matrix), matrix.spec, matrix.rows, matrix.cols);
+  return atOnce(compressedTensors.unpack(compressedTensors.pack(matrix), matrix.spec, matrix.rows, matrix.cols));
 }
 
 function bytesByName(tensors: ReadonlyMap<string, Tensor>) {

@@ -7,13 +7,13 @@
  *   weight_zero_point  I32 [⌈N·bits/32⌉, G]  zero points, bit stream along N; asymmetric only
  *   weight_g_idx       I32 [K]               group of each column, where that is not column ÷ size
  */
-import { FewbitError, fromIntegers, type Tensor } from '@fewbit/core';
+import { FewbitError, fromIntegers, type Pausable, type Tensor } from '@fewbit/core';
 import { packedWords, packRows, unpackRows } from '../bit-stream.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { type IntParams, isSymmetric } from '../int/int-format.js';
 import { gridOf, type IntMatrix, intParams, packScales, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
 import type { ParamList } from '../param-list.js';
-import { transposed } from '../transposed.js';
+import { transposed, transposedInStrips } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 
 export function packWords(matrix: IntMatrix): Map<string, Tensor> {
@@ -29,13 +29,13 @@ export function packWords(matrix: IntMatrix): Map<string, Tensor> {
   return tensors;
 }
 
-export function unpackWords(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): IntMatrix {
+export function* unpackWords(tensors: ReadonlyMap<string, Tensor>, spec: IntSpec, rows: number, cols: number): Pausable<IntMatrix> {
   const groups = gridOf(spec, rows, cols).across;
   const words = wordsOf(expectTensor(tensors, 'weight_packed', ['I32'], [rows, packedWords(cols, spec.bits)]));
   expectShape(tensors, rows, cols);
-  const codes = unpackRows(words, rows, cols, spec.bits);
-  const { scales, stored } = unpackScales(tensors, 'weight_scale', spec, [rows, groups]);
-  const zeros = isSymmetric(spec.scheme) ? 2 ** (spec.bits - 1) : unpackZeros(tensors, spec.bits, rows, groups);
+  const codes = yield* unpackRows(words, rows, cols, spec.bits);
+  const { scales, stored } = yield* unpackScales(tensors, 'weight_scale', spec, [rows, groups]);
+  const zeros = isSymmetric(spec.scheme) ? 2 ** (spec.bits - 1) : yield* unpackZeros(tensors, spec.bits, rows, groups);
   const matrix = { rows, cols, spec: stored, codes, params: intParams(scales, zeros) };
   if (!tensors.has('weight_g_idx')) return matrix;
   if (spec.granularity.kind !== 'group') {
@@ -58,8 +58,9 @@ function packZeros(params: ParamList<IntParams>, bits: number, rows: number, gro
   return fromIntegers(transposed(words, groups, height), [height, groups]);
 }
 
-function unpackZeros(tensors: ReadonlyMap<string, Tensor>, bits: number, rows: number, groups: number): Uint8Array {
+function* unpackZeros(tensors: ReadonlyMap<string, Tensor>, bits: number, rows: number, groups: number): Pausable<Uint8Array> {
   const height = packedWords(rows, bits);
   const words = wordsOf(expectTensor(tensors, 'weight_zero_point', ['I32'], [height, groups]));
-  return transposed(unpackRows(transposed(words, height, groups), groups, rows, bits), groups, rows);
+  const codes = yield* unpackRows(yield* transposedInStrips(words, height, groups), groups, rows, bits);
+  return yield* transposedInStrips(codes, groups, rows);
 }

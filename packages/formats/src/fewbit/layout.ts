@@ -61,15 +61,15 @@ export const fewbit: Layout = {
     if (columnGroup) tensors.set('weight_groups', fromIntegers(columnGroup.slice(), [cols]));
     return tensors;
   },
-  unpack(tensors, spec, rows, cols) {
+  *unpack(tensors, spec, rows, cols) {
     const family = paramsOf(spec);
     if (!family) throw new FewbitError('unsupported', rejects(spec)!);
     const bits = codeBits(spec);
     const words = wordsOf(expectTensor(tensors, 'weight_codes', ['I32'], [rows, packedWords(cols, bits)]));
     const grid = tileGrid(createFormat(spec), rows, cols);
-    const codes = unpackRows(words, rows, cols, bits);
+    const codes = yield* unpackRows(words, rows, cols, bits);
     const outliers = unpackOutliers(tensors, rows, cols);
-    const matrix = { rows, cols, spec, codes, params: family.unpack(tensors, grid), ...(outliers && { outliers }) };
+    const matrix = { rows, cols, spec, codes, params: yield* family.unpack(tensors, grid), ...(outliers && { outliers }) };
     if (!tensors.has('weight_groups')) return matrix;
     return { ...matrix, columnGroup: unpackColumnGroup(tensors, 'weight_groups', cols, grid.across) };
   },

@@ -1,4 +1,15 @@
-import { FewbitError, type FloatDType, fromFloat32, fromIntegers, roundTo, type Tensor, toFloat32 } from '@fewbit/core';
+import {
+  FewbitError,
+  type FloatDType,
+  findInStrips,
+  firstNonFinite,
+  fromFloat32,
+  fromIntegers,
+  type Pausable,
+  roundTo,
+  type Tensor,
+  toFloat32InStrips,
+} from '@fewbit/core';
 import { type FittedParams, fittedParams } from '../codebook/fitted-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import type { FloatParams } from '../float/elements.js';
@@ -14,7 +25,7 @@ import { twoLevels } from './two-levels.js';
 /** How a family's params are stored, one entry per tile of `grid`. */
 export interface ParamTensors {
   pack(params: ParamList<unknown>, grid: TileGrid): Map<string, Tensor>;
-  unpack(tensors: ReadonlyMap<string, Tensor>, grid: TileGrid): ParamList<unknown>;
+  unpack(tensors: ReadonlyMap<string, Tensor>, grid: TileGrid): Pausable<ParamList<unknown>>;
 }
 
 /** The way of storing a format's params, or undefined where an engine's layout has it already. */
@@ -37,8 +48,8 @@ function integers(spec: IntSpec): ParamTensors {
       else tensors.set('weight_zero', fromIntegers(zeros, [list.length]));
       return tensors;
     },
-    unpack(tensors, { count }) {
-      const scales = unpack(tensors, 'weight_scale', spec.scaleType, [count]);
+    *unpack(tensors, { count }) {
+      const scales = yield* unpack(tensors, 'weight_scale', spec.scaleType, [count]);
       const zeros = symmetric ? undefined : expectTensor(tensors, 'weight_zero', ['U8'], [count]).data;
       const bad = zeros?.findIndex((zero) => zero >= 2 ** spec.bits) ?? -1;
       if (bad !== -1) throw new FewbitError('checkpoint', `Tensor weight_zero holds ${zeros![bad]} at ${bad}: expected ${spec.bits} bits.`);
@@ -50,8 +61,8 @@ function integers(spec: IntSpec): ParamTensors {
 function floats(spec: FloatSpec): ParamTensors {
   return {
     pack: (params) => new Map([['weight_scale', packFloatScales(params as ParamList<FloatParams>, spec, [params.length])]]),
-    unpack(tensors, { count }) {
-      const { params, stored } = unpackFloatScales(tensors, 'weight_scale', spec, [count]);
+    *unpack(tensors, { count }) {
+      const { params, stored } = yield* unpackFloatScales(tensors, 'weight_scale', spec, [count]);
       if (stored.scaleType === spec.scaleType) return params;
       throw new FewbitError('checkpoint', `Tensor weight_scale is ${stored.scaleType}: expected ${spec.scaleType}, as the config says.`);
     },
@@ -65,8 +76,8 @@ function fitted(spec: CodebookSpec): ParamTensors {
       const levels = ([...params] as FittedParams[]).flatMap((tile) => [...tile.levels]);
       return new Map([['weight_levels', pack('level', levels, spec.scaleType, [params.length, width])]]);
     },
-    unpack(tensors, { count }) {
-      const levels = unpack(tensors, 'weight_levels', spec.scaleType, [count, width]);
+    *unpack(tensors, { count }) {
+      const levels = yield* unpack(tensors, 'weight_levels', spec.scaleType, [count, width]);
       return Array.from({ length: count }, (_, i) => fittedParams(levels.slice(i * width, (i + 1) * width)));
     },
   };
@@ -78,9 +89,9 @@ function pack(what: string, values: readonly number[] | Float32Array, type: Floa
   return fromFloat32(Float32Array.from(values), type, shape);
 }
 
-function unpack(tensors: ReadonlyMap<string, Tensor>, name: string, type: FloatDType, shape: readonly number[]): Float32Array {
-  const values = toFloat32(expectTensor(tensors, name, [type], shape));
-  const bad = values.findIndex((value) => !Number.isFinite(value));
+function* unpack(tensors: ReadonlyMap<string, Tensor>, name: string, type: FloatDType, shape: readonly number[]): Pausable<Float32Array> {
+  const values = yield* toFloat32InStrips(expectTensor(tensors, name, [type], shape));
+  const bad = yield* findInStrips(values.length, (start, end) => firstNonFinite(values.subarray(start, end)));
   if (bad !== -1) throw new FewbitError('checkpoint', `Tensor ${name} holds ${values[bad]} at ${bad}: expected finite numbers.`);
   return values;
 }

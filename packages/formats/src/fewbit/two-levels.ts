@@ -29,10 +29,10 @@ export function twoLevels({ scaleBits, scaleRows, scaleType }: TwoLevelSpec): Pa
         [stepName, fromFloat32(shared, scaleType, [shared.length / 4, 4])],
       ]);
     },
-    unpack(tensors, grid) {
+    *unpack(tensors, grid) {
       const stream = (name: string) =>
         unpackRows(wordsOf(expectTensor(tensors, name, ['I32'], [packedWords(grid.count, scaleBits)])), 1, grid.count, scaleBits);
-      const [scaleCodes, zeroCodes] = [stream(scaleName), stream(zeroName)];
+      const [scaleCodes, zeroCodes] = [yield* stream(scaleName), yield* stream(zeroName)];
       const values = toFloat32(expectTensor(tensors, stepName, [scaleType], [sharing(grid), 4]));
       const bad = values.findIndex((value, i) => !(Number.isFinite(value) && (i % 4 === 0 ? value > 0 : i % 4 === 2 || value >= 0)));
       if (bad !== -1) {

@@ -6,6 +6,7 @@
  */
 import { FewbitError, type Tensor } from '@fewbit/core';
 import { activationName } from '../activation-name.js';
+import { copied } from '../copied.js';
 import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { checkFloatMatrix, packFloatScales, unpackFloatScales } from '../float-matrix.js';
@@ -35,11 +36,11 @@ export const fp8: Layout = {
       ['weight_scale_inv', packFloatScales(params, spec, scaleShape(spec, rows, cols))],
     ]);
   },
-  unpack(tensors, spec, rows, cols) {
+  *unpack(tensors, spec, rows, cols) {
     if (!isHeld(spec)) throw new FewbitError('unsupported', rejects(spec)!);
     const { data } = expectTensor(tensors, 'weight', ['F8_E4M3'], [rows, cols]);
-    const { params, stored } = unpackFloatScales(tensors, 'weight_scale_inv', spec, scaleShape(spec, rows, cols));
-    return { rows, cols, spec: stored, codes: new Uint8Array(data), params };
+    const { params, stored } = yield* unpackFloatScales(tensors, 'weight_scale_inv', spec, scaleShape(spec, rows, cols));
+    return { rows, cols, spec: stored, codes: yield* copied(data), params };
   },
   describe: describeConfig,
   recognise: (config) => readConfig(config, fp8, inputsOf),

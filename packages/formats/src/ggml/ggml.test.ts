@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { matrix } from '@fewbit/core';
+import { atOnce, matrix } from '@fewbit/core';
 import { shared } from '@fewbit/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -61,7 +61,7 @@ describe.each(ggmlTypeNames)('%s', (type) => {
 function unpack(type: GgmlTypeName, data: Uint8Array): QuantizedMatrix {
   const { block, bytes } = ggmlType(type);
   const tensor = { dtype: 'U8', shape: [1, data.length], data } as const;
-  return gguf.unpack(new Map([[`weight.${type}`, tensor]]), { kind: 'ggml', type }, 1, (data.length / bytes) * block);
+  return atOnce(gguf.unpack(new Map([[`weight.${type}`, tensor]]), { kind: 'ggml', type }, 1, (data.length / bytes) * block));
 }
 
 function bytesOf(quantized: QuantizedMatrix): Uint8Array {
@@ -135,7 +135,7 @@ describe('gguf layout', () => {
         const tensor = { dtype: 'U8', shape: [1, bytes], data } as const;
         let read: QuantizedMatrix;
         try {
-          read = gguf.unpack(new Map([[`weight.${type}`, tensor]]), format.spec, 1, block);
+          read = atOnce(gguf.unpack(new Map([[`weight.${type}`, tensor]]), format.spec, 1, block));
         } catch (error) {
           // a scale of Inf or NaN, a digit that ternary types do not have
           expect((error as Error).message).toMatch(/expected a finite number|beyond 2/);
@@ -155,7 +155,7 @@ describe('gguf layout', () => {
     expect(gguf.rejects(spec, 4, 512)).toBeUndefined();
     expect(gguf.rejects(spec, 4, 352)).toMatch(/352 inputs are not a multiple/);
     expect(() => createFormat({ kind: 'ggml', type: 'q9' as GgmlTypeName })).toThrow(/Format type is "q9"/);
-    expect(() => gguf.unpack(new Map(), spec, 4, 256)).toThrow(/weight.q4_k is missing/);
+    expect(() => atOnce(gguf.unpack(new Map(), spec, 4, 256))).toThrow(/weight.q4_k is missing/);
   });
 
   it('describes modules, and recognises the description', () => {

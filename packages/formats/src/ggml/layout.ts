@@ -1,10 +1,10 @@
 /** The block bytes of GGUF files. The container itself (metadata, names, row orders) is the business of @fewbit/checkpoint. */
-import { FewbitError, type Tensor } from '@fewbit/core';
+import { FewbitError, findInStrips, inStrips, type Tensor } from '@fewbit/core';
 import { createFormat } from '../create-format.js';
 import { expectTensor } from '../expect-tensor.js';
 import { formatName } from '../format-name.js';
 import { codesAlone } from '../sparse-matrix.js';
-import type { FormatSpec, GgmlSpec, Layout, QuantizedMatrix } from '../types.js';
+import type { FormatSpec, GgmlSpec, Layout } from '../types.js';
 import { packBlock, unpackBlock } from './block-bytes.js';
 import { type GgmlTypeName, ggmlType, ggmlTypeNames } from './ggml-types.js';
 import type { BlockParams } from './simple-format.js';
@@ -37,7 +37,7 @@ export const gguf: Layout = {
       packBlock(type, codes, b * type.block, params.at(b) as BlockParams | SuperParams, data, b * type.bytes);
     return new Map<string, Tensor>([[`weight.${name}`, { dtype: 'U8', shape: [rows, data.length / rows], data }]]);
   },
-  unpack(tensors, spec, rows, cols): QuantizedMatrix {
+  *unpack(tensors, spec, rows, cols) {
     const reason = rejects(spec, rows, cols);
     if (reason) throw new FewbitError('checkpoint', reason);
     const { type: name } = spec as GgmlSpec;
@@ -45,15 +45,20 @@ export const gguf: Layout = {
     const { data } = expectTensor(tensors, `weight.${name}`, ['U8'], [rows, (cols / type.block) * type.bytes]);
     const codes = new Uint8Array(rows * cols);
     const params: (BlockParams | SuperParams)[] = [];
-    for (let b = 0; b * type.block < codes.length; b++) {
-      const block = unpackBlock(type, data, b * type.bytes, codes, b * type.block);
-      const bad = [block.d, 'dmin' in block ? block.dmin : block.m].find((value) => !Number.isFinite(value));
-      if (bad !== undefined)
-        throw new FewbitError('checkpoint', `Tensor weight.${name}, block ${b}, has scale ${bad}: expected a finite number.`);
-      params.push(block);
-    }
+    yield* inStrips(codes.length / type.block, 4 * type.block, (start, end) => {
+      for (let b = start; b < end; b++) {
+        const block = unpackBlock(type, data, b * type.bytes, codes, b * type.block);
+        const bad = [block.d, 'dmin' in block ? block.dmin : block.m].find((value) => !Number.isFinite(value));
+        if (bad !== undefined)
+          throw new FewbitError('checkpoint', `Tensor weight.${name}, block ${b}, has scale ${bad}: expected a finite number.`);
+        params.push(block);
+      }
+    });
     const { levels } = createFormat(spec);
-    const high = codes.findIndex((code) => code >= levels);
+    const high = yield* findInStrips(codes.length, (start, end) => {
+      for (let i = start; i < end; i++) if (codes[i]! >= levels) return i - start;
+      return -1;
+    });
     if (high >= 0) throw new FewbitError('checkpoint', `Tensor weight.${name} holds code ${codes[high]} at ${high}, beyond ${levels - 1}.`);
     return { rows, cols, spec, codes, params };
   },

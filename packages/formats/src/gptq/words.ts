@@ -8,12 +8,12 @@
  *
  * Source: AutoGPTQ, qlinear_cuda_old.py; GPTQModel, nn_modules/qlinear.
  */
-import { fromFloat32, fromIntegers, type Tensor } from '@fewbit/core';
+import { fromFloat32, fromIntegers, inStrips, type Pausable, type Tensor } from '@fewbit/core';
 import { packedWords, packRows, unpackRows } from '../bit-stream.js';
 import { expectTensor, wordsOf } from '../expect-tensor.js';
 import { isSymmetric } from '../int/int-format.js';
 import { gridOf, type IntMatrix, intParams, scalesOf, unpackColumnGroup, unpackScales, zerosOf } from '../int-matrix.js';
-import { transposed } from '../transposed.js';
+import { transposed, transposedInStrips } from '../transposed.js';
 import type { IntSpec } from '../types.js';
 import { expectMiddle } from '../zero-points.js';
 
@@ -36,24 +36,27 @@ export function packTensors(matrix: IntMatrix, version: Version): Map<string, Te
   ]);
 }
 
-export function unpackTensors(
+export function* unpackTensors(
   tensors: ReadonlyMap<string, Tensor>,
   spec: IntSpec,
   rows: number,
   cols: number,
   version: Version,
-): IntMatrix {
+): Pausable<IntMatrix> {
   const { bits } = spec;
   const { across: groups } = gridOf(spec, rows, cols);
   const height = packedWords(cols, bits);
   const words = wordsOf(expectTensor(tensors, 'qweight', ['I32'], [height, rows]));
-  const codes = unpackRows(transposed(words, height, rows), rows, cols, bits);
+  const codes = yield* unpackRows(yield* transposedInStrips(words, height, rows), rows, cols, bits);
   const packedZeros = wordsOf(expectTensor(tensors, 'qzeros', ['I32'], [groups, packedWords(rows, bits)]));
   const mask = 2 ** bits - 1;
-  const zeros = transposed(unpackRows(packedZeros, groups, rows, bits), groups, rows).map((zero) => (zero + lessBy[version]) & mask);
+  const zeros = yield* transposedInStrips(yield* unpackRows(packedZeros, groups, rows, bits), groups, rows);
+  yield* inStrips(zeros.length, 1, (start, end) => {
+    for (let i = start; i < end; i++) zeros[i] = (zeros[i]! + lessBy[version]) & mask;
+  });
   if (isSymmetric(spec.scheme)) expectMiddle('qzeros', zeros, bits, groups);
-  const { scales, stored } = unpackScales(tensors, 'scales', spec, [groups, rows]);
-  const params = intParams(transposed(scales, groups, rows), zeros);
+  const { scales, stored } = yield* unpackScales(tensors, 'scales', spec, [groups, rows]);
+  const params = intParams(yield* transposedInStrips(scales, groups, rows), zeros);
   const matrix = { rows, cols, spec: stored, codes, params };
   if (!tensors.has('g_idx')) return matrix;
   const columnGroup = unpackColumnGroup(tensors, 'g_idx', cols, groups);

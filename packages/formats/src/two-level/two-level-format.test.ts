@@ -1,4 +1,4 @@
-import { fromFloat32, random } from '@fewbit/core';
+import { atOnce, fromFloat32, random } from '@fewbit/core';
 import { fewbitError } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
 import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, fewbit, fitMatrix, formatName, type TwoLevelSpec } from '../index.js';
@@ -78,12 +78,14 @@ describe('two levels of scales in layout fewbit', () => {
 
   it('are refused where a step is none', () => {
     const steps = (...values: number[]) =>
-      fewbit.unpack(
-        new Map([
-          ...fewbit.pack(encodeMatrix(weight, format)),
-          ['weight_scale_steps', fromFloat32(Float32Array.from(values), 'F32', [1, 4])],
-        ]),
-        ...([spec, 2, 2] as const),
+      atOnce(
+        fewbit.unpack(
+          new Map([
+            ...fewbit.pack(encodeMatrix(weight, format)),
+            ['weight_scale_steps', fromFloat32(Float32Array.from(values), 'F32', [1, 4])],
+          ]),
+          ...([spec, 2, 2] as const),
+        ),
       );
     expect(() => steps(0, 1, 0, 1)).toThrow(fewbitError('checkpoint', /weight_scale_steps holds 0 at 0: expected a least scale above 0/));
     expect(() => steps(1, -1, 0, 1)).toThrow(/holds -1 at 1: expected a step of at least 0/);
