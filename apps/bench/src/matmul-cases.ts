@@ -1,3 +1,4 @@
+import { atOnce } from '@fewbit/core';
 import type { FormatSpec } from '@fewbit/formats';
 import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
 import { blockLinears, type LinearPlan, type ModelPlan } from '@fewbit/models';
@@ -92,12 +93,12 @@ export async function uploadCase(backend: Backend, plan: ModelPlan, spec: Format
   const { weights } = backend;
   if (!weights || weights.rejects(codes) !== undefined) return undefined;
   const before = backend.bytes;
-  const held = weights.upload(codes);
+  const held = atOnce(weights.upload(codes));
   const packed = backend.bytes - before;
   backend.free(held);
   return {
     ...{ op: 'upload', shape: `${rows}×${cols}`, unit: 'GB/s', work: rows * cols + packed },
-    run: () => backend.free(weights.upload(codes)),
+    run: () => backend.free(atOnce(weights.upload(codes))),
     free: () => undefined,
   };
 }

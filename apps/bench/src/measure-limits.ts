@@ -1,4 +1,5 @@
 import { cpus } from 'node:os';
+import { atOnce } from '@fewbit/core';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 import { openBackend } from '@fewbit/presets';
 import type { Machine } from './documents.js';
@@ -97,5 +98,5 @@ async function squareProduct(backend: Backend, weight: (size: number) => DeviceT
 
 function squareCodes(backend: Backend, size: number): DeviceTensor {
   const spec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
-  return backend.weights!.upload(randomCodes(size, size, spec, 1), { activations: 'int8' });
+  return atOnce(backend.weights!.upload(randomCodes(size, size, spec, 1), { activations: 'int8' }));
 }

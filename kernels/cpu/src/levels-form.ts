@@ -1,5 +1,6 @@
+import type { Pausable } from '@fewbit/core';
 import { createFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import { type HostMemory, holdCodes, levelsOf, spanOf } from '@fewbit/kernels';
+import { type FormedTensor, type HostMemory, holdCodes, levelsOf, spanOf } from '@fewbit/kernels';
 import { codingIds, type Engine, type LevelsShape } from './addon.js';
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
@@ -16,9 +17,14 @@ export function rejectsLevels({ spec, rows, cols }: QuantizedMatrix): string | u
 }
 
 /** Codes that index levels, which may be shared but for scale and base or each tile's own. */
-export function uploadLevels(engine: Engine, pack: PackWeights, memory: HostMemory<NativeArray>, matrix: QuantizedMatrix) {
+export function* uploadLevels(
+  engine: Engine,
+  pack: PackWeights,
+  memory: HostMemory<NativeArray>,
+  matrix: QuantizedMatrix,
+): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
-  const { coding, span, tables, scales, bases } = levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));
+  const { coding, span, tables, scales, bases } = yield* levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));
   const bits = coding === 'nibbles' ? 4 : 8;
   const shape: LevelsShape = [rows, cols, span, bits, codingIds[coding], scales === undefined, bases !== undefined];
   const tensor = holdCodes(roomFor(memory, matrix), matrix, engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { matrix } from '@fewbit/core';
+import { atOnce, matrix } from '@fewbit/core';
 import { createFormat, encodeMatrix } from '@fewbit/formats';
 import { describe, expect, it } from 'vitest';
 import { cpuBackend } from './cpu-backend.js';
@@ -50,7 +50,7 @@ describe.skipIf(typeof addon === 'string')('ops that are only written down', () 
     };
     const uploaded = Array.from({ length: 6 }, (_, i) => {
       const { codes, ...rest } = weight();
-      return backend.weights!.upload({ ...rest, codes: i % 2 === 0 ? codes : inShared(codes) });
+      return atOnce(backend.weights!.upload({ ...rest, codes: i % 2 === 0 ? codes : inShared(codes) }));
     });
     collectGarbage();
     const others = Array.from({ length: 20 }, () => new Uint8Array(rows * cols).fill(9));

@@ -1,3 +1,4 @@
+import { atOnce } from '@fewbit/core';
 import { createFormat, encodeMatrix } from '@fewbit/formats';
 import { describe, expect, it } from 'vitest';
 import { cpuBackend } from './cpu-backend.js';
@@ -17,7 +18,7 @@ describe.skipIf(typeof addon === 'string')('what lies behind the last code', () 
       for (let length = 16; length <= 1024; length += 16) {
         for (const used of Array.from({ length: 8 }, () => backend.upload(new Float32Array(length).fill(Number.NaN), [length])))
           backend.free(used);
-        const weight = backend.weights!.upload(matrix);
+        const weight = atOnce(backend.weights!.upload(matrix));
         const y = backend.step(() => backend.ops.matmul(x, weight));
         expect([...(await backend.download(y))]).toEqual([expect.closeTo(86, 2)]);
         backend.free(y);

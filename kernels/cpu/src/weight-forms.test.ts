@@ -1,4 +1,4 @@
-import { matrix } from '@fewbit/core';
+import { atOnce, matrix } from '@fewbit/core';
 import { createFormat, encodeMatrix, type FormatSpec } from '@fewbit/formats';
 import { describe, expect, it } from 'vitest';
 import { cpuBackend } from './cpu-backend.js';
@@ -26,7 +26,7 @@ describe.skipIf(typeof addon === 'string')('a weight takes the bits of its codes
     const [rows, cols] = [512, 512];
     const values = Float32Array.from({ length: rows * cols }, (_, i) => Math.fround(Math.sin(i)));
     const before = backend.bytes;
-    backend.weights!.upload(encodeMatrix(matrix(rows, cols, values), createFormat(spec)));
+    atOnce(backend.weights!.upload(encodeMatrix(matrix(rows, cols, values), createFormat(spec))));
     expect(((backend.bytes - before) * 8) / (rows * cols)).toBeCloseTo(bits, 2);
     await backend.close();
   });

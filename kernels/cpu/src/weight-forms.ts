@@ -45,11 +45,12 @@ export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMem
     rounds,
     rejects: rejection,
     uploadStored: (weight, { inPlace = false } = {}) => uploadStored(engine, memory, files, weight, inPlace),
-    upload(weight, { activations = 'int16' } = {}) {
-      if (!('codes' in weight)) return uploadFloats(engine, memory, weight);
+    *upload(weight, { activations = 'int16' } = {}) {
+      if (!('codes' in weight)) return yield* uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return rounds(weight) ? uploadIntegers(engine, pack, memory, weight, activations) : uploadLevels(engine, pack, memory, weight);
+      if (rounds(weight)) return uploadIntegers(engine, pack, memory, weight, activations);
+      return yield* uploadLevels(engine, pack, memory, weight);
     },
   };
 }

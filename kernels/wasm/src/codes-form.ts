@@ -1,5 +1,6 @@
+import type { Pausable } from '@fewbit/core';
 import type { QuantizedMatrix } from '@fewbit/formats';
-import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes } from '@fewbit/kernels';
+import { type ActivationPrecision, type FormedTensor, filled, type HostMemory, holdCodes } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { integersOf, type MatrixIntegers } from './integers-of.js';
@@ -7,12 +8,17 @@ import type { WeightForm } from './weight-forms.js';
 
 const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
 /** Codes, one per byte, that are in WebAssembly memory at a time while a weight is packed. */
-const packBytes = 1 << 20;
+const packBytes = 1 << 19;
 
-/** Integers as assembly/packed-codes.ts has them. */
-export function uploadCodes(engine: Engine, memory: HostMemory, matrix: QuantizedMatrix, activations: ActivationPrecision): FormedTensor {
+/** Integers as assembly/packed-codes.ts has them. Pauses between strips. */
+export function* uploadCodes(
+  engine: Engine,
+  memory: HostMemory,
+  matrix: QuantizedMatrix,
+  activations: ActivationPrecision,
+): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
-  const integers = integersOf(matrix);
+  const integers = yield* integersOf(matrix);
   const header = packedHeader(matrix, integers, activations);
   const { chunks, length, chunkBytes } = header;
   const blocks = Math.ceil(rows / id.blockRows);
@@ -36,13 +42,16 @@ export function uploadCodes(engine: Engine, memory: HostMemory, matrix: Quantize
     if (typeof integers.zeros !== 'number') new Uint8Array(buffer, others, tiles).set(integers.zeros);
     if (integers.bases) new Float32Array(buffer, others, tiles).set(integers.bases);
     const { tileRows, across } = integers;
-    for (let block = 0; block < blocks; block += share) {
-      const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
-      new Uint8Array(buffer, strip, part.length).set(part);
-      engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, others, others, tileRows, across]);
-      engine.settle();
-    }
-    return tensor;
+    const pack = function* (): Pausable<void> {
+      for (let block = 0; block < blocks; block += share) {
+        if (block > 0) yield;
+        const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
+        new Uint8Array(buffer, strip, part.length).set(part);
+        engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, others, others, tileRows, across]);
+        engine.settle();
+      }
+    };
+    return yield* filled(memory, tensor, pack());
   } finally {
     heap.free(strip);
   }

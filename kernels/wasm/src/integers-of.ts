@@ -1,3 +1,4 @@
+import { findInStrips, type Pausable } from '@fewbit/core';
 import {
   createFormat,
   type IntParams,
@@ -36,8 +37,8 @@ export function isWhole({ spec, affine, levels }: NumericFormat): boolean {
 }
 
 /** `matrix`, of a format that `isWhole`. */
-export function integersOf(matrix: QuantizedMatrix): MatrixIntegers {
-  return matrix.spec.kind === 'int' ? ofIntegers(matrix, matrix.spec) : ofLevels(matrix);
+export function* integersOf(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
+  return matrix.spec.kind === 'int' ? ofIntegers(matrix, matrix.spec) : yield* ofLevels(matrix);
 }
 
 function ofIntegers({ rows, cols, params }: QuantizedMatrix, spec: IntSpec): MatrixIntegers {
@@ -48,13 +49,13 @@ function ofIntegers({ rows, cols, params }: QuantizedMatrix, spec: IntSpec): Mat
   return { ...columns, slot, scaleType, tileRows, across, group: Math.min(tileCols, cols), levels: undefined, bases: undefined };
 }
 
-function ofLevels(matrix: QuantizedMatrix): MatrixIntegers {
+function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
   const { affine, levels: count } = createFormat(matrix.spec);
   const { by, zero, levels } = wholeTable(affine!.table.subarray(0, count), affine!.bases)!;
-  const { span, spans, bases, ...rest } = levelsOf(matrix, (size) => size);
+  const { span, spans, bases, ...rest } = yield* levelsOf(matrix, (size) => size);
   const scales = rest.scales!.map((scale) => scale / by);
   const slot = levels ? 4 : count <= 4 ? 2 : count <= 16 ? 4 : 8;
-  return { slot, levels, group: span, tileRows: 1, across: spans, scales, scaleType: shortestType(scales), zeros: zero, bases };
+  return { slot, levels, group: span, tileRows: 1, across: spans, scales, scaleType: yield* shortestType(scales), zeros: zero, bases };
 }
 
 /** A table of levels, `by` times as large and from 0 on: without `levels` where that is the code itself. */
@@ -70,10 +71,17 @@ function wholeTable(table: Float32Array, bases: boolean) {
   return undefined;
 }
 
-function shortestType(scales: Float32Array): IntSpec['scaleType'] {
+function* shortestType(scales: Float32Array): Pausable<IntSpec['scaleType']> {
   const words = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
-  if (words.every((word) => (word & 0xffff) === 0)) return 'BF16';
-  return words.every(isHalf) ? 'F16' : 'F32';
+  const without = (fits: (word: number) => boolean) =>
+    findInStrips(words.length, (start, end) => words.subarray(start, end).findIndex((word) => !fits(word)));
+  if ((yield* without(isBrain)) < 0) return 'BF16';
+  return (yield* without(isHalf)) < 0 ? 'F16' : 'F32';
+}
+
+/** Whether a float32 is a bfloat16. */
+function isBrain(word: number): boolean {
+  return (word & 0xffff) === 0;
 }
 
 /** Whether a float32 is zero or a normal float16. */

@@ -1,5 +1,6 @@
+import { inStrips, type Pausable } from '@fewbit/core';
 import type { QuantizedMatrix } from '@fewbit/formats';
-import { type FormedTensor, type HostMemory, holdCodes, levelsOf } from '@fewbit/kernels';
+import { type FormedTensor, filled, type HostMemory, holdCodes, levelsOf } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { WeightForm } from './weight-forms.js';
 
@@ -12,9 +13,9 @@ const codings = {
 };
 
 /** Codes that name levels of a format without bases, as assembly/packed-levels.ts has them. */
-export function uploadLevels(memory: HostMemory, matrix: QuantizedMatrix): FormedTensor {
+export function* uploadLevels(memory: HostMemory, matrix: QuantizedMatrix): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
-  const { coding, span, spans, scales, ...rest } = levelsOf(matrix, (levels) => Math.max(16, levels));
+  const { coding, span, spans, scales, ...rest } = yield* levelsOf(matrix, (levels) => Math.max(16, levels));
   const tables = rest.tables.subarray(0, coding === 'e4m3' || coding === 'e5m2' ? 0 : undefined); // arithmetic needs none
   const bits = coding === 'nibbles' ? 4 : 8;
   const spanBytes = packedBytes(span, bits);
@@ -40,7 +41,7 @@ export function uploadLevels(memory: HostMemory, matrix: QuantizedMatrix): Forme
   const bytes = new Uint8Array(tables.buffer, 0, tables.byteLength);
   new Uint8Array(buffer, byteOffset + header.tables, bytes.length).set(bits === 4 ? inPlanes(bytes) : bytes);
   const packed = new Uint8Array(buffer, byteOffset + header.codes, rows * rowBytes);
-  for (let row = 0; row < rows; row++) {
+  const packRow = (row: number) => {
     for (let place = 0; place < spans; place++) {
       const first = row * cols + place * span;
       const last = Math.min(first + span, (row + 1) * cols);
@@ -48,8 +49,11 @@ export function uploadLevels(memory: HostMemory, matrix: QuantizedMatrix): Forme
       if (bits === 8) packed.set(codes.subarray(first, last), to);
       else packNibbles(codes, first, last, packed, to);
     }
-  }
-  return tensor;
+  };
+  const pack = inStrips(rows, cols, (first, end) => {
+    for (let row = first; row < end; row++) packRow(row);
+  });
+  return yield* filled(memory, tensor, pack);
 }
 
 /** Of `count` codes, with room for sixteen at a time. */

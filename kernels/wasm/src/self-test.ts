@@ -1,3 +1,4 @@
+import { atOnce } from '@fewbit/core';
 import type { IntParams, QuantizedMatrix } from '@fewbit/formats';
 import type { Backend, DeviceTensor } from '@fewbit/kernels';
 
@@ -39,7 +40,7 @@ async function codes(backend: Backend, m: number, activations: 'int16' | 'int8',
     params: Array.from({ length: (n * k) / group }, (): IntParams => ({ scale: 1, zero })),
   };
   const w = Float32Array.from(matrix.codes, (code) => code - zero);
-  return compare(backend, { m, k, n, x, w, held: backend.weights!.upload(matrix, { activations }), tolerance: limit / 1e4 });
+  return compare(backend, { m, k, n, x, w, held: atOnce(backend.weights!.upload(matrix, { activations })), tolerance: limit / 1e4 });
 }
 
 interface Product {

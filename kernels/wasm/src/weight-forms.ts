@@ -1,6 +1,6 @@
-import { FewbitError, type Matrix } from '@fewbit/core';
+import { FewbitError, type Matrix, type Pausable } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import type { HostMemory, OutlierPlaces, WeightForms } from '@fewbit/kernels';
+import { type DeviceTensor, type HostMemory, type OutlierPlaces, uploadShortened, type WeightForms } from '@fewbit/kernels';
 import { uploadCodes } from './codes-form.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -32,11 +32,11 @@ export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
     activations: { int16: rounded(16), int8: rounded(8) },
     rounds,
     rejects: rejection,
-    upload(weight, { activations = 'int16' } = {}) {
-      if (!('codes' in weight)) return uploadFloats(memory, weight);
+    *upload(weight, { activations = 'int16' } = {}) {
+      if (!('codes' in weight)) return yield* uploadFloats(memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return rounds(weight) ? uploadCodes(engine, memory, weight, activations) : uploadLevels(memory, weight);
+      return yield* rounds(weight) ? uploadCodes(engine, memory, weight, activations) : uploadLevels(memory, weight);
     },
   };
 }
@@ -55,11 +55,15 @@ function rounds({ spec }: QuantizedMatrix): boolean {
   return isWhole(createFormat(spec));
 }
 
-function uploadFloats(memory: HostMemory, { rows, cols, data }: Matrix) {
-  const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
-  if (words.some((word) => (word & 0xffff) !== 0)) return memory.upload(data, [rows, cols]);
-  const tensor = memory.hold([rows, cols], 2 * data.length, { kind: 'bf16' } satisfies WeightForm);
-  const short = new Uint16Array(tensor.data.buffer, tensor.data.byteOffset, data.length);
-  for (let i = 0; i < words.length; i++) short[i] = words[i]! >>> 16;
-  return tensor;
+function uploadFloats(memory: HostMemory, weight: Matrix): Pausable<DeviceTensor> {
+  const { buffer, byteOffset, length } = weight.data;
+  const words = new Uint32Array(buffer, byteOffset, length);
+  return uploadShortened(memory, weight, ({ data }, start, end) => {
+    const short = new Uint16Array(data.buffer, data.byteOffset, length);
+    for (let i = start; i < end; i++) {
+      if ((words[i]! & 0xffff) !== 0) return false;
+      short[i] = words[i]! >>> 16;
+    }
+    return true;
+  });
 }

@@ -29,3 +29,4 @@ export type {
   ValueRange,
   WeightForms,
 } from './types.js';
+export { filled, uploadShortened } from './upload-floats.js';

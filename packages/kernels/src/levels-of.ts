@@ -1,3 +1,4 @@
+import { inStrips, type Pausable } from '@fewbit/core';
 import { createFormat, type FittedParams, type NumericFormat, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
 
 /**
@@ -18,8 +19,11 @@ export interface MatrixLevels {
   readonly bases: Float32Array | undefined;
 }
 
-/** `matrix` as its levels, with `tableSize` places in a table for each number of levels. It has no `columnGroup`, and its tiles are not flat. */
-export function levelsOf({ spec, rows, cols, params }: QuantizedMatrix, tableSize: (levels: number) => number): MatrixLevels {
+/** A span takes objects, and as long as so many codes. */
+const spanCost = 16;
+
+/** `matrix` as its levels, with `tableSize` places in a table for each number of levels. It has no `columnGroup`, and its tiles are not flat. Pauses between strips of rows. */
+export function* levelsOf({ spec, rows, cols, params }: QuantizedMatrix, tableSize: (levels: number) => number): Pausable<MatrixLevels> {
   const format = createFormat(spec);
   const { affine } = format;
   const { tileRows, tileCols, across } = tileGrid(format, rows, cols);
@@ -31,19 +35,21 @@ export function levelsOf({ spec, rows, cols, params }: QuantizedMatrix, tableSiz
   const scales = affine && new Float32Array(rows * spans);
   const bases = affine?.bases ? new Float32Array(rows * spans) : undefined;
   if (affine) tables.set(affine.table);
-  for (let row = 0, at = 0; row < rows; row++) {
-    const firstTile = Math.floor(row / tileRows) * across;
-    for (let place = 0; place < spans; place++, at++) {
-      const tile = params.at(firstTile + Math.floor((place * span) / tileCols))!;
-      if (!scales) {
-        tables.set((tile as FittedParams).levels, at * size);
-        continue;
+  yield* inStrips(rows, spanCost * spans, (first, end) => {
+    for (let row = first, at = first * spans; row < end; row++) {
+      const firstTile = Math.floor(row / tileRows) * across;
+      for (let place = 0; place < spans; place++, at++) {
+        const tile = params.at(firstTile + Math.floor((place * span) / tileCols))!;
+        if (!scales) {
+          tables.set((tile as FittedParams).levels, at * size);
+          continue;
+        }
+        const { scale, base } = affine!.of(tile, place % perTile);
+        scales[at] = scale;
+        if (bases) bases[at] = base;
       }
-      const { scale, base } = affine!.of(tile, place % perTile);
-      scales[at] = scale;
-      if (bases) bases[at] = base;
     }
-  }
+  });
   return { coding: codingOf(format), span, spans, tables, scales, bases };
 }
 

@@ -120,17 +120,17 @@ export interface WeightForms {
   /** Why there is no form for such a matrix (decode it then), or undefined. */
   rejects(matrix: QuantizedMatrix): string | undefined;
   /**
-   * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Codes may be packed while JavaScript goes on: until the backend's `finish` the
+   * A copy of a weight [rows, cols] that lives until `free`; its values are kept exactly. Pauses between strips. Codes may be packed while JavaScript goes on: until the backend's `finish` the
    * arrays of a matrix in codes must stay as they are. Throws `usage` for a matrix that `rejects` refuses.
    * `activations`: how `matmul` rounds what meets codes, `usage` for one that the backend has not. Default 'int16'; a weight of floats is multiplied as floats in any case.
    */
-  upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): DeviceTensor;
+  upload(weight: Matrix | QuantizedMatrix, options?: { readonly activations?: ActivationPrecision }): Pausable<DeviceTensor>;
   /**
    * A weight of BF16 or F32 [rows, cols] from the bytes that a checkpoint has; undefined where the backend cannot take them so (bytes that are not aligned, on a
    * machine of another byte order): decode it then. `inPlace`: it is used where it lies, and its bytes must stay as they are until `free`: of a mapped table only the rows
-   * that are used take memory. Default: a copy, whose reading is faster (a tenth, for a product of one row). Absent where there is no way without float32.
+   * that are used take memory. Default: a copy, whose reading is faster (a tenth, for a product of one row). Pauses as `upload`. Absent where there is no way without float32.
    */
-  uploadStored?(weight: Tensor, options?: { readonly inPlace?: boolean }): DeviceTensor | undefined;
+  uploadStored?(weight: Tensor, options?: { readonly inPlace?: boolean }): Pausable<DeviceTensor | undefined>;
   /** Ways that the backend has, and what `matmul` does to x then, in words: 'rounded to 16 bits per 128 inputs'. */
   readonly activations: Readonly<Partial<Record<ActivationPrecision, string>>>;
   /** Whether that happens for such a matrix; else `matmul` decodes its codes on the way and takes x as it is. */

@@ -1,7 +1,7 @@
 import { FewbitError, type Matrix } from '@fewbit/core';
 import type { QuantizedMatrix } from '@fewbit/formats';
 import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
-import { giveTurn } from './next-turn.js';
+import { giveTurn, inTurns } from './next-turn.js';
 import type { WeightSource } from './types.js';
 
 export interface WeightOptions {
@@ -56,16 +56,16 @@ export async function loadWeight(
   let before = backend.bytes;
   if (codes && forms && reason === undefined) {
     const options = activations === 'f32' ? {} : { activations };
-    return loaded(forms.upload(codes, options), { activations: forms.rounds(codes) ? activations : 'f32' });
+    return loaded(await inTurns(forms.upload(codes, options)), { activations: forms.rounds(codes) ? activations : 'f32' });
   }
   const stored = !codes && forms?.uploadStored ? await source.stored?.(module) : undefined;
   before = backend.bytes;
-  const uploaded = stored && forms!.uploadStored!(stored.tensor, { inPlace });
+  const uploaded = stored && (await inTurns(forms!.uploadStored!(stored.tensor, { inPlace })));
   stored?.release();
   if (uploaded) return loaded(uploaded, { activations: 'f32' });
   const weight = await read();
   before = backend.bytes;
-  const tensor = forms && !codes ? forms.upload(weight) : backend.upload(weight.data, [weight.rows, weight.cols]);
+  const tensor = forms && !codes ? await inTurns(forms.upload(weight)) : backend.upload(weight.data, [weight.rows, weight.cols]);
   return loaded(tensor, { activations: 'f32', ...(reason !== undefined && { decoded: reason }) });
 }
 

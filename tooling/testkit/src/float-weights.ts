@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fromFloat32, matrix, toFloat32 } from '../../../packages/core/src/index.js';
+import { atOnce, fromFloat32, matrix, toFloat32 } from '../../../packages/core/src/index.js';
 import type { Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { opTolerances } from './tolerances.js';
@@ -23,7 +23,7 @@ export function floatWeights(name: string, backends: () => readonly Backend[], n
           const x = values(m * cols, seed + 1);
           const tokens = Uint32Array.from({ length: m }, (_, i) => (i * 7 + seed) % rows);
           for (const backend of backends()) {
-            const forms = [backend.upload(data, [rows, cols]), backend.weights!.upload(matrix(rows, cols, data))];
+            const forms = [backend.upload(data, [rows, cols]), atOnce(backend.weights!.upload(matrix(rows, cols, data)))];
             const input = backend.upload(x, [m, cols]);
             const [plain, formed] = await Promise.all(
               forms.flatMap((w) => [backend.ops.matmul(input, w), backend.ops.embed(w, tokens)]).map((tensor) => backend.download(tensor)),
@@ -58,7 +58,7 @@ export function floatWeights(name: string, backends: () => readonly Backend[], n
           const before = backend.bytes;
           const plain = backend.upload(toFloat32(stored), [rows, cols]);
           for (const inPlace of [false, true]) {
-            const held = backend.weights!.uploadStored!(weight, { inPlace });
+            const held = atOnce(backend.weights!.uploadStored!(weight, { inPlace }));
             if (shift === 1) expect(held, 'bytes that are not aligned').toBeUndefined();
             if (!held) continue;
             expect(held.shape).toEqual([rows, cols]);
@@ -80,6 +80,6 @@ export function floatWeights(name: string, backends: () => readonly Backend[], n
         }
       }
     }
-    expect(backends()[0]!.weights!.uploadStored!(fromFloat32(new Float32Array(6), 'F16', [2, 3]))).toBeUndefined();
+    expect(atOnce(backends()[0]!.weights!.uploadStored!(fromFloat32(new Float32Array(6), 'F16', [2, 3])))).toBeUndefined();
   });
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { matrix, random } from '../../../packages/core/src/index.js';
+import { atOnce, matrix, random } from '../../../packages/core/src/index.js';
 import { createFormat, decodeMatrix, encodeMatrix, type QuantizedMatrix, sparseMatrix } from '../../../packages/formats/src/index.js';
 import type { Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
@@ -49,7 +49,7 @@ export function outliersContract(backends: () => readonly Backend[], product: Pr
         const { data } = decodeMatrix(codes);
         for (const backend of backends()) {
           if (backend.weights!.rejects(codes) !== undefined) continue;
-          const table = backend.weights!.upload(codes);
+          const table = atOnce(backend.weights!.upload(codes));
           const found = backend.ops.embed(table, tokens);
           const got = await backend.download(found);
           for (const tensor of [table, found]) backend.free(tensor);
@@ -78,8 +78,8 @@ export function outliersContract(backends: () => readonly Backend[], product: Pr
       for (const m of [1, 3, 30]) {
         const x = values(m * cols, 7, 2);
         const alone: Float32Array[] = [];
-        for (const codes of weights) alone.push(await product(backend, (on) => on.weights!.upload(codes), x, undefined, m));
-        const held = weights.map((codes) => backend.weights!.upload(codes));
+        for (const codes of weights) alone.push(await product(backend, (on) => atOnce(on.weights!.upload(codes)), x, undefined, m));
+        const held = weights.map((codes) => atOnce(backend.weights!.upload(codes)));
         const input = backend.upload(x, [m, cols]);
         const together = held.map((w) => backend.ops.matmul(input, w));
         for (const [i, tensor] of together.entries())

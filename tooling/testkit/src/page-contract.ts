@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fromF16, toF16 } from '../../../packages/core/src/index.js';
+import { atOnce, fromF16, toF16 } from '../../../packages/core/src/index.js';
 import { roundActivations } from '../../../packages/formats/src/index.js';
 import type { AttentionOptions, Backend, DeviceTensor, PageForm } from '../../../packages/kernels/src/index.js';
 import { referenceBackend } from '../../../packages/kernels/src/index.js';
@@ -97,7 +97,7 @@ function refusals(backends: () => readonly [Backend, Backend]): void {
       }),
     );
     const [x, narrow] = [keep(backend.upload(new Float32Array(16), [1, 16])), keep(backend.upload(new Float32Array(6), [1, 6]))];
-    const weight = keep(backend.weights!.upload({ rows: 16, cols: 16, data: new Float32Array(256).fill(1) }));
+    const weight = keep(atOnce(backend.weights!.upload({ rows: 16, cols: 16, data: new Float32Array(256).fill(1) })));
     const options = { heads: 1, keyValueHeads: 1, headSize: 16, scale: 1, start: 0 };
     expect(() => ops.add(page, page)).toThrow(/only matmul and embed/);
     expect(() => ops.matmul(x, page)).toThrow(/page of shape \[8, 16\] of a KV cache is no weight/);

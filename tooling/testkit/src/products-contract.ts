@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { matrix } from '../../../packages/core/src/index.js';
+import { atOnce, matrix } from '../../../packages/core/src/index.js';
 import {
   createFormat,
   decodeMatrix,
@@ -61,7 +61,7 @@ export function productsContract(backends: () => readonly Backend[], product: Pr
           const want = Float32Array.from({ length: m * cols }, (_, i) => decoded[tokens[Math.floor(i / cols)]! * cols + (i % cols)]!);
           for (const backend of backends()) {
             if (backend.weights!.rejects(codes) !== undefined) continue;
-            const table = backend.weights!.upload(codes);
+            const table = atOnce(backend.weights!.upload(codes));
             const found = backend.ops.embed(table, tokens);
             const got = await backend.download(found);
             for (const tensor of [table, found]) backend.free(tensor);
@@ -91,7 +91,7 @@ export async function checkProducts(
     const weights = backend.weights!;
     if (weights.rejects(codes) !== undefined) continue;
     const before = backend.bytes;
-    const got = await product(backend, () => weights.upload(codes, { activations }), x, bias, m);
+    const got = await product(backend, () => atOnce(weights.upload(codes, { activations })), x, bias, m);
     expect(backend.bytes).toBe(before);
     const precision = weights.rounds(codes) ? activations : 'f32';
     const error = productError(got, want, { x, w, cols, bias });

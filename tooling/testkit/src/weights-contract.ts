@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { matrix } from '../../../packages/core/src/index.js';
+import { atOnce, matrix } from '../../../packages/core/src/index.js';
 import { createFormat, encodeMatrix, type IntSpec, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
@@ -71,8 +71,8 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           const inputs = weights.map((_, i) => (i === weights.length - 1 ? other : x));
           const alone: Float32Array[] = [];
           for (const [i, codes] of weights.entries())
-            alone.push(await product(backend, (on) => on.weights!.upload(codes, { activations }), inputs[i]!, undefined, m));
-          const held = weights.map((codes) => backend.weights!.upload(codes, { activations }));
+            alone.push(await product(backend, (on) => atOnce(on.weights!.upload(codes, { activations })), inputs[i]!, undefined, m));
+          const held = weights.map((codes) => atOnce(backend.weights!.upload(codes, { activations })));
           const [one, two] = [backend.upload(x, [m, cols]), backend.upload(other, [m, cols])];
           const together = held.map((w, i) => backend.ops.matmul(inputs[i] === x ? one : two, w));
           for (const [i, tensor] of together.entries())
@@ -103,7 +103,13 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           const want = plainProduct(rounded, codes);
           const size = Math.sqrt(want.reduce((sum, value) => sum + value * value, 0) / want.length);
           for (const backend of backends()) {
-            const got = await product(backend, ({ weights }) => weights!.upload(codes, { activations: 'int8' }), rounded.x, undefined, m);
+            const got = await product(
+              backend,
+              ({ weights }) => atOnce(weights!.upload(codes, { activations: 'int8' })),
+              rounded.x,
+              undefined,
+              m,
+            );
             // One wrong unit in a sum of 600 products of 8-bit codes is about 1e-5 of it.
             for (const [i, value] of want.entries()) expect(Math.abs(got[i]! - value)).toBeLessThanOrEqual(opTolerances.sum * size);
           }
@@ -125,7 +131,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
           const x = new Float32Array(m * cols).fill(value);
           const want = Float32Array.from({ length: m * 20 }, (_, i) => (most - params[i % 20]!.zero) * value * cols);
           for (const backend of backends()) {
-            const got = await product(backend, ({ weights }) => weights!.upload(codes, { activations }), x, undefined, m);
+            const got = await product(backend, ({ weights }) => atOnce(weights!.upload(codes, { activations })), x, undefined, m);
             expect(relativeError(got, want)).toBeLessThanOrEqual(opTolerances.matmul);
           }
         }
@@ -148,7 +154,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
         const x = values(m * 70, 2);
         x[m * 70 - 3] = bad;
         for (const backend of backends()) {
-          const got = await product(backend, ({ weights }) => weights!.upload(codes, { activations }), x, undefined, m);
+          const got = await product(backend, ({ weights }) => atOnce(weights!.upload(codes, { activations })), x, undefined, m);
           expect(got.subarray(-5).every((value) => !Number.isFinite(value))).toBe(true);
           expect(got.subarray(0, (m - 1) * 5).every(Number.isFinite)).toBe(true);
         }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { matrix } from '../../../packages/core/src/index.js';
+import { atOnce, matrix } from '../../../packages/core/src/index.js';
 import { createFormat, encodeMatrix } from '../../../packages/formats/src/index.js';
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { values } from './values.js';
@@ -18,7 +18,7 @@ export function weightsRefusals(backends: () => readonly Backend[], needForms: N
     };
     for (const { weights } of backends()) {
       if (weights!.rejects(codes) === undefined) continue;
-      expect(() => weights!.upload(codes)).toThrow(weights!.rejects(codes));
+      expect(() => atOnce(weights!.upload(codes))).toThrow(weights!.rejects(codes));
     }
   });
 
@@ -28,14 +28,14 @@ export function weightsRefusals(backends: () => readonly Backend[], needForms: N
     const codes = encodeMatrix(matrix(4, 64, values(256, 1)), format);
     for (const { weights } of backends())
       for (const activations of activationPrecisions.filter((each) => !weights!.activations[each]))
-        expect(() => weights!.upload(codes, { activations })).toThrow(activations);
+        expect(() => atOnce(weights!.upload(codes, { activations }))).toThrow(activations);
   });
 
   it('a form is for matmul and embed alone', ({ skip }) => {
     needForms(skip);
     const format = createFormat({ kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' });
     for (const backend of backends()) {
-      const w = backend.weights!.upload(encodeMatrix(matrix(4, 64, values(256, 1)), format));
+      const w = atOnce(backend.weights!.upload(encodeMatrix(matrix(4, 64, values(256, 1)), format)));
       expect(() => backend.ops.scale(w, 2)).toThrow(/only matmul and embed/);
       expect(() => backend.ops.add(w, w)).toThrow(/only matmul and embed/);
       backend.free(w);

@@ -1,7 +1,7 @@
 // The program of a page that browser.test.ts opens; it puts its checks where the test can call them.
 
 import { openModelFiles } from '@fewbit/checkpoint/web';
-import { matrix } from '@fewbit/core';
+import { atOnce, matrix } from '@fewbit/core';
 import { compressedTensors, createFormat, decodeMatrix, encodeMatrix } from '@fewbit/formats';
 import { type Backend, type DeviceTensor, referenceBackend } from '@fewbit/kernels';
 import { wasmProbe } from '@fewbit/kernels-wasm';
@@ -28,7 +28,7 @@ async function kernels({ threads }: { threads: number }) {
   const heads = { heads: 6, keyValueHeads: 6, headSize: inner / 6, scale: 0.2, start: 0 };
   const ops: Record<string, (on: Backend, x: DeviceTensor) => DeviceTensor> = {
     floats: (on, x) => on.ops.matmul(x, on.upload(weight.data, [outer, inner])),
-    codes: (on, x) => on.ops.matmul(x, on.weights?.upload(codes) ?? on.upload(decodeMatrix(codes).data, [outer, inner])),
+    codes: (on, x) => on.ops.matmul(x, on.weights ? atOnce(on.weights.upload(codes)) : on.upload(decodeMatrix(codes).data, [outer, inner])),
     attention: (on, x) => on.ops.attention(x, [x], [x], heads),
   };
   const distances: Record<string, number> = {};
