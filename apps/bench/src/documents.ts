@@ -24,7 +24,7 @@ const served = {
 };
 
 const modelRow = z.object({
-  what: z.enum(['decode', 'prefill']),
+  what: z.enum(['decode', 'prefill', 'batch']),
   shape: z.string(),
   format: z.string(),
   /** Inputs that share a scale; null where another granularity does. */
@@ -32,13 +32,19 @@ const modelRow = z.object({
   /** What the inputs of weights in codes are rounded to; f32 where the backend holds no codes. */
   activations: z.enum(['f32', 'int16', 'int8']),
   ...served,
-  /** Of prefill: of the prompt; of decode: generated after one token of context. */
+  /** Of prefill: of the prompt; of decode: generated after one token of context; of batch: generated for each sequence. */
   tokens: z.int().positive(),
-  /** Median of the rounds. */
+  /** Median of the rounds; of batch: those of all sequences together. */
   tokensPerSecond: z.number().positive(),
-  /** Decode: bytes of weights that one token reads, as the backend holds them. Prefill: floating-point operations per token. */
+  /** Only of batch: sequences at different positions, tokens per second of each, and of all of them when each has its tokens after the other. */
+  sequences: z.int().positive().optional(),
+  perSequence: z.number().positive().optional(),
+  oneByOne: z.number().positive().optional(),
+  /** tokensPerSecond ÷ oneByOne. */
+  gain: z.number().positive().optional(),
+  /** Decode: bytes of weights that one token reads, as the backend holds them. Batch: the same, shared among its sequences. Prefill: floating-point operations per token. */
   work: z.number().positive(),
-  /** work × tokensPerSecond ÷ readBandwidth (decode) or gemmPeak (prefill; integer kernels may pass 1). */
+  /** work × tokensPerSecond ÷ readBandwidth (decode, batch) or gemmPeak (prefill; integer kernels may pass 1). */
   fractionOfLimit: z.number().positive(),
   peer: peer.extend({ tokensPerSecond: z.number().positive() }).optional(),
   /** tokensPerSecond ÷ the peer's. */
@@ -68,7 +74,7 @@ export const modelDocument = z.object({
   machine,
   memory,
   /** While the model runs, of each kind that is measured. */
-  eventLoopLag: z.partialRecord(z.enum(['decode', 'prefill']), lag),
+  eventLoopLag: z.partialRecord(z.enum(['decode', 'prefill', 'batch']), lag),
   rounds: z.int().positive(),
   rows: z.array(modelRow),
   /** What could not be measured, and why. */

@@ -5,6 +5,7 @@ import { linears, type ModelPlan } from '@fewbit/models';
 import { createCache, type Model, type ModelOptions, openModel, type WeightSource } from '@fewbit/runtime';
 import type { ModelDocument, ModelRow } from './documents.js';
 import { groupOf } from './format-label.js';
+import { type Batch, contextsOf, openBatch } from './measure-batch.js';
 import { measureLag } from './measure-lag.js';
 import { openLimits } from './measure-limits.js';
 import { measureMemory } from './measure-memory.js';
@@ -25,6 +26,8 @@ export interface ModelBenchmark {
   readonly what: readonly ('decode' | 'prefill')[];
   readonly prompt: number;
   readonly generate: number;
+  /** Of a batch that is measured beside; 1: none. */
+  readonly sequences: number;
   readonly rounds: number;
   readonly seed: number;
   readonly peer?: PeerProbe | undefined;
@@ -33,11 +36,18 @@ export interface ModelBenchmark {
   readonly onProgress?: (message: string) => void;
 }
 
+type Kind = ModelRow['what'];
+
 /** Tokens per second of a model, of a peer with a model of the same shape, and the machine's limits, all in turns. */
 export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocument> {
-  const { source, backend, activations, keyValues, what, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
+  const { source, backend, activations, keyValues, sequences, rounds, streamBytes, signal, onProgress = () => undefined } = benchmark;
   const { plan } = source;
-  const task = { prompt: randomTokens(plan, benchmark.prompt, benchmark.seed), generate: benchmark.generate };
+  const what: readonly Kind[] = sequences > 1 ? [...benchmark.what, 'batch'] : benchmark.what;
+  const task = {
+    prompt: randomTokens(plan, benchmark.prompt, benchmark.seed),
+    generate: benchmark.generate,
+    contexts: sequences > 1 ? contextsOf(sequences, benchmark.prompt) : [],
+  };
   const notes: string[] = [];
 
   onProgress('loading the weights');
@@ -46,25 +56,31 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
   const held = backend.bytes - before;
   onProgress('running the prompt once');
   const memory = await measureMemory(model, held, task);
-  const own = { prefill: () => prefill(model, task), decode: () => decode(model, task) };
-  const eventLoopLag: ModelDocument['eventLoopLag'] = {};
-  for (const kind of what) eventLoopLag[kind] = await measureLag(own[kind]);
+  let batch: Batch | undefined;
   const limits = await openLimits({ threads: backend.threads, ...(streamBytes && { streamBytes }) });
   let peer: Peer | undefined;
   try {
+    batch = await openBatch(model, task);
+    const own: Record<Kind, Run> = { prefill: () => prefill(model, task), decode: () => decode(model, task), batch: batch.together };
+    const eventLoopLag: ModelDocument['eventLoopLag'] = {};
+    for (const kind of what) eventLoopLag[kind] = await measureLag(async () => own[kind]());
     peer = await openPeer(benchmark, task, notes, onProgress);
     const runs: Record<string, Run> = { ...limits.runs };
     for (const kind of what) {
       runs[kind] = own[kind];
-      if (peer) runs[`peer ${kind}`] = peer[kind];
+      if (kind === 'batch') runs['one by one'] = batch.oneByOne;
+      if (peer?.[kind]) runs[`peer ${kind}`] = peer[kind];
     }
+    if (sequences > 1 && peer && !peer.batch) notes.push(`No peer for the batch: ${peer.name} is not run with several sequences.`);
     onProgress(`measuring: ${rounds} rounds of ${Object.keys(runs).join(', ')}`);
     const medians = await takeTurns(runs, { rounds, signal });
     const machine = limits.machine({ readBandwidth: medians.readBandwidth!, gemmPeak: medians.gemmPeak! });
     const rows = what.map((kind): ModelRow => {
       const tokensPerSecond = medians[kind]!;
-      const work = kind === 'decode' ? held - unreadBytes(model) : operationsPerToken(plan, task.prompt.length);
-      const limit = 1e9 * (kind === 'decode' ? machine.readBandwidth : machine.gemmPeak);
+      const together = kind === 'batch' ? sequences : 1;
+      const work = kind === 'prefill' ? operationsPerToken(plan, task.prompt.length) : (held - unreadBytes(model)) / together;
+      const limit = 1e9 * (kind === 'prefill' ? machine.gemmPeak : machine.readBandwidth);
+      const oneByOne = medians['one by one'];
       const rival = medians[`peer ${kind}`];
       return {
         what: kind,
@@ -74,8 +90,10 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
         activations: model.activations,
         backend: backend.id,
         kernel: backend.chosen.matmul!,
-        tokens: kind === 'decode' ? task.generate : task.prompt.length,
+        tokens: kind === 'prefill' ? task.prompt.length : task.generate,
         tokensPerSecond,
+        ...(kind === 'batch' &&
+          oneByOne && { sequences, perSequence: tokensPerSecond / sequences, oneByOne, gain: tokensPerSecond / oneByOne }),
         work,
         fractionOfLimit: (work * tokensPerSecond) / limit,
         ...(peer && rival && { peer: { name: peer.name, type: peer.type, tokensPerSecond: rival }, ratio: tokensPerSecond / rival }),
@@ -83,6 +101,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
     });
     return { machine, memory, eventLoopLag, rounds, rows, notes };
   } finally {
+    batch?.close();
     await peer?.close();
     await limits.close();
     await model.close();

@@ -4,9 +4,13 @@ import type { AccuracyDocument, KernelsDocument, Machine, ModelDocument } from '
 /** Tokens per second of Fewbit and its peer side by side. */
 export function plotModel({ machine, rows }: ModelDocument): Promise<string> {
   const values = rows.flatMap((row) => {
-    const what = `${row.what}, ${row.shape}`;
-    const own = { what, engine: `fewbit ${row.backend} ${row.format}`, tokensPerSecond: row.tokensPerSecond };
-    return row.peer ? [own, { what, engine: `${row.peer.name} ${row.peer.type}`, tokensPerSecond: row.peer.tokensPerSecond }] : [own];
+    const what = `${row.sequences ? `batch of ${row.sequences}` : row.what}, ${row.shape}`;
+    const engine = `fewbit ${row.backend} ${row.format}`;
+    return [
+      { what, engine, tokensPerSecond: row.tokensPerSecond },
+      ...(row.oneByOne ? [{ what, engine: `${engine}, one by one`, tokensPerSecond: row.oneByOne }] : []),
+      ...(row.peer ? [{ what, engine: `${row.peer.name} ${row.peer.type}`, tokensPerSecond: row.peer.tokensPerSecond }] : []),
+    ];
   });
   return drawSvg({
     title: titleOf('Tokens per second', machine),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openBackend, quantizePretrained } from '@fewbit/presets';
 import { embeddedModel } from '@fewbit/testkit';
 import { describe, expect, it } from 'vitest';
-import { modelDocument } from '../src/documents.js';
+import { type ModelRow, modelDocument } from '../src/documents.js';
 import { fewbitBench, fewbitBenchJson } from './capture.js';
 
 const small = ['--rounds', '1', '--prompt', '8', '--generate', '2', '--stream', '4'];
@@ -29,6 +29,35 @@ describe('fewbit-bench model', () => {
       const limit = 1e9 * (row.what === 'decode' ? readBandwidth : gemmPeak);
       expect(row.fractionOfLimit).toBeCloseTo((row.work * row.tokensPerSecond) / limit, 10);
       expect(row).not.toHaveProperty('ratio');
+    }
+  });
+
+  it('decodes several sequences together, and one after the other', async () => {
+    const flags = ['--shape', 'tiny', '--what', 'decode', '--sequences', '3'];
+    const { rows, eventLoopLag, machine } = modelDocument.parse(await fewbitBenchJson('model', ...flags, ...reference));
+    expect(rows.map(({ what, tokens, sequences }) => [what, tokens, sequences])).toEqual([
+      ['decode', 2, undefined],
+      ['batch', 2, 3],
+    ]);
+    const [alone, batch] = rows as [ModelRow, ModelRow];
+    expect(batch.work).toBeCloseTo(alone.work / 3, 6);
+    expect(batch.fractionOfLimit).toBeCloseTo((batch.work * batch.tokensPerSecond) / (1e9 * machine.readBandwidth), 10);
+    expect(batch.perSequence! * 3).toBeCloseTo(batch.tokensPerSecond, 6);
+    expect(batch.gain! * batch.oneByOne!).toBeCloseTo(batch.tokensPerSecond, 6);
+    expect(Object.keys(eventLoopLag)).toEqual(['decode', 'batch']);
+  });
+
+  it('names a batch in its table and in its plot', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-test-'));
+    try {
+      const plot = join(folder, 'plot.svg');
+      const flags = ['--shape', 'tiny', '--what', 'decode', '--sequences', '3', '--plot', plot];
+      const { stdout } = await fewbitBench('model', ...flags, ...reference);
+      expect(stdout).toMatch(/batch 3 × 2 .* tiny /);
+      expect(stdout).toMatch(/batch: \S+ tok\/s for each of 3 sequences; one after the other \S+ in all, together \S+×/);
+      expect(await readFile(plot, 'utf8')).toMatch(/batch of 3, tiny.*fewbit reference int4, one by one/s);
+    } finally {
+      await rm(folder, { recursive: true });
     }
   });
 
@@ -92,6 +121,7 @@ describe('fewbit-bench model', () => {
     [['--shape', 'tiny', '--activations', 'int8', ...reference], "'reference' has no products with int8 activations"],
     [['--shape', 'tiny', '--peer', 'vllm'], '--peer vllm is unknown'],
     [['--shape', 'tiny', '--format', 'int9'], 'Unknown format "int9"'],
+    [['--shape', 'tiny', '--sequences', 'two'], 'two is not a positive whole number'],
     [['--shape', 'tiny', '--rounds', '0'], '0 is not a positive whole number'],
   ])('refuses %j', async (flags, message) => {
     const { code, stdout, stderr } = await fewbitBench('model', ...flags);

@@ -12,12 +12,14 @@ const onnx = await optional(() => import('onnxruntime-node'));
 
 describe.skipIf(!llama)('llama.cpp', () => {
   it.each(['int4', 'int8'])('runs random weights like %s', async (format) => {
-    const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 2 };
+    const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 2, contexts: [3, 8] };
     const peer = await llamaCpp({ plan: planShape('tiny'), format, group: 32, task, threads: 1 });
     if ('unavailable' in peer) throw new Error(peer.unavailable);
     expect(peer.type).toBe({ int4: 'Q4_0', int8: 'Q8_0' }[format]);
     expect(await peer.prefill()).toBeGreaterThan(0);
     expect(await peer.decode()).toBeGreaterThan(0);
+    // twice: the second run begins where the first one did
+    for (let run = 0; run < 2; run++) expect(await peer.batch!()).toBeGreaterThan(0);
     await peer.close();
   });
 });
@@ -38,7 +40,7 @@ describe.skipIf(!onnx)('onnxruntime', () => {
   });
 
   it.each(['int4', 'int8'])('runs a Llama of random weights like %s', async (format) => {
-    const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 3 };
+    const task = { prompt: Uint32Array.from({ length: 8 }, (_, i) => i + 3), generate: 3, contexts: [] };
     const peer = await onnxruntimeModel({ plan: planShape('tiny'), format, group: 32, task, threads: 1 });
     if ('unavailable' in peer) throw new Error(peer.unavailable);
     expect(await peer.prefill()).toBeGreaterThan(0);
@@ -72,7 +74,7 @@ describe.skipIf(!onnx)('onnxruntime', () => {
 
 describe('what a peer cannot do', () => {
   it('is said', async () => {
-    const task = { prompt: Uint32Array.of(1), generate: 1 };
+    const task = { prompt: Uint32Array.of(1), generate: 1, contexts: [] };
     const options = { plan: planShape('tiny'), group: 32, task, threads: 1 };
     expect(await llamaCpp({ ...options, format: 'int3' })).toEqual({ unavailable: expect.stringContaining('no type like int3') });
     const sizes = { m: 1, k: 64, n: 64, copies: 1, threads: 1 };

@@ -31,6 +31,7 @@ interface Options extends GlobalOptions {
   readonly peer: string;
   readonly prompt: number;
   readonly generate: number;
+  readonly sequences: number;
   readonly rounds: number;
   readonly stream: number;
   readonly seed: number;
@@ -57,6 +58,7 @@ export function addModel(program: Command, io: Io): void {
     .option('--peer <name>', Object.keys(peers).join(', '), 'llama.cpp')
     .option('--prompt <n>', 'tokens of the prompt', positiveInteger, 512)
     .option('--generate <n>', 'tokens to generate', positiveInteger, 64)
+    .option('--sequences <n>', 'also decode so many sequences at different positions together, and one after the other', positiveInteger, 1)
     .option('--rounds <n>', 'rounds, of which the median counts', positiveInteger, 5)
     .option('--stream <MB>', 'memory to read for the bandwidth: more than the caches hold', positiveInteger, 1200)
     .option('--seed <n>', 'of weights and prompt', positiveInteger, 1)
@@ -70,9 +72,24 @@ export function addModel(program: Command, io: Io): void {
       try {
         const { name, source, format, spec, close } = await openSource(path, options, backend);
         try {
-          const { prompt, generate, rounds, seed } = options;
+          const { prompt, generate, sequences, rounds, seed } = options;
           const document = await measureModel({
-            ...{ shape: name, source, backend, format, spec, activations, keyValues, what, prompt, generate, rounds, seed, peer },
+            ...{
+              shape: name,
+              source,
+              backend,
+              format,
+              spec,
+              activations,
+              keyValues,
+              what,
+              prompt,
+              generate,
+              sequences,
+              rounds,
+              seed,
+              peer,
+            },
             streamBytes: options.stream * 1e6,
             signal: io.signal,
             onProgress: (message) => io.stderr(`${message}\n`),
@@ -126,7 +143,7 @@ function describe({ machine, memory, eventLoopLag, rounds, rows, notes }: ModelD
     table(
       ['', 'shape', 'format', 'activations', 'kernel', 'tok/s', 'of the limit', 'peer', 'tok/s', 'ratio'],
       rows.map((row) => [
-        `${row.what} ${row.tokens}`,
+        row.sequences ? `${row.what} ${row.sequences} × ${row.tokens}` : `${row.what} ${row.tokens}`,
         row.shape,
         row.group === null ? row.format : `${row.format} g${row.group}`,
         row.activations,
@@ -137,6 +154,13 @@ function describe({ machine, memory, eventLoopLag, rounds, rows, notes }: ModelD
         orDash(row.peer, ({ tokensPerSecond }) => figure(tokensPerSecond)),
         orDash(row.ratio, (ratio) => `${figure(ratio)}×`),
       ]),
+    ),
+    ...rows.flatMap(({ sequences, perSequence, oneByOne, gain }) =>
+      sequences && perSequence && oneByOne && gain
+        ? [
+            `batch: ${figure(perSequence)} tok/s for each of ${sequences} sequences; one after the other ${figure(oneByOne)} in all, together ${figure(gain)}×\n`,
+          ]
+        : [],
     ),
     `memory: weights ${gigabytes(memory.weights)}, keys and values ${gigabytes(memory.cache)}; the process at most ${gigabytes(memory.peakResident)}, ${percent(memory.overWeights)} above the weights\n`,
     ...Object.entries(eventLoopLag).map(

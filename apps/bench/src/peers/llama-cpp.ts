@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { linears } from '@fewbit/models';
-import type { Token } from 'node-llama-cpp';
-import { seconds } from '../take-turns.js';
+import type { LlamaModel, Token } from 'node-llama-cpp';
+import { type Run, seconds } from '../take-turns.js';
 import { likeType, writeLlama } from './llama-cpp-file.js';
-import type { PeerProbe } from './types.js';
+import type { PeerProbe, Task } from './types.js';
 
 /** llama.cpp by node-llama-cpp's sequence interface, over a GGUF file of random weights in a temporary folder. */
 export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
@@ -26,6 +26,7 @@ export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
     const context = await model.createContext({ contextSize, batchSize: Math.min(contextSize, task.prompt.length), threads });
     const sequence = context.getSequence();
     const prompt = Array.from(task.prompt) as Token[];
+    const batch = task.contexts.length > 0 ? await openBatch(model, task, threads) : undefined;
     return {
       name: 'llama.cpp (node-llama-cpp)',
       type: type.toUpperCase(),
@@ -43,6 +44,7 @@ export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
         await tokens.return();
         return task.generate / time;
       },
+      batch,
       async close() {
         await llama.dispose();
         await rm(folder, { recursive: true, force: true });
@@ -53,3 +55,23 @@ export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
     return { unavailable: error instanceof Error ? error.message : String(error) };
   }
 };
+
+/** Sequences of one context, whose next tokens node-llama-cpp evaluates together where all of them are waited for. */
+async function openBatch(model: LlamaModel, { prompt, generate, contexts }: Task, threads: number): Promise<Run> {
+  const contextSize = prompt.length + generate + 1;
+  const context = await model.createContext({ contextSize, batchSize: prompt.length, sequences: contexts.length, threads });
+  const tokens = Array.from(prompt) as Token[];
+  const sequences = contexts.map(() => context.getSequence());
+  for (const [at, sequence] of sequences.entries()) await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(0, contexts[at]));
+  return async () => {
+    for (const [at, sequence] of sequences.entries()) {
+      await sequence.eraseContextTokenRanges([{ start: contexts[at]!, end: sequence.nextTokenIndex }]);
+    }
+    const streams = sequences.map((sequence) => sequence.evaluate(tokens.slice(0, 1), { temperature: 0, yieldEogToken: true }));
+    const time = await seconds(async () => {
+      for (let i = 0; i < generate; i++) await Promise.all(streams.map((stream) => stream.next()));
+    });
+    for (const stream of streams) await stream.return();
+    return (sequences.length * generate) / time;
+  };
+}

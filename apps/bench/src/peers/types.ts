@@ -7,6 +7,8 @@ export interface Task {
   readonly prompt: Uint32Array;
   /** Tokens to generate, greedily, after the prompt's first one. */
   readonly generate: number;
+  /** Of a batch: how many of the prompt's tokens each of its sequences has behind it; none where no batch is asked for. */
+  readonly contexts: readonly number[];
 }
 
 /** A model of the same shape running in another engine; figures are tokens per second. */
@@ -16,6 +18,8 @@ export interface Peer {
   readonly type: string;
   readonly prefill: Run;
   readonly decode: Run;
+  /** Tokens of all sequences of the task's batch together. Absent where it has none, or the engine runs none. */
+  readonly batch?: Run | undefined;
   close(): Promise<void>;
 }
 
