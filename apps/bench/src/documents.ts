@@ -73,8 +73,8 @@ export type LagFigures = z.infer<typeof lag>;
 export const modelDocument = z.object({
   machine,
   memory,
-  /** While the model runs, of each kind that is measured. */
-  eventLoopLag: z.partialRecord(z.enum(['decode', 'prefill', 'batch']), lag),
+  /** While the model runs, of each kind that is measured, and while it is loaded, of a checkpoint in codes. */
+  eventLoopLag: z.partialRecord(z.enum(['load', 'decode', 'prefill', 'batch']), lag),
   rounds: z.int().positive(),
   rows: z.array(modelRow),
   /** What could not be measured, and why. */

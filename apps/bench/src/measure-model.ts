@@ -16,6 +16,8 @@ export interface ModelBenchmark {
   /** For the rows: a shape's name, or a path. */
   readonly shape: string;
   readonly source: WeightSource;
+  /** Whether it reads a checkpoint and makes nothing itself, so that loading is what a user's program does. */
+  readonly isStored: boolean;
   readonly backend: Backend;
   /** Of the linear layers: a name for the rows and the peer, and in full. */
   readonly format: string;
@@ -52,7 +54,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
 
   onProgress('loading the weights');
   const before = backend.bytes;
-  const model = await openModel(source, backend, { activations, keyValues });
+  const { result: model, lag: load } = await measureLag(() => openModel(source, backend, { activations, keyValues }));
   const held = backend.bytes - before;
   onProgress('running the prompt once');
   const memory = await measureMemory(model, held, task);
@@ -62,8 +64,8 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
   try {
     batch = await openBatch(model, task);
     const own: Record<Kind, Run> = { prefill: () => prefill(model, task), decode: () => decode(model, task), batch: batch.together };
-    const eventLoopLag: ModelDocument['eventLoopLag'] = {};
-    for (const kind of what) eventLoopLag[kind] = await measureLag(async () => own[kind]());
+    const eventLoopLag: ModelDocument['eventLoopLag'] = benchmark.isStored ? { load } : {};
+    for (const kind of what) eventLoopLag[kind] = (await measureLag(async () => own[kind]())).lag;
     peer = await openPeer(benchmark, task, notes, onProgress);
     const runs: Record<string, Run> = { ...limits.runs };
     for (const kind of what) {

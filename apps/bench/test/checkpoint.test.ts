@@ -17,8 +17,11 @@ describe('fewbit-bench checkpoint', () => {
     const [embedding, norms] = [head * 2, 5 * 64 * 2];
     const shapes = 8 * 2 * (2 * 7 + 1);
     expect(written).toEqual({ output, shape: 'tiny', format: 'int3', bytes: codes + scales + zeros + embedding + norms + shapes });
-    const { rows } = modelDocument.parse(await fewbitBenchJson('model', output, '--backend', 'wasm', '--what', 'decode', ...small));
+    const { rows, eventLoopLag } = modelDocument.parse(
+      await fewbitBenchJson('model', output, '--backend', 'wasm', '--what', 'decode', ...small),
+    );
     expect(rows).toMatchObject([{ shape: output, format: 'int3', group: 32, activations: 'int16' }]);
+    expect(Object.keys(eventLoopLag).sort()).toEqual(['decode', 'load']);
   });
 
   it.each([

@@ -17,7 +17,7 @@ export {
 } from './codebook/index.js';
 export { compressedTensors } from './compressed-tensors/layout.js';
 export { createFormat } from './create-format.js';
-export { decodeMatrix } from './decode-matrix.js';
+export { decodeInStrips, decodeMatrix } from './decode-matrix.js';
 export { type EncodeMatrixOptions, encodeMatrix, fitMatrix } from './encode-matrix.js';
 export { fewbit } from './fewbit/layout.js';
 export { type FitSearchedOptions, fitSearched } from './fit-searched.js';

@@ -2,7 +2,7 @@ import { type ModelDirectory, quantizationConfig } from '@fewbit/checkpoint/web'
 import { FewbitError, isFloat, type Tensor, toFloat32InStrips } from '@fewbit/core';
 import {
   type ActivationRounding,
-  decodeMatrix,
+  decodeInStrips,
   isKeyValueTensor,
   type KeyValueRounding,
   type Layout,
@@ -27,7 +27,7 @@ export async function openWeights(directory: ModelDirectory, layouts: readonly L
   const tables = [plan.embedding.tokens, plan.head.weight];
   const readFloat = async (name: string) => {
     const codes = tables.includes(name) ? await readCodes(tablePlan(plan, name)) : undefined;
-    if (codes) return { shape: [codes.rows, codes.cols], data: decodeMatrix(codes).data };
+    if (codes) return { shape: [codes.rows, codes.cols], data: (await inTurns(decodeInStrips(codes))).data };
     const tensor = await checkpoint.read(name);
     if (!isFloat(tensor.dtype)) {
       throw new FewbitError('unsupported', `${name} is stored as ${tensor.dtype}, but config.json does not say that it is quantized.`);

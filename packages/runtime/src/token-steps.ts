@@ -1,6 +1,6 @@
 import { firstNonFinite } from '@fewbit/core';
-import type { Draw, Recording } from '@fewbit/kernels';
-import { checkFinite, type LoadedModel, writeHiddenStates } from './forward-pass.js';
+import type { DeviceTensor, Draw, Recording } from '@fewbit/kernels';
+import { checkFinite, hiddenStates, type LoadedModel, writeHiddenStates } from './forward-pass.js';
 import { checkTokens, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { inTurns } from './next-turn.js';
@@ -40,8 +40,20 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
   const runsOf = (cache: KeyValueCache, token: number, start: number) => [{ tokens: Uint32Array.of(token), start, cache }];
   /** values: the token, its position, and the draw's share. */
   const write = (cache: KeyValueCache, draw: Draw | undefined, [token, start, share]: readonly number[]) => {
-    const logits = headLogits(plan, globals, backend, writeHiddenStates(model, runsOf(cache, token!, start!)));
-    return draw ? backend.ops.sample(logits, [{ ...draw, uniform: share! / shares }]) : logits;
+    return end(writeHiddenStates(model, runsOf(cache, token!, start!)), draw, share!);
+  };
+  const end = (hidden: DeviceTensor, draw: Draw | undefined, share: number) => {
+    const logits = headLogits(plan, globals, backend, hidden);
+    return draw ? backend.ops.sample(logits, [{ ...draw, uniform: share / shares }]) : logits;
+  };
+  /** The same where other work of the thread may have its turns in between. */
+  const writeInTurns = async (cache: KeyValueCache, draw: Draw | undefined, [token, start, share]: readonly number[]) => {
+    const hidden = await hiddenStates(model, runsOf(cache, token!, start!));
+    try {
+      return backend.step(() => end(hidden, draw, share!));
+    } finally {
+      backend.free(hidden);
+    }
   };
   const remember = async (cache: KeyValueCache, draw: Draw | undefined) => {
     forget(cache);
@@ -71,7 +83,7 @@ export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['
       const step = found && start >= found.from && start <= found.to && sameFilters(found.draw, draw) ? found : undefined;
       if (step?.recording) await step.recording.run(values, into);
       else {
-        const made = backend.step(() => write(cache, draw, values));
+        const made = await writeInTurns(cache, draw, values);
         try {
           await Promise.all([backend.download(made, into), step ? undefined : remember(cache, draw)]);
         } finally {

@@ -9,7 +9,7 @@ import {
   toFloat32,
   transpose,
 } from '@fewbit/core';
-import { decodeMatrix, type QuantizedMatrix } from '@fewbit/formats';
+import { decodeInStrips, type QuantizedMatrix } from '@fewbit/formats';
 import { type LinearPlan, linears, type ModelPlan } from '@fewbit/models';
 import { inTurns } from './next-turn.js';
 import type { StoredWeight, WeightSource } from './types.js';
@@ -53,7 +53,7 @@ export function weightReader(
       const { rows, cols, transposed } = linear;
       const codes = await readCodes(linear);
       if (codes) {
-        const decoded = decodeMatrix(codes);
+        const decoded = await inTurns(decodeInStrips(codes));
         await requireFinite(`${module}.weight (dequantized)`, decoded.data);
         return decoded;
       }

@@ -70,13 +70,14 @@ export function addModel(program: Command, io: Io): void {
       const keyValues = parseKeyValueCache(options.kvCache);
       const { backend } = await openBackend(options);
       try {
-        const { name, source, format, spec, close } = await openSource(path, options, backend);
+        const { name, source, isStored, format, spec, close } = await openSource(path, options, backend);
         try {
           const { prompt, generate, sequences, rounds, seed } = options;
           const document = await measureModel({
             ...{
               shape: name,
               source,
+              isStored,
               backend,
               format,
               spec,
@@ -107,6 +108,7 @@ export function addModel(program: Command, io: Io): void {
 interface Source {
   readonly name: string;
   readonly source: WeightSource;
+  readonly isStored: boolean;
   /** By its command-line name, where it has one, and in full. */
   readonly format: string;
   readonly spec: FormatSpec;
@@ -121,7 +123,8 @@ async function openSource(path: string | undefined, options: Options, { mapper }
   }
   const headSpec = parseWeights('int8', group);
   if (shape !== undefined) {
-    return { name: shape, source: syntheticWeights(planShape(shape), spec, headSpec, seed), format, spec, close: async () => undefined };
+    const source = syntheticWeights(planShape(shape), spec, headSpec, seed);
+    return { name: shape, source, isStored: false, format, spec, close: async () => undefined };
   }
   const directory = await openModelDirectory(path!, mapper && { mapper });
   try {
@@ -129,8 +132,8 @@ async function openSource(path: string | undefined, options: Options, { mapper }
     const stored = (await source.quantized(linears(source.plan)[0]!.module))?.spec;
     const close = () => directory.close();
     return stored
-      ? { name: path!, source, format: formatFamily(stored), spec: stored, close }
-      : { name: path!, source: roundedWeights(source, spec, headSpec), format, spec, close };
+      ? { name: path!, source, isStored: true, format: formatFamily(stored), spec: stored, close }
+      : { name: path!, source: roundedWeights(source, spec, headSpec), isStored: false, format, spec, close };
   } catch (error) {
     await directory.close();
     throw error;
