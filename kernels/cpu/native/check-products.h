@@ -34,17 +34,22 @@ inline void checkIntegers(Check &check) {
   shape.cols = upTo(300);
   shape.group = smallestOf(shape.cols, 16 * upTo(10));
   shape.bits = 2 + int(generator() % 7);
-  shape.scaleType = static_cast<ScaleType>(generator() % 3);
+  shape.named = shape.bits == 4 && either();
+  shape.scaleType = static_cast<ScaleType>(generator() % (shape.named ? 5 : 3));
   shape.ownZeros = either();
   shape.zero = 1;
   const Index m = upTo(20), tileRows = upTo(3), tiles = (shape.rows + tileRows - 1) / tileRows * ((shape.cols + shape.group - 1) / shape.group);
   const auto codes = codesBelow(shape.rows * shape.cols, 1 << shape.bits), zeros = codesBelow(tiles, 1 << shape.bits);
+  // of a byte: E8M0 up to 2^−1, or all positive finite E4M3
+  const auto levels = codesBelow(16, 256), bytes = codesBelow(tiles, 0x7f);
+  const bool ofBytes = shape.scaleType >= ScaleType::e8m0;
   const auto x = normals(m * shape.cols), bias = normals(shape.rows);
   auto scales = normals(tiles);
   for (float &scale : scales) scale = std::round(scale * 64) / 64 + 1 / 128.f;  // every type holds these
   const auto packed = [&](const Kernels &on) {
     std::vector<char> form(on.packedBytes(shape) + 64);
-    on.packCodes(check.pool, codes.data(), scales.data(), zeros.data(), tileRows, shape, form.data());
+    const void *held = ofBytes ? static_cast<const void *>(bytes.data()) : scales.data();
+    on.packCodes(check.pool, {codes.data(), held, zeros.data(), levels.data(), ofBytes ? 3.f : 1.f, tileRows}, shape, form.data());
     return form;
   };
   const Index count = upTo(8);
@@ -72,16 +77,21 @@ inline void checkLevels(Check &check) {
   shape.bits = shape.coding == Coding::nibbles ? 4 : 8;
   shape.ownTables = shape.coding <= Coding::bytes && generator() % 3 == 0;
   shape.bases = !shape.ownTables && either();
+  shape.scaleType = static_cast<ScaleType>(generator() % 4);
   const Index m = upTo(20), spans = (shape.cols + shape.span - 1) / shape.span;
   // below the small floats that are infinite or no number
   const auto codes = codesBelow(shape.rows * shape.cols, shape.bits == 4 ? 16 : 0x7c);
-  const auto scales = normals(shape.rows * spans), bases = normals(shape.rows * spans), x = normals(m * shape.cols), bias = normals(shape.rows);
+  const auto bases = normals(shape.rows * spans), x = normals(m * shape.cols), bias = normals(shape.rows);
+  const auto bytes = codesBelow(shape.rows * spans, 0x7f);
+  auto scales = normals(shape.rows * spans);
+  for (float &scale : scales) scale = std::round(scale * 64) / 64 + 1 / 128.f;  // every type of floats holds these
+  const void *held = shape.scaleType == ScaleType::e8m0 ? static_cast<const void *>(bytes.data()) : scales.data();
   auto tables = normals((shape.ownTables ? shape.rows * spans : 1) << shape.bits);
   if (shape.coding == Coding::integers)
     for (size_t code = 0; code < tables.size(); code++) tables[code] = float(code) - 3;
   const auto packed = [&](const Kernels &on) {
     std::vector<char> form(on.levelsBytes(shape) + 64);
-    on.packLevels(check.pool, codes.data(), shape.ownTables ? nullptr : scales.data(), bases.data(), tables.data(), shape, form.data());
+    on.packLevels(check.pool, codes.data(), shape.ownTables ? nullptr : held, bases.data(), tables.data(), shape, form.data());
     return form;
   };
   check.same("matmulLevels", m * shape.rows, 2e-6, [&](const Kernels &on, float *out) {

@@ -173,17 +173,21 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       break;
     }
     case Command::packCodes: {
-      const auto *codes = of.array<uint8_t>();
-      const auto *scales = of.array();
-      const auto *zeros = of.array<uint8_t>();
+      CodesToPack from{};
+      from.codes = of.array<uint8_t>();
+      from.scales = of.array<void>();
+      from.zeros = of.array<uint8_t>();
+      from.levels = of.array<uint8_t>();
       auto *packed = of.array<char>();
-      const Index tileRows = of.index();
-      kernels.packCodes(pool, codes, scales, zeros, tileRows, quantizedShape(of), packed);
+      from.divisor = float(of.number());
+      from.tileRows = of.index();
+      kernels.packCodes(pool, from, quantizedShape(of), packed);
       break;
     }
     case Command::packLevels: {
       const auto *codes = of.array<uint8_t>();
-      const auto *scales = of.array(), *bases = of.array(), *tables = of.array();
+      const auto *scales = of.array<void>();
+      const auto *bases = of.array(), *tables = of.array();
       auto *packed = of.array<char>();
       kernels.packLevels(pool, codes, scales, bases, tables, levelsShape(of), packed);
       break;

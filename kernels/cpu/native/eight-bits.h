@@ -20,25 +20,25 @@ struct EightBits {
   static Index unpackedWords(Index length) { return length / 4; }
 
   /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
-  template <int bits, int tokens, int vectors>
-  __attribute__((always_inline)) static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
+  template <class Codes, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void chunkDots(const Codes &read, const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) dots[t][v] = Ints{};
     }
     Index i = 0;
-    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, x += quadsPerRun * tokens)
-      addPackedRun<bits, quadsPerRun>(codes, x, dots);
-    if (i < length) addPackedRun<bits, quadsPerRun / 2>(codes, x, dots);
+    for (; i + runInputs <= length; i += runInputs, codes += Codes::bits * blockRows * 4, x += quadsPerRun * tokens)
+      addPackedRun<quadsPerRun>(read, codes, x, dots);
+    if (i < length) addPackedRun<quadsPerRun / 2>(read, codes, x, dots);
   }
 
   /** The chunk's codes as bytes: [quad][blockRows]. */
-  template <int bits>
-  static inline void unpackChunk(const char *codes, Index length, const Ints (&)[2], int32_t *to) {
+  template <class Codes>
+  static inline void unpackChunk(const Codes &read, const char *codes, Index length, const Ints (&)[2], int32_t *to) {
     Index i = 0;
-    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, to += quadsPerRun * blockRows) unpackRun<bits, quadsPerRun>(codes, to);
-    if (i < length) unpackRun<bits, quadsPerRun / 2>(codes, to);
+    for (; i + runInputs <= length; i += runInputs, codes += Codes::bits * blockRows * 4, to += quadsPerRun * blockRows) unpackRun<quadsPerRun>(read, codes, to);
+    if (i < length) unpackRun<quadsPerRun / 2>(read, codes, to);
   }
 
   /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
@@ -71,24 +71,24 @@ struct EightBits {
   }
 
  private:
-  template <int bits, int quads>
-  static inline void unpackRun(const char *codes, int32_t *to) {
+  template <int quads, class Codes>
+  static inline void unpackRun(const Codes &read, const char *codes, int32_t *to) {
 #pragma GCC unroll 8
     for (int quad = 0; quad < quads; quad++)
 #pragma GCC unroll 2
-      for (int v = 0; v < 2; v++) storeInts(to + quad * blockRows + v * lanes, quadBytes<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad));
+      for (int v = 0; v < 2; v++) storeInts(to + quad * blockRows + v * lanes, read.bytes(codes + v * FEWBIT_VECTOR_BYTES, quad));
   }
 
   /** dots += the products of `quads` quads of packed codes: half a run or a whole one. */
-  template <int bits, int quads, int tokens, int vectors>
-  __attribute__((always_inline)) static inline void addPackedRun(const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
+  template <int quads, class Codes, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void addPackedRun(const Codes &read, const char *codes, const int32_t *x, Ints (&dots)[tokens][vectors]) {
     QuadSums sums[tokens][vectors] = {};
-    readAhead<vectorsOf(4 * quads, bits), vectors>(codes);
+    readAhead<vectorsOf(4 * quads, Codes::bits), vectors>(codes);
 #pragma GCC unroll 8
     for (int quad = 0; quad < quads; quad++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
-        const Ints bytes = quadBytes<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad);
+        const Ints bytes = read.bytes(codes + v * FEWBIT_VECTOR_BYTES, quad);
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; t++) addQuads(sums[t][v], bytes, allInts(x[quad * tokens + t]));
       }

@@ -46,18 +46,36 @@ struct UpdateShape {
   Index rows, k, n, bRow, cStart;
 };
 
-enum class ScaleType { f32, f16, bf16 };
+/** e8m0: a power of two, the exponent of a float32; e4m3: over a divisor that all scales share. */
+enum class ScaleType { f32, f16, bf16, e8m0, e4m3 };
 
 /** A quantized weight [rows, cols]: codes of 2 to 8 bits, one scale per row and `group` inputs. */
 struct QuantizedShape {
   Index rows, cols, group;
   int bits;
+  /** Codes, of 4 bits, name levels of a table: whole numbers below 256. */
+  bool named;
   ScaleType scaleType;
   /** Each scale has a zero point of its own; else `zero` is everyone's. */
   bool ownZeros;
   int zero;
   /** What x is rounded to: 16 or 8 bits. */
   int activationBits;
+};
+
+/** What becomes the form that `matmulQuantized` reads. */
+struct CodesToPack {
+  /** One per byte, row-major. */
+  const uint8_t *codes;
+  /** Of each tile of tileRows × group: float32 that the scale type holds exactly, but bytes for types of a byte. */
+  const void *scales;
+  /** Of each tile, or null. */
+  const uint8_t *zeros;
+  /** Sixteen, where codes name them. */
+  const uint8_t *levels;
+  /** Of all scales. */
+  float divisor;
+  Index tileRows;
 };
 
 /** One of several products of the same x: by weights whose shapes differ in rows alone, so that they all round x alike. */
@@ -117,6 +135,7 @@ struct LevelsShape {
   /** 4 or 8. */
   int bits;
   Coding coding;
+  ScaleType scaleType;
   /** Each span has a table of levels in place of a scale. */
   bool ownTables;
   bool bases;
@@ -136,9 +155,7 @@ struct Kernels {
   /** Rows of a bf16 table [·, n]. */
   void (*widenRows)(Pool &, const uint16_t *table, const uint32_t *indices, float *out, Index rows, Index n);
   Index (*packedBytes)(const QuantizedShape &);
-  /** One code per byte, row-major, and a scale and zero point for each tile of tileRows × group → the form that `matmulQuantized` reads. */
-  void (*packCodes)(Pool &, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &,
-                    char *packed);
+  void (*packCodes)(Pool &, const CodesToPack &, const QuantizedShape &, char *packed);
   /** Rows of a packed weight, decoded: out [count, cols]. */
   void (*unpackRows)(Pool &, const char *packed, const QuantizedShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul` with x rounded to shape.activationBits bits per chunk, for `count` weights. */
@@ -148,8 +165,8 @@ struct Kernels {
   /** The entries of rows `indices`, written into their places in out [count, n]. */
   void (*putEntries)(Pool &, const SparseRows &, const uint32_t *indices, Index count, Index n, float *out);
   Index (*levelsBytes)(const LevelsShape &);
-  /** One code per byte, row-major; scales and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
-  void (*packLevels)(Pool &, const uint8_t *codes, const float *scales, const float *bases, const float *tables, const LevelsShape &,
+  /** One code per byte, row-major; scales (as of CodesToPack) and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
+  void (*packLevels)(Pool &, const uint8_t *codes, const void *scales, const float *bases, const float *tables, const LevelsShape &,
                      char *packed);
   void (*unpackLevels)(Pool &, const char *packed, const LevelsShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul`, for levels. */

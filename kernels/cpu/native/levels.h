@@ -2,67 +2,116 @@
 //
 //   codes [rows][rowBytes] | scales [rows][spans] | bases [rows][spans], where there are any | table, or tables [rows][spans][levels] in place of scales
 //
-// Codes take 4 or 8 bits, the first of two in the low half of the byte. A row is followed by enough bytes for a whole vector to be read, zeros
-// after the last: of an input that is not there the product is 0·level, and garbage may name Inf or NaN.
+// Inputs go in vectors of `lanes`, a span's last one filled up with zeros, and a span in a whole number of runs, or a run in a whole number of spans. A run is
+// what one load reads: the codes of some vectors, lane by lane, the first vector's in the lowest bits of a lane. It has as many vectors as make the reading fast,
+// 8 of 4 bits or 2 of 8, and fewer where a row would be filled up with too many zeros.
 #pragma once
 
 #include <type_traits>
 
-#include "kernels.h"
-#include "vector.h"
+#include "pack-codes.h"
 
 namespace {
 
 using fewbit::Coding;
 using fewbit::LevelsShape;
 
-/** Where the parts of a packed weight lie. */
+/** Most and fewest vectors of inputs in a run. */
+constexpr int longestRun(Coding coding) { return coding == Coding::nibbles ? 8 : 2; }
+constexpr int shortestRun(Coding coding) { return coding == Coding::nibbles ? 2 : 1; }
+
+/** Where the parts of a packed weight lie, and how its rows are cut. */
 struct LevelsParts {
-  Index rowBytes, spans, levels;
+  /** Vectors of a run, of a span with its padding, and of those of a span that are in one run. */
+  Index runVectors, spanVectors, step;
+  /** Bytes of a run and of a row, runs of a row, and inputs of a row with the padding. */
+  Index runBytes, rowBytes, runs, places;
+  Index spans, levels;
   const uint8_t *codes;
-  const float *scales, *bases, *tables;
+  const char *scales;
+  const float *bases, *tables;
   const char *end;
 
   LevelsParts(const char *packed, const LevelsShape &shape)
-      : rowBytes(quotientUp(shape.cols * shape.bits, 32) * 4), spans(quotientUp(shape.cols, shape.span)), levels(Index(1) << shape.bits) {
+      : spans(quotientUp(shape.cols, shape.span)), levels(isFloat(shape.coding) ? 0 : Index(1) << shape.bits) {
+    cut(shape, shortestRun(shape.coding));
+    const Index fewest = runs * runVectors;
+    cut(shape, longestRun(shape.coding));
+    while (runs * runVectors > fewest + fewest / 16) cut(shape, runVectors / 2);
+    runBytes = runVectors * lanes * shape.bits / 8;
+    rowBytes = runs * runBytes;
+    places = runs * runVectors * lanes;
     const auto take = [&](Index bytes) {
       const char *part = packed;
       packed += quotientUp(bytes, 64) * 64;
       return part;
     };
-    const Index perSpan = shape.rows * spans * 4;
-    codes = reinterpret_cast<const uint8_t *>(take(shape.rows * rowBytes + 64));
-    scales = shape.ownTables ? nullptr : reinterpret_cast<const float *>(take(perSpan));
-    bases = shape.bases ? reinterpret_cast<const float *>(take(perSpan)) : nullptr;
-    tables = reinterpret_cast<const float *>(take((shape.ownTables ? perSpan : 4) * levels));
+    const Index perSpan = shape.rows * spans;
+    codes = reinterpret_cast<const uint8_t *>(take(shape.rows * rowBytes));
+    // Read by whole vectors.
+    scales = shape.ownTables ? nullptr : take((perSpan + lanes) * bytesOf(shape.scaleType));
+    bases = shape.bases ? reinterpret_cast<const float *>(take(perSpan * 4)) : nullptr;
+    tables = reinterpret_cast<const float *>(take((shape.ownTables ? perSpan : 1) * levels * 4));
     end = packed;
+  }
+  static bool isFloat(Coding coding) { return coding == Coding::e4m3 || coding == Coding::e5m2; }
+  /** Into runs of so many vectors. */
+  void cut(const LevelsShape &shape, Index vectors) {
+    runVectors = vectors;
+    spanVectors = quotientUp(shape.span, lanes);
+    for (step = 1; step < spanVectors && step < runVectors;) step *= 2;
+    spanVectors = quotientUp(spanVectors, step) * step;
+    runs = quotientUp(spans * spanVectors, runVectors);
   }
   const uint8_t *row(Index r) const { return codes + r * rowBytes; }
   const float *tableOf(Index r, Index span) const { return scales == nullptr ? tables + (r * spans + span) * levels : tables; }
+  /** Inputs lie in their order. */
+  bool inOrder(const LevelsShape &shape) const { return places == shape.cols && (spans == 1 || spanVectors * lanes == shape.span); }
 };
 
 Index levelsBytes(const LevelsShape &shape) { return LevelsParts(nullptr, shape).end - static_cast<const char *>(nullptr); }
 
 /** codes [rows, cols], one per byte; scales and bases [rows, spans] or null; tables as they will lie. */
-void packLevels(Pool &pool, const uint8_t *codes, const float *scales, const float *bases, const float *tables, const LevelsShape &shape,
+void packLevels(Pool &pool, const uint8_t *codes, const void *scales, const float *bases, const float *tables, const LevelsShape &shape,
                 char *packed) {
   const LevelsParts parts(packed, shape);
-  const Index perSpan = shape.rows * parts.spans;
-  const auto copy = [](const float *to, const float *from, Index count) { memcpy(const_cast<float *>(to), from, count * 4); };
-  if (parts.scales != nullptr) copy(parts.scales, scales, perSpan);
-  if (parts.bases != nullptr) copy(parts.bases, bases, perSpan);
-  copy(parts.tables, tables, (shape.ownTables ? perSpan : 1) * parts.levels);
+  const Index perSpan = shape.rows * parts.spans, size = bytesOf(shape.scaleType);
+  if (parts.bases != nullptr) memcpy(const_cast<float *>(parts.bases), bases, perSpan * 4);
+  memcpy(const_cast<float *>(parts.tables), tables, (shape.ownTables ? perSpan : 1) * parts.levels * 4);
+  if (parts.scales != nullptr) {
+    char *to = const_cast<char *>(parts.scales);
+    for (Index i = 0; i < perSpan; i++) packScale(scales, i, shape.scaleType, to + i * size);
+    memset(to + perSpan * size, 0, lanes * size);
+  }
   parallel(pool, shape.rows, 0, [&](Index row, char *) {
-    const uint8_t *from = codes + row * shape.cols;
     uint8_t *to = const_cast<uint8_t *>(parts.row(row));
-    memset(to + shape.cols * shape.bits / 8, 0, parts.rowBytes - shape.cols * shape.bits / 8 + (row + 1 == shape.rows ? 64 : 0));
-    if (shape.bits == 8) return void(memcpy(to, from, shape.cols));
-    for (Index i = 0; i < shape.cols / 2; i++) to[i] = uint8_t(from[2 * i] | from[2 * i + 1] << 4);
-    if (shape.cols % 2 != 0) to[shape.cols / 2] = from[shape.cols - 1];
+    memset(to, 0, parts.rowBytes);
+    for (Index span = 0; span < parts.spans; span++) {
+      const uint8_t *from = codes + row * shape.cols + span * shape.span;
+      for (Index i = 0; i < smallerOf(shape.span, shape.cols - span * shape.span); i++) {
+        const Index vector = span * parts.spanVectors + i / lanes, lane = i % lanes, part = vector % parts.runVectors;
+        uint8_t *run = to + vector / parts.runVectors * parts.runBytes;
+        const Index bit = part * shape.bits;
+        run[lane * parts.runBytes / lanes + bit / 8] |= uint8_t(from[i] << bit % 8);
+      }
+    }
   });
 }
 
-/** A table of 16 in registers. */
+/** table[index] of each lane. */
+inline Floats gathered(const float *table, Ints index) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  return (Floats)_mm512_i32gather_ps((__m512i)index, table, 4);
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  return (Floats)_mm256_i32gather_ps(table, (__m256i)index, 4);
+#else
+  Floats found;
+  for (int lane = 0; lane < lanes; lane++) found[lane] = table[index[lane]];
+  return found;
+#endif
+}
+
+/** A table of 16 in registers. What lies above an index of four bits is not looked at. */
 struct SmallTable {
 #if FEWBIT_ISA == FEWBIT_AVX512
   Floats all16;
@@ -78,31 +127,16 @@ struct SmallTable {
 #else
   const float *table;
   explicit SmallTable(const float *table) : table(table) {}
-  Floats at(Ints index) const {
-    Floats found;
-    for (int lane = 0; lane < lanes; lane++) found[lane] = table[index[lane]];
-    return found;
-  }
+  Floats at(Ints index) const { return gathered(table, index & 15); }
 #endif
 };
 
-/** Lane j ← the j-th half byte, with what lies above it: a table in registers does not look there. */
-inline Ints nibbles(const uint8_t *from) {
-#if FEWBIT_ISA == FEWBIT_AVX512
-  const __m512i shifts = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-  int32_t words[2];
-  memcpy(words, from, sizeof words);
-  return (Ints)_mm512_srlv_epi32(_mm512_mask_set1_epi32(_mm512_set1_epi32(words[0]), 0xff00, words[1]), shifts);
-#elif FEWBIT_ISA == FEWBIT_AVX2
-  int32_t word;
-  memcpy(&word, from, sizeof word);
-  return (Ints)_mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
-#else
-  return Ints{from[0] & 15, from[0] >> 4, from[1] & 15, from[1] >> 4};
-#endif
+/** The lanes of a run, of 4, 2 or 1 bytes. */
+__attribute__((always_inline)) inline Ints lanesOfRun(const uint8_t *run, Index bytes) {
+  return bytes == 4 ? loadInts(run) : bytes == 2 ? widened(reinterpret_cast<const uint16_t *>(run)) : bytesAt(run);
 }
 
-/** Decodes vectors of one coding; `table` has the levels by code. */
+/** Decodes vector `part` of a run of `vectors`; `table` has the levels by code. */
 template <Coding coding>
 struct Decoder;
 
@@ -110,25 +144,23 @@ template <>
 struct Decoder<Coding::nibbles> {
   SmallTable table;
   explicit Decoder(const float *table) : table(table) {}
-  Floats at(const uint8_t *row, Index i) const { return table.at(nibbles(row + i / 2)); }
+  Floats at(const uint8_t *run, Index vectors, int part) const { return table.at(lanesOfRun(run, vectors / 2) >> 4 * part); }
 };
+
+/** The bytes of a vector of a run. */
+inline Ints bytesOfRun(const uint8_t *run, Index vectors, int part) { return (lanesOfRun(run, vectors) >> 8 * part) & 0xff; }
+
+/** Its bytes as floats of 8 bits. */
+template <int shift>
+inline Floats smallFloatsOfRun(const uint8_t *run, Index vectors, int part) {
+  return vectors == 2 ? smallFloatsOfWords<shift>(run, part) : smallFloats<shift>(run);
+}
 
 template <>
 struct Decoder<Coding::bytes> {
   const float *table;
   explicit Decoder(const float *table) : table(table) {}
-  Floats at(const uint8_t *row, Index i) const {
-    const Ints index = bytesAt(row + i);
-#if FEWBIT_ISA == FEWBIT_AVX512
-    return (Floats)_mm512_i32gather_ps((__m512i)index, table, 4);
-#elif FEWBIT_ISA == FEWBIT_AVX2
-    return (Floats)_mm256_i32gather_ps(table, (__m256i)index, 4);
-#else
-    Floats found;
-    for (int lane = 0; lane < lanes; lane++) found[lane] = table[index[lane]];
-    return found;
-#endif
-  }
+  Floats at(const uint8_t *run, Index vectors, int part) const { return gathered(table, bytesOfRun(run, vectors, part)); }
 };
 
 /** Codes that are the levels themselves, up to a shift: table[0] is the level of code 0, and neighbours are 1 apart. */
@@ -136,59 +168,56 @@ template <>
 struct Decoder<Coding::integers> {
   float first;
   explicit Decoder(const float *table) : first(table[0]) {}
-  Floats at(const uint8_t *row, Index i) const { return __builtin_convertvector(bytesAt(row + i), Floats) + first; }
+  Floats at(const uint8_t *run, Index vectors, int part) const { return __builtin_convertvector(bytesOfRun(run, vectors, part), Floats) + first; }
 };
-
-/** Floats of 8 bits read as f16, their 7 bits below the sign moved up by `shift`. */
-template <int shift>
-inline Floats smallFloats(const uint8_t *from) {
-#if FEWBIT_ISA == FEWBIT_AVX512
-  const __m256i byte = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
-  const __m256i half = _mm256_or_si256(_mm256_slli_epi16(_mm256_and_si256(byte, _mm256_set1_epi16(0x7f)), shift),
-                                       _mm256_slli_epi16(_mm256_and_si256(byte, _mm256_set1_epi16(0x80)), 8));
-  return (Floats)_mm512_cvtph_ps(half);
-#elif FEWBIT_ISA == FEWBIT_AVX2
-  const __m128i byte = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from)));
-  const __m128i half = _mm_or_si128(_mm_slli_epi16(_mm_and_si128(byte, _mm_set1_epi16(0x7f)), shift),
-                                    _mm_slli_epi16(_mm_and_si128(byte, _mm_set1_epi16(0x80)), 8));
-  return (Floats)_mm256_cvtph_ps(half);
-#else
-  const Ints byte = bytesAt(from);
-  // The same in float32, then its bias by a multiplication, which makes subnormal numbers right as well.
-  const Floats magnitude = fromBits((byte & 0x7f) << (13 + shift)) * 5.192296858534828e33f;
-  return fromBits(bits(magnitude) | (byte & 0x80) << 24);
-#endif
-}
 
 template <>
 struct Decoder<Coding::e4m3> {
   explicit Decoder(const float *) {}
-  Floats at(const uint8_t *row, Index i) const { return smallFloats<7>(row + i) * 256.f; }
+  Floats at(const uint8_t *run, Index vectors, int part) const { return smallFloatsOfRun<7>(run, vectors, part); }
 };
 
 template <>
 struct Decoder<Coding::e5m2> {
   explicit Decoder(const float *) {}
-  Floats at(const uint8_t *row, Index i) const { return smallFloats<8>(row + i); }
+  Floats at(const uint8_t *run, Index vectors, int part) const { return smallFloatsOfRun<8>(run, vectors, part); }
 };
 
-/** of(start, count, span, decoder) for every span of a row. */
-template <Coding coding, class Of>
-inline void bySpans(const LevelsParts &parts, const LevelsShape &shape, Index row, Index from, Index to, Of of) {
-  for (Index span = from / shape.span; span * shape.span < to; span++) {
-    const Index start = largerOf(from, span * shape.span), end = smallerOf(to, (span + 1) * shape.span);
-    of(start, end - start, span, Decoder<coding>(parts.tableOf(row, span)));
-  }
+/** By what levels come out too small. */
+constexpr float factorOf(Coding coding) { return coding == Coding::e4m3 ? 256 : 1; }
+
+/** Scales of a row as float32, written by whole vectors; ones where spans have tables. */
+inline void readScales(const LevelsParts &parts, const LevelsShape &shape, Index row, float *to) {
+  const auto read = [&](auto type) {
+    for (Index span = 0; span < parts.spans; span += lanes)
+      store(to + span, loadScales<type>(parts.scales + (row * parts.spans + span) * bytesOf(type)));
+  };
+  if (parts.scales == nullptr)
+    for (Index span = 0; span < parts.spans; span += lanes) store(to + span, all(1.f));
+  else withScaleType(shape.scaleType, read);
 }
 
 /** Inputs [from, to) of one row, decoded. */
 template <Coding coding>
 inline void decodeRow(const LevelsParts &parts, const LevelsShape &shape, Index row, Index from, Index to, float *out) {
-  bySpans<coding>(parts, shape, row, from, to, [&](Index start, Index count, Index span, const Decoder<coding> &decoder) {
-    const float scale = parts.scales == nullptr ? 1 : parts.scales[row * parts.spans + span];
+  for (Index span = from / shape.span; span * shape.span < to; span++) {
+    const Decoder<coding> decoder(parts.tableOf(row, span));
+    const float scale = parts.scales == nullptr ? 1 : scaleAt(parts.scales, row * parts.spans + span, shape.scaleType);
     const float base = parts.bases == nullptr ? 0 : parts.bases[row * parts.spans + span];
-    byVectors(count, [&](Index i, Index part) { storeUpTo(out + start - from + i, decoder.at(parts.row(row), start + i) * scale + base, part); });
-  });
+    const Index first = span * shape.span, start = largerOf(from, first), end = smallerOf(smallerOf(to, first + shape.span), shape.cols);
+    for (Index vector = (start - first) / lanes; first + vector * lanes < end; vector++) {
+      const Index place = span * parts.spanVectors + vector, at = first + vector * lanes;
+      const uint8_t *run = parts.row(row) + place / parts.runVectors * parts.runBytes;
+      const Floats values = decoder.at(run, parts.runVectors, int(place % parts.runVectors)) * factorOf(coding) * scale + base;
+      if (at >= start && at + lanes <= end) {
+        store(out + at - from, values);
+        continue;
+      }
+      float whole[lanes];
+      store(whole, values);
+      for (Index i = largerOf(at, start); i < smallerOf(at + lanes, end); i++) out[i - from] = whole[i - at];
+    }
+  }
 }
 
 /** body(coding as a constant) */

@@ -3,6 +3,7 @@
 
 #include "levels.h"
 #include "multiply.h"
+#include "rows.h"
 
 namespace {
 
@@ -11,55 +12,122 @@ constexpr Index levelsTokens = 4;
 /** Bytes that codes are read ahead. */
 constexpr Index levelsAhead = 2048;
 
-/** One row of w for `tokens` tokens; xSums [tokens][spans] where there are bases. */
-template <Coding coding, int tokens>
-inline void rowOfLevels(const LevelsParts &parts, const LevelsShape &shape, Index row, const float *x, const float *xSums, float *sums) {
-  Floats totals[tokens] = {};
-  float based[tokens] = {};
+/** x as kernels read it: at the places of packed inputs, zeros at others; and its sums over spans, where there are bases. */
+struct PlacedInputs {
+  const float *x, *sums;
+};
+
+/** Rows of w that go together: so many sums that none waits for its last addition, and all of them stay in registers. */
+constexpr int rowsOfLevels(int tokens) {
+  constexpr int sums = FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEWBIT_NEON ? 8 : 4;
+  return tokens == 1 ? 4 : tokens == 3 ? sums / 4 : sums / tokens;
+}
+
+/** `rows` rows of w from `row` on for `tokens` tokens → sums [row][token]. `step`: vectors of a span that are in one run of `runVectors`; `scales` [rows][stride]. */
+template <Coding coding, int tokens, int rows, int runVectors, int step>
+__attribute__((noinline)) void sumsOfLevels(const LevelsParts &parts, Index row, const PlacedInputs &in, const float *scales, Index stride, float *sums) {
+  const Index places = parts.places, runsPerSpan = largerOf(1, parts.spanVectors / runVectors);
+  const bool ownTables = parts.scales == nullptr;
   const uint8_t *codes = parts.row(row);
-  bySpans<coding>(parts, shape, row, 0, shape.cols, [&](Index start, Index count, Index span, const Decoder<coding> &decoder) {
-    for (Index byte = start * shape.bits / 8; byte < (start + count) * shape.bits / 8; byte += 64) __builtin_prefetch(codes + byte + levelsAhead);
-    Floats products[tokens] = {};
-    Index i = start;
-    for (; i + lanes <= start + count; i += lanes) {
-      const Floats levels = decoder.at(codes, i);
+  const float *x = in.x;
+  Floats totals[rows][tokens] = {}, products[rows][tokens] = {};
+  Index span = 0, left = runsPerSpan;
+  const float *table[rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; r++) table[r] = parts.tableOf(row + r, 0);
+  for (Index run = 0; run < parts.runs; run++, codes += parts.runBytes) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) __builtin_prefetch(codes + r * parts.rowBytes + levelsAhead);
+#pragma GCC unroll 8
+    for (int part = 0; part < runVectors; part++, x += lanes) {
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++) {
+        const Floats levels = Decoder<coding>(table[r]).at(codes + r * parts.rowBytes, runVectors, part);
 #pragma GCC unroll 4
-      for (int t = 0; t < tokens; t++) products[t] += levels * load(x + t * shape.cols + i);
+        for (int t = 0; t < tokens; t++) products[r][t] += levels * load(x + t * places);
+      }
+      if ((part + 1) % step != 0 || (step == runVectors && --left > 0)) continue;
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int t = 0; t < tokens; t++) {
+          totals[r][t] += products[r][t] * scales[r * stride + span];
+          products[r][t] = Floats{};
+        }
+      span = smallerOf(span + 1, parts.spans - 1);
+      left = runsPerSpan;
+      if (!ownTables) continue;
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++) table[r] = parts.tableOf(row + r, span);
     }
-    if (i < start + count)
-      for (int t = 0; t < tokens; t++) products[t] += decoder.at(codes, i) * loadPart(x + t * shape.cols + i, start + count - i);
-    const float scale = parts.scales == nullptr ? 1 : parts.scales[row * parts.spans + span];
-#pragma GCC unroll 4
-    for (int t = 0; t < tokens; t++) totals[t] += products[t] * scale;
-    if (parts.bases != nullptr)
-      for (int t = 0; t < tokens; t++) based[t] += parts.bases[row * parts.spans + span] * xSums[t * parts.spans + span];
-  });
-  for (int t = 0; t < tokens; t++) sums[t] = sum(totals[t]) + based[t];
+  }
+  for (int r = 0; r < rows; r++)
+    for (int t = 0; t < tokens; t++) {
+      float based = 0;
+      if (parts.bases != nullptr)
+        for (Index at = 0; at < parts.spans; at++) based += parts.bases[(row + r) * parts.spans + at] * in.sums[t * parts.spans + at];
+      sums[r * tokens + t] = sum(totals[r][t]) * factorOf(coding) + based;
+    }
+}
+
+/** All tokens of all rows of a run of rows. */
+template <Coding coding, int tokens, int runVectors, int step>
+void runOfLevels(const LevelsParts &parts, const LevelsShape &shape, const PlacedInputs &in, const float *bias, float *out, Index first, Index last, float *scales) {
+  constexpr int together = rowsOfLevels(tokens);
+  const Index stride = quotientUp(parts.spans, lanes) * lanes;
+  float sums[together * tokens];
+  for (Index row = first; row < last;) {
+    const Index count = last - row >= together ? together : 1;
+    for (Index r = 0; r < count; r++) readScales(parts, shape, row + r, scales + r * stride);
+    if (count == together) sumsOfLevels<coding, tokens, together, runVectors, step>(parts, row, in, scales, stride, sums);
+    else sumsOfLevels<coding, tokens, 1, runVectors, step>(parts, row, in, scales, stride, sums);
+    for (Index r = 0; r < count; r++)
+      for (Index t = 0; t < tokens; t++) {
+        const float product = sums[r * tokens + t];
+        out[t * shape.rows + row + r] = bias != nullptr ? bias[row + r] + product : product;
+      }
+    row += count;
+  }
+}
+
+/** body(number as a constant), for a number that is one of `numbers`. */
+template <int... numbers, class Body>
+inline void withNumber(Index number, Body body) {
+  (void)((number == numbers && (body(std::integral_constant<int, numbers>()), true)) || ...);
+}
+
+PlacedInputs placeInputs(Pool &pool, const float *x, const LevelsParts &parts, const LevelsShape &shape, Index m) {
+  const bool moved = !parts.inOrder(shape);
+  float *sums = reinterpret_cast<float *>(pool.workspace((m * parts.spans + (moved ? m * parts.places : 0)) * sizeof(float)));
+  float *placed = sums + m * parts.spans;
+  if (moved) memset(placed, 0, m * parts.places * sizeof(float));
+  for (Index t = 0; t < m; t++)
+    for (Index span = 0; span < parts.spans; span++) {
+      const Index start = span * shape.span, count = smallerOf(shape.span, shape.cols - start);
+      const float *from = x + t * shape.cols + start;
+      if (moved) memcpy(placed + t * parts.places + span * parts.spanVectors * lanes, from, count * sizeof(float));
+      if (!shape.bases) continue;
+      Floats total = {};
+      byVectors(count, [&](Index i, Index part) { total += loadUpTo(from + i, part); });
+      sums[t * parts.spans + span] = sum(total);
+    }
+  return {moved ? placed : x, sums};
 }
 
 template <Coding coding>
 void fewByLevels(Pool &pool, const float *x, const LevelsParts &parts, const LevelsShape &shape, const float *bias, float *out, Index m) {
-  float *xSums = nullptr;
-  if (shape.bases) {
-    xSums = reinterpret_cast<float *>(pool.workspace(m * parts.spans * sizeof(float)));
-    for (Index at = 0; at < m * parts.spans; at++) {
-      const Index start = at % parts.spans * shape.span, count = smallerOf(shape.span, shape.cols - start);
-      Floats total = {};
-      byVectors(count, [&](Index i, Index part) { total += loadUpTo(x + at / parts.spans * shape.cols + start + i, part); });
-      xSums[at] = sum(total);
-    }
-  }
-  byRuns(pool, shape.rows, [&](Index first, Index last) {
-    float sums[levelsTokens];
-    for (Index row = first; row < last; row++) {
-      switch (m) {
-        case 1: rowOfLevels<coding, 1>(parts, shape, row, x, xSums, sums); break;
-        case 2: rowOfLevels<coding, 2>(parts, shape, row, x, xSums, sums); break;
-        case 3: rowOfLevels<coding, 3>(parts, shape, row, x, xSums, sums); break;
-        default: rowOfLevels<coding, 4>(parts, shape, row, x, xSums, sums);
-      }
-      for (Index t = 0; t < m; t++) out[t * shape.rows + row] = bias != nullptr ? bias[row] + sums[t] : sums[t];
-    }
+  const PlacedInputs in = placeInputs(pool, x, parts, shape, m);
+  const size_t scaleBytes = rowsOfLevels(int(m)) * quotientUp(parts.spans, lanes) * lanes * sizeof(float);
+  byRuns(pool, quotientUp(shape.rows, 4), scaleBytes, [&](Index begin, Index end, char *scratch) {
+    float *scales = reinterpret_cast<float *>(scratch);
+    withNumber<1, 2, 3, 4>(m, [&](auto tokens) {
+      withNumber<shortestRun(coding), 2, 4, 8>(parts.runVectors, [&](auto run) {
+        withNumber<1, 2, 4, 8>(parts.step, [&](auto step) {
+          if constexpr (run <= longestRun(coding) && step <= run)
+            runOfLevels<coding, tokens, run, step>(parts, shape, in, bias, out, begin * 4, smallerOf(end * 4, shape.rows), scales);
+        });
+      });
+    });
   });
 }
 

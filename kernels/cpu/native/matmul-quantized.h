@@ -18,9 +18,9 @@ constexpr Index mostFewTokens = FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEW
 constexpr Index slabBytes = 16384, slabBlocks = 4;
 
 /** One block of rows for a tile of `tokens` tokens → sums [tokens][blockRows]. */
-template <class Precision, int bits, int tokens, ScaleType type>
-__attribute__((noinline)) void blockFewRows(const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x, Index tile,
-                                            float *out) {
+template <class Precision, class Codes, int tokens, ScaleType type>
+__attribute__((noinline)) void blockFewRows(const Codes &read, const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x,
+                                            Index tile, float *out) {
   constexpr int vectors = tokens == 1 ? 2 : 1;
   const ChunkBytes bytes(shape, chunks);
   const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4, stride = x.at(1, 0);
@@ -32,7 +32,7 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
     const float *tokenScales = x.scales + x.at(0, tile);
     for (Index chunk = 0; chunk < count; chunk++) {
       Ints dots[tokens][vectors];
-      Precision::template chunkDots<bits, tokens, vectors>(at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
+      Precision::chunkDots(read, at + first * FEWBIT_VECTOR_BYTES, values, length, dots);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         const Index row = (first + v) * lanes;
@@ -59,8 +59,8 @@ __attribute__((noinline)) void blockFewRows(const char *block, const QuantizedSh
 }
 
 /** One chunk of one block, ready for `tileSlab`. */
-template <class Precision, int bits, ScaleType type>
-inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
+template <class Precision, class Codes, ScaleType type>
+inline void unpackBlock(const Codes &read, const char *at, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
   const ChunkBytes bytes(shape, chunks);
   Ints zeros[2];
   for (int v = 0; v < 2; v++) {
@@ -68,22 +68,25 @@ inline void unpackBlock(const char *at, const QuantizedShape &shape, const Chunk
     storeInts(to.zeros + v * lanes, zeros[v]);
     store(to.scales + v * lanes, loadScales<type>(at + bytes.codes + v * lanes * bytesOf(type)));
   }
-  Precision::template unpackChunk<bits>(at, chunks.length, zeros, to.weights);
+  Precision::unpackChunk(read, at, chunks.length, zeros, to.weights);
 }
 
 /** Puts one token's sums of one block of rows in their place. */
 inline void finishBlock(const QuantizedProduct &product, Index block, Index token, Index m, const float *sums) {
   if (token >= m) return;
   const auto &[packed, shape, bias, out] = product;
+  const float by = 1 / headerOf(packed).divisor;
   const Index row = block * blockRows, count = smallerOf(blockRows, shape.rows - row);
   float *to = out + token * shape.rows + row;
-  for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] : sums[i];
+  for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] * by : sums[i] * by;
 }
 
 /** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
-template <class Precision, int bits, ScaleType type>
+template <class Precision, class Codes, ScaleType type>
 void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks, const Activations &x, Index m) {
   const QuantizedShape &shape = product.shape;
+  const char *stream = product.packed + sizeof(PackedHeader);
+  const Codes read(headerOf(product.packed));
   constexpr Index taskTiles = 264 / tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Index unpacked = Precision::unpackedWords(chunks.length) * blockRows;
@@ -110,8 +113,8 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
       const Index count = smallerOf(slabChunks, chunks.count - first);
       for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<Precision, bits, type>(product.packed + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
-                                             slabOf(block, chunk));
+          unpackBlock<Precision, Codes, type>(read, stream + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
+                                              slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
         const Index at = x.at(first, tile);
         const TileOfTokens tokens{x.values + at * words, x.scales + at, x.sums + at, x.tiles * tileTokens};
@@ -129,7 +132,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
 }
 
 /** All blocks of all products in one job for a few tokens: a block is read from memory once, for the first of their tiles. */
-template <class Precision, int bits, ScaleType type>
+template <class Precision, class Codes, ScaleType type>
 void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
   const Index blockBytes = chunks.count * ChunkBytes(products[0].shape, chunks).all;
   const auto blocksOf = [](const QuantizedProduct &product) { return quotientUp(product.shape.rows, blockRows); };
@@ -141,13 +144,14 @@ void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, co
     for (; first >= blocksOf(*product); product++) first -= blocksOf(*product), last -= blocksOf(*product);
     for (Index block = first; block < last; block++) {
       if (block == blocksOf(*product)) block = 0, last -= blocksOf(*product++);
-      const char *at = product->packed + block * blockBytes;
+      const char *at = product->packed + sizeof(PackedHeader) + block * blockBytes;
+      const Codes read(headerOf(product->packed));
       for (Index tile = 0; tile < x.tiles; tile++) {
         switch (x.tokens) {
-          case 1: blockFewRows<Precision, bits, 1, type>(at, product->shape, chunks, x, tile, sums); break;
-          case 2: blockFewRows<Precision, bits, 2, type>(at, product->shape, chunks, x, tile, sums); break;
-          case 3: blockFewRows<Precision, bits, 3, type>(at, product->shape, chunks, x, tile, sums); break;
-          default: blockFewRows<Precision, bits, 4, type>(at, product->shape, chunks, x, tile, sums);
+          case 1: blockFewRows<Precision, Codes, 1, type>(read, at, product->shape, chunks, x, tile, sums); break;
+          case 2: blockFewRows<Precision, Codes, 2, type>(read, at, product->shape, chunks, x, tile, sums); break;
+          case 3: blockFewRows<Precision, Codes, 3, type>(read, at, product->shape, chunks, x, tile, sums); break;
+          default: blockFewRows<Precision, Codes, 4, type>(read, at, product->shape, chunks, x, tile, sums);
         }
         for (Index token = 0; token < x.tokens; token++) finishBlock(*product, block, tile * x.tokens + token, m, sums + token * blockRows);
       }
@@ -155,7 +159,7 @@ void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, co
   });
 }
 
-template <class Precision, int bits, ScaleType type>
+template <class Precision, class Codes, ScaleType type>
 void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   const QuantizedShape &shape = products[0].shape;
   const Chunks chunks(shape.cols, shape.group);
@@ -165,32 +169,36 @@ void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, 
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   const int32_t zero = shape.ownZeros ? 1 : shape.zero;
   parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, zero, activations); });
-  if (few) return productsOfFew<Precision, bits, type>(pool, products, count, chunks, activations, m);
-  for (Index i = 0; i < count; i++) manyRows<Precision, bits, type>(pool, products[i], chunks, activations, m);
+  if (few) return productsOfFew<Precision, Codes, type>(pool, products, count, chunks, activations, m);
+  for (Index i = 0; i < count; i++) manyRows<Precision, Codes, type>(pool, products[i], chunks, activations, m);
 }
 
-template <class Precision, int bits>
-void matmulBits(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
-  switch (products[0].shape.scaleType) {
-    case ScaleType::f32: return matmulPacked<Precision, bits, ScaleType::f32>(pool, x, products, count, m);
-    case ScaleType::f16: return matmulPacked<Precision, bits, ScaleType::f16>(pool, x, products, count, m);
-    case ScaleType::bf16: return matmulPacked<Precision, bits, ScaleType::bf16>(pool, x, products, count, m);
+template <class Precision, class Codes>
+void matmulCodes(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+  const ScaleType type = products[0].shape.scaleType;
+  // Those of a byte are scales of small floats, whose codes name levels.
+  if constexpr (Codes::named) {
+    if (type == ScaleType::e8m0) return matmulPacked<Precision, Codes, ScaleType::e8m0>(pool, x, products, count, m);
+    if (type == ScaleType::e4m3) return matmulPacked<Precision, Codes, ScaleType::e4m3>(pool, x, products, count, m);
   }
+  if (type == ScaleType::f16) return matmulPacked<Precision, Codes, ScaleType::f16>(pool, x, products, count, m);
+  if (type == ScaleType::bf16) return matmulPacked<Precision, Codes, ScaleType::bf16>(pool, x, products, count, m);
+  matmulPacked<Precision, Codes, ScaleType::f32>(pool, x, products, count, m);
 }
 
-/** `Precision`: of codes of so many bits. */
-template <template <int bits> class Precision>
+/** `Precision`: for codes read so. */
+template <template <class Codes> class Precision>
 void matmulRounded(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
-  withBits(products[0].shape.bits, [&](auto constant) {
-    constexpr int bits = decltype(constant)::value;
-    matmulBits<Precision<bits>, bits>(pool, x, products, count, m);
+  withCodes(products[0].shape, [&](auto kind) {
+    using Codes = typename decltype(kind)::type;
+    matmulCodes<Precision<Codes>, Codes>(pool, x, products, count, m);
   });
 }
 
-template <int>
+template <class>
 using Finely = SixteenBits;
-template <int bits>
-using Coarsely = std::conditional_t<bits <= mostByteBits, EightBits, EightBitsAsPairs>;
+template <class Codes>
+using Coarsely = std::conditional_t<Codes::numberBits <= mostByteBits, EightBits, EightBitsAsPairs>;
 
 void matmulQuantized(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   if (products[0].shape.activationBits == 8) return matmulRounded<Coarsely>(pool, x, products, count, m);

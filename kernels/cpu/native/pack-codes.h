@@ -7,7 +7,7 @@ namespace {
 
 Index packedBytes(const QuantizedShape &shape) {
   const Chunks chunks(shape.cols, shape.group);
-  return quotientUp(shape.rows, blockRows) * chunks.count * ChunkBytes(shape, chunks).all;
+  return Index(sizeof(PackedHeader)) + quotientUp(shape.rows, blockRows) * chunks.count * ChunkBytes(shape, chunks).all;
 }
 
 /** `count` codes of one row into every blockRows-th word. */
@@ -30,6 +30,12 @@ inline void packRow(const uint8_t *codes, Index count, uint32_t *to) {
   }
 }
 
+inline float floatOf(uint32_t word) {
+  float value;
+  memcpy(&value, &word, 4);
+  return value;
+}
+
 inline uint32_t bitsOf(float value) {
   uint32_t word;
   memcpy(&word, &value, 4);
@@ -45,19 +51,29 @@ inline uint16_t halfOf(uint32_t word) {
 }
 
 inline float scaleAt(const char *scales, Index row, ScaleType type) {
-  if (type == ScaleType::f32) return reinterpret_cast<const float *>(scales)[row];
-  const uint32_t half = reinterpret_cast<const uint16_t *>(scales)[row];
-  const uint32_t word = type == ScaleType::bf16 ? half << 16 : (half & 0x7fff) << 13;
-  float value;
-  memcpy(&value, &word, 4);
-  // f16: exponent and fraction in place, then the bias by a multiplication, which makes subnormal numbers right as well.
-  if (type == ScaleType::f16) value *= half & 0x8000 ? -5.192296858534828e33f : 5.192296858534828e33f;
-  return value;
+  const uint32_t half = type == ScaleType::f16 || type == ScaleType::bf16 ? reinterpret_cast<const uint16_t *>(scales)[row] : 0;
+  const uint8_t byte = uint8_t(scales[row]);
+  switch (type) {
+    case ScaleType::f32: return reinterpret_cast<const float *>(scales)[row];
+    case ScaleType::bf16: return floatOf(half << 16);
+    case ScaleType::e8m0: return floatOf(uint32_t(byte) << 23);
+    // Exponent and fraction in place, then the bias by a multiplication, which makes subnormal numbers right as well.
+    case ScaleType::f16: return floatOf((half & 0x7fff) << 13) * (half & 0x8000 ? -0x1p112f : 0x1p112f);
+    default: return floatOf((byte & 0x7f) << 20) * (byte & 0x80 ? -0x1p120f : 0x1p120f);
+  }
 }
 
-template <int bits>
-void packBits(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
-               char *packed) {
+/** Scale number `tile` of `from`, where it will lie. */
+inline void packScale(const void *from, Index tile, ScaleType type, char *to) {
+  if (bytesOf(type) == 1) return void(*to = static_cast<const char *>(from)[tile]);
+  const uint32_t scale = bitsOf(static_cast<const float *>(from)[tile]);
+  if (type == ScaleType::f32) return void(memcpy(to, &scale, 4));
+  const uint16_t half = type == ScaleType::bf16 ? uint16_t(scale >> 16) : halfOf(scale);
+  memcpy(to, &half, 2);
+}
+
+template <class Codes>
+void packBlocks(Pool &pool, const CodesToPack &from, const QuantizedShape &shape, char *packed) {
   const Chunks chunks(shape.cols, shape.group);
   const ChunkBytes bytes(shape, chunks);
   const Index across = quotientUp(shape.cols, shape.group);
@@ -68,42 +84,41 @@ void packBits(Pool &pool, const uint8_t *codes, const float *scales, const uint8
       const Index start = chunks.start(chunk), count = chunks.end(chunk) - start;
       for (Index r = 0; r < smallerOf(blockRows, shape.rows - block * blockRows); r++) {
         const Index row = block * blockRows + r;
-        packRow<bits>(codes + row * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
-        const Index tile = row / tileRows * across + chunk / chunks.perGroup;
-        const uint32_t scale = bitsOf(scales[tile]);
-        if (shape.scaleType == ScaleType::f32) memcpy(at + bytes.codes + r * 4, &scale, 4);
-        else {
-          const uint16_t half = shape.scaleType == ScaleType::bf16 ? uint16_t(scale >> 16) : halfOf(scale);
-          memcpy(at + bytes.codes + r * 2, &half, 2);
-        }
-        if (shape.ownZeros) at[bytes.codes + bytes.scales + r] = char(zeros[tile]);
+        packRow<Codes::bits>(from.codes + row * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
+        const Index tile = row / from.tileRows * across + chunk / chunks.perGroup;
+        packScale(from.scales, tile, shape.scaleType, at + bytes.codes + r * bytesOf(shape.scaleType));
+        if (shape.ownZeros) at[bytes.codes + bytes.scales + r] = char(from.zeros[tile]);
       }
     }
   });
 }
 
-/** codes [rows, cols], one scale (float32) and zero point per tile → `packed`. Tiles are tileRows × shape.group, `across` of them side by side. */
-void packCodes(Pool &pool, const uint8_t *codes, const float *scales, const uint8_t *zeros, Index tileRows, const QuantizedShape &shape,
-               char *packed) {
-  withBits(shape.bits, [&](auto bits) { packBits<bits>(pool, codes, scales, zeros, tileRows, shape, packed); });
+/** Tiles are tileRows × shape.group, as many side by side as cover a row. */
+void packCodes(Pool &pool, const CodesToPack &from, const QuantizedShape &shape, char *packed) {
+  PackedHeader header{};
+  if (shape.named) memcpy(header.levels, from.levels, sizeof header.levels);
+  header.divisor = from.divisor;
+  memcpy(packed, &header, sizeof header);
+  withCodes(shape, [&](auto kind) { packBlocks<typename decltype(kind)::type>(pool, from, shape, packed + sizeof header); });
 }
 
-template <int bits>
-void unpackBits(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
+template <class Codes>
+void unpackBlocks(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
   const Chunks chunks(shape.cols, shape.group);
   const ChunkBytes bytes(shape, chunks);
+  const PackedHeader &header = headerOf(packed);
   parallel(pool, count, 0, [&](Index at, char *) {
     const Index row = indices[at], r = row % blockRows;
-    const char *chunk = packed + row / blockRows * chunks.count * bytes.all;
+    const char *chunk = packed + sizeof header + row / blockRows * chunks.count * bytes.all;
     for (Index c = 0; c < chunks.count; c++, chunk += bytes.all) {
-      const float scale = scaleAt(chunk + bytes.codes, r, shape.scaleType);
+      const float scale = scaleAt(chunk + bytes.codes, r, shape.scaleType) / header.divisor;
       const int zero = shape.ownZeros ? uint8_t(chunk[bytes.codes + bytes.scales + r]) : shape.zero;
       float *to = out + at * shape.cols + chunks.start(c);
       for (Index i = 0; i < chunks.end(c) - chunks.start(c); i++) {
-        const uint32_t *run = reinterpret_cast<const uint32_t *>(chunk) + i / runInputs * bits * blockRows + r;
+        const uint32_t *run = reinterpret_cast<const uint32_t *>(chunk) + i / runInputs * Codes::bits * blockRows + r;
         uint32_t code = 0;
-        eachPart<bits>(int(i % runInputs), [&](int word, int bit, int from, int mask) { code |= (run[word * blockRows] >> bit & mask) << from; });
-        to[i] = float(int(code) - zero) * scale;
+        eachPart<Codes::bits>(int(i % runInputs), [&](int word, int bit, int from, int mask) { code |= (run[word * blockRows] >> bit & mask) << from; });
+        to[i] = float(int(shape.named ? header.levels[code] : code) - zero) * scale;
       }
     }
   });
@@ -111,7 +126,7 @@ void unpackBits(Pool &pool, const char *packed, const QuantizedShape &shape, con
 
 /** Rows `indices` of a packed weight, decoded → out [count, cols]. */
 void unpackRows(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
-  withBits(shape.bits, [&](auto bits) { unpackBits<bits>(pool, packed, shape, indices, count, out); });
+  withCodes(shape, [&](auto kind) { unpackBlocks<typename decltype(kind)::type>(pool, packed, shape, indices, count, out); });
 }
 
 }  // namespace

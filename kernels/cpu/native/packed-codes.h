@@ -1,6 +1,6 @@
-// A quantized weight as the kernels read it: one stream, front to back. Rows go in blocks of 2 × lanes, inputs in chunks that lie in one group.
+// A quantized weight as the kernels read it: a header, then one stream, front to back. Rows go in blocks of 2 × lanes, inputs in chunks that lie in one group.
 //
-//   block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
+//   header | block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
 //
 // A run of 32 inputs is as many vectors as codes have bits. Each 32-bit lane of a vector is one row, and each of its bytes has as many codes as go into it
 // whole, first input in the lowest bits. The bits that are left above them hold further codes, in parts, lowest bits first, which come after the last vector
@@ -13,11 +13,15 @@
 // A chunk may end with half a run: the vectors that its first four quads need.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels.h"
 #include "pair-products.h"
+#include "small-floats.h"
 
 namespace {
 
+using fewbit::CodesToPack;
 using fewbit::QuantizedProduct;
 using fewbit::QuantizedShape;
 using fewbit::ScaleType;
@@ -45,7 +49,19 @@ struct Chunks {
   }
 };
 
-constexpr Index bytesOf(ScaleType type) { return type == ScaleType::f32 ? 4 : 2; }
+/** What a packed weight begins with; its stream begins at the next cache line. */
+struct PackedHeader {
+  /** That codes name, where they do. */
+  uint8_t levels[16];
+  /** Of all scales. */
+  float divisor;
+  char rest[44];
+};
+static_assert(sizeof(PackedHeader) == 64, "a cache line");
+
+inline const PackedHeader &headerOf(const char *packed) { return *reinterpret_cast<const PackedHeader *>(packed); }
+
+constexpr Index bytesOf(ScaleType type) { return type == ScaleType::f32 ? 4 : type >= ScaleType::e8m0 ? 1 : 2; }
 
 constexpr int runInputs = 32;
 /** Vectors of codes per `lanes` rows; inputs are a multiple of 16. */
@@ -61,10 +77,12 @@ struct ChunkBytes {
         all(codes + scales + (shape.ownZeros ? blockRows : 0)) {}
 };
 
-/** Scales of `lanes` rows. */
+/** Scales of `lanes` rows, the divisor left out. */
 template <ScaleType type>
 inline Floats loadScales(const char *from) {
   if constexpr (type == ScaleType::f32) return load(reinterpret_cast<const float *>(from));
+  if constexpr (type == ScaleType::e8m0) return fromBits(bytesAt(reinterpret_cast<const uint8_t *>(from)) << 23);
+  if constexpr (type == ScaleType::e4m3) return smallFloats<7>(reinterpret_cast<const uint8_t *>(from)) * 256.f;
 #if FEWBIT_ISA == FEWBIT_AVX512
   if constexpr (type == ScaleType::f16) return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
 #elif FEWBIT_ISA == FEWBIT_AVX2
@@ -74,6 +92,18 @@ inline Floats loadScales(const char *from) {
   if constexpr (type == ScaleType::bf16) return fromBits(wide << 16);
   // f16: exponent and fraction in place, then the bias by a multiplication, which makes subnormal numbers right as well.
   return fromBits(bits(fromBits((wide & 0x7fff) << 13) * 5.192296858534828e33f) | ((wide & 0x8000) << 16));
+}
+
+/** body(the type as a constant) */
+template <class Body>
+inline void withScaleType(ScaleType type, Body body) {
+  switch (type) {
+    case ScaleType::f32: return body(std::integral_constant<ScaleType, ScaleType::f32>());
+    case ScaleType::f16: return body(std::integral_constant<ScaleType, ScaleType::f16>());
+    case ScaleType::bf16: return body(std::integral_constant<ScaleType, ScaleType::bf16>());
+    case ScaleType::e8m0: return body(std::integral_constant<ScaleType, ScaleType::e8m0>());
+    case ScaleType::e4m3: return body(std::integral_constant<ScaleType, ScaleType::e4m3>());
+  }
 }
 
 inline Ints loadZeros(const char *from) { return bytesAt(reinterpret_cast<const uint8_t *>(from)); }

@@ -1,7 +1,6 @@
 // Pages of the KV cache, as page-shape.ts of @fewbit/kernels lays them out. A decoded value is what rounding would have left in its place, to the bit: attention does not know in what form a row was kept.
 #pragma once
 
-#include "levels.h"
 #include "packed-codes.h"
 #include "round-activations.h"
 
@@ -28,6 +27,22 @@ inline Floats halvesAt(const char *from) {
 #else
   const Ints magnitude = widened(reinterpret_cast<const uint16_t *>(from)) & 0x7fff;
   return fromBits(bits(value) | ((magnitude >= 0x7c00) & 0x7f800000));
+#endif
+}
+
+/** Lane j ← the j-th half byte. */
+inline Ints nibblesAt(const uint8_t *from) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  const __m512i shifts = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+  int32_t words[2];
+  memcpy(words, from, sizeof words);
+  return (Ints)_mm512_srlv_epi32(_mm512_mask_set1_epi32(_mm512_set1_epi32(words[0]), 0xff00, words[1]), shifts) & 15;
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  int32_t word;
+  memcpy(&word, from, sizeof word);
+  return (Ints)_mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)) & 15;
+#else
+  return Ints{from[0] & 15, from[0] >> 4, from[1] & 15, from[1] >> 4};
 #endif
 }
 
@@ -104,12 +119,13 @@ inline void decodeRow(const char *row, const PageShape &shape, Index first, Inde
     byVectors(count, [&](Index i, Index part) { storeUpTo(to + i, halvesAt(row + (first + i) * 2), part); });
   } else if constexpr (kind == PageKind::nibbles) {
     decodeGroups(row, shape, first, count, to,
-                 [](const uint8_t *codes, Index i) { return __builtin_convertvector(nibbles(codes + i / 2) & 15, Floats); });
+                 [](const uint8_t *codes, Index i) { return __builtin_convertvector(nibblesAt(codes + i / 2), Floats); });
   } else if constexpr (kind == PageKind::bytes) {
     decodeGroups(row, shape, first, count, to, [](const uint8_t *codes, Index i) { return __builtin_convertvector(bytesAt(codes + i), Floats); });
   } else {
-    constexpr Coding coding = kind == PageKind::e4m3 ? Coding::e4m3 : Coding::e5m2;
-    decodeGroups(row, shape, first, count, to, [](const uint8_t *codes, Index i) { return Decoder<coding>(nullptr).at(codes, i); });
+    decodeGroups(row, shape, first, count, to, [](const uint8_t *codes, Index i) {
+      return kind == PageKind::e4m3 ? smallFloats<7>(codes + i) * 256.f : smallFloats<8>(codes + i);
+    });
   }
 }
 

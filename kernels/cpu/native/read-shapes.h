@@ -10,6 +10,7 @@ QuantizedShape quantizedShape(Reader &of) {
   QuantizedShape shape{};
   for (Index *size : {&shape.rows, &shape.cols, &shape.group}) *size = of.index();
   shape.bits = int(of.index());
+  shape.named = of.flag();
   shape.scaleType = static_cast<ScaleType>(of.index());
   shape.ownZeros = of.flag();
   shape.zero = int(of.index());
@@ -23,6 +24,7 @@ LevelsShape levelsShape(Reader &of) {
   for (Index *size : {&shape.rows, &shape.cols, &shape.span}) *size = of.index();
   shape.bits = int(of.index());
   shape.coding = static_cast<Coding>(of.index());
+  shape.scaleType = static_cast<ScaleType>(of.index());
   shape.ownTables = of.flag();
   shape.bases = of.flag();
   return shape;

@@ -28,20 +28,25 @@ inline void byStretches(Pool &pool, Index count, Of of) {
 }
 
 /**
- * of(first, last) for runs of `count` pieces that lie one behind the other in memory: each run takes a share of what is left, so that memory is read in
+ * of(first, last, scratch) for runs of `count` pieces that lie one behind the other in memory: each run takes a share of what is left, so that memory is read in
  * long runs and all threads end together (Polychronopoulos and Kuck 1987, "Guided self-scheduling").
  */
 template <class Of>
-inline void byRuns(Pool &pool, Index count, Of of) {
+inline void byRuns(Pool &pool, Index count, size_t scratchBytes, Of of) {
   const Index shares = 2 * pool.threads();
   const auto next = [&](Index first) { return first + quotientUp(count - first, shares); };
   Index runs = 0;
   for (Index first = 0; first < count; first = next(first)) runs++;
-  parallel(pool, runs, 0, [&](Index run, char *) {
+  parallel(pool, runs, scratchBytes, [&](Index run, char *scratch) {
     Index first = 0;
     for (; run > 0; run--) first = next(first);
-    of(first, next(first));
+    of(first, next(first), scratch);
   });
+}
+
+template <class Of>
+inline void byRuns(Pool &pool, Index count, Of of) {
+  byRuns(pool, count, 0, [&](Index first, Index last, char *) { of(first, last); });
 }
 
 /** of(part, i, scratch) for i = 0 … countOf(part) − 1 of each of `parts`, in one job. */

@@ -14,33 +14,32 @@ struct SixteenBits {
   static Index unpackedWords(Index length) { return length / 2; }
 
   /** Σ code·x over one chunk for `tokens` tokens and `vectors` × lanes rows, whose codes lie blockRows apart. */
-  template <int bits, int tokens, int vectors>
-  __attribute__((always_inline)) static inline void chunkDots(const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
+  template <class Codes, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void chunkDots(const Codes &read, const char *codes, const int32_t *x, Index length, Ints (&dots)[tokens][vectors]) {
     // Codes that are whole are masked where they stand, so that products come out 2^bits … times too large: each slot has a sum of its own.
-    constexpr int slots = Slots<bits>::whole;
-    Ints sums[slots][tokens][vectors] = {};
+    Ints sums[Codes::sums][tokens][vectors] = {};
     Index i = 0;
-    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, x += 2 * quadsPerRun * tokens)
-      addRun<bits, quadsPerRun>(codes, x, sums);
-    if (i < length) addRun<bits, quadsPerRun / 2>(codes, x, sums);
+    for (; i + runInputs <= length; i += runInputs, codes += Codes::bits * blockRows * 4, x += 2 * quadsPerRun * tokens)
+      addRun<quadsPerRun>(read, codes, x, sums);
+    if (i < length) addRun<quadsPerRun / 2>(read, codes, x, sums);
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         dots[t][v] = sums[0][t][v];
 #pragma GCC unroll 4
-        for (int slot = 1; slot < slots; slot++) dots[t][v] += sums[slot][t][v] >> slot * bits;
+        for (int sum = 1; sum < Codes::sums; sum++) dots[t][v] += sums[sum][t][v] >> Codes::shiftOf(sum);
       }
     }
   }
 
   /** The chunk's codes less their zero points, as pairs of 16 bits: [pair][blockRows]. */
-  template <int bits>
-  static inline void unpackChunk(const char *codes, Index length, const Ints (&zeros)[2], int32_t *to) {
+  template <class Codes>
+  static inline void unpackChunk(const Codes &read, const char *codes, Index length, const Ints (&zeros)[2], int32_t *to) {
     Index i = 0;
-    for (; i + runInputs <= length; i += runInputs, codes += bits * blockRows * 4, to += 2 * quadsPerRun * blockRows)
-      unpackRun<bits, quadsPerRun>(codes, zeros, to);
-    if (i < length) unpackRun<bits, quadsPerRun / 2>(codes, zeros, to);
+    for (; i + runInputs <= length; i += runInputs, codes += Codes::bits * blockRows * 4, to += 2 * quadsPerRun * blockRows)
+      unpackRun<quadsPerRun>(read, codes, zeros, to);
+    if (i < length) unpackRun<quadsPerRun / 2>(read, codes, zeros, to);
   }
 
   /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
@@ -66,25 +65,25 @@ struct SixteenBits {
 
  private:
   /** sums += the products of `quads` quads: half a run or a whole one. */
-  template <int bits, int quads, int slots, int tokens, int vectors>
-  __attribute__((always_inline)) static inline void addRun(const char *codes, const int32_t *x, Ints (&sums)[slots][tokens][vectors]) {
-    readAhead<vectorsOf(4 * quads, bits), vectors>(codes);
+  template <int quads, class Codes, int tokens, int vectors>
+  __attribute__((always_inline)) static inline void addRun(const Codes &read, const char *codes, const int32_t *x, Ints (&sums)[Codes::sums][tokens][vectors]) {
+    readAhead<vectorsOf(4 * quads, Codes::bits), vectors>(codes);
 #pragma GCC unroll 8
     for (int quad = 0; quad < quads; quad++) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
-          const Ints pair = quadPair<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad, half);
+          const Ints pair = read.pair(codes + v * FEWBIT_VECTOR_BYTES, quad, half);
 #pragma GCC unroll 4
-          for (int t = 0; t < tokens; t++) addPairs(sums[shiftOf<bits>(quad) / bits][t][v], pair, allInts(x[(2 * quad + half) * tokens + t]));
+          for (int t = 0; t < tokens; t++) addPairs(sums[Codes::sumOf(quad)][t][v], pair, allInts(x[(2 * quad + half) * tokens + t]));
         }
       }
     }
   }
 
-  template <int bits, int quads>
-  static inline void unpackRun(const char *codes, const Ints (&zeros)[2], int32_t *to) {
+  template <int quads, class Codes>
+  static inline void unpackRun(const Codes &read, const char *codes, const Ints (&zeros)[2], int32_t *to) {
 #pragma GCC unroll 8
     for (int quad = 0; quad < quads; quad++)
 #pragma GCC unroll 2
@@ -92,7 +91,7 @@ struct SixteenBits {
         const Ints zero = zeros[v] | (zeros[v] << 16);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
-          const Ints pair = quadPair<bits>(codes + v * FEWBIT_VECTOR_BYTES, quad, half) >> shiftOf<bits>(quad);
+          const Ints pair = read.pair(codes + v * FEWBIT_VECTOR_BYTES, quad, half) >> Codes::shiftOf(Codes::sumOf(quad));
           storeInts(to + (2 * quad + half) * blockRows + v * lanes, (Ints)((Shorts)pair - (Shorts)zero));
         }
       }

@@ -1,8 +1,7 @@
 // Where the codes of one width stand in their run (packed-codes.h), and how vectors of them come from it.
 #pragma once
 
-#include <type_traits>
-
+#include "byte-tables.h"
 #include "packed-codes.h"
 
 namespace {
@@ -49,20 +48,6 @@ struct Slots {
 template <int bits>
 constexpr Slots<bits> slotsOf;
 
-/** body(bits as a constant) */
-template <class Body>
-inline void withBits(int bits, Body body) {
-  switch (bits) {
-    case 2: return body(std::integral_constant<int, 2>());
-    case 3: return body(std::integral_constant<int, 3>());
-    case 4: return body(std::integral_constant<int, 4>());
-    case 5: return body(std::integral_constant<int, 5>());
-    case 6: return body(std::integral_constant<int, 6>());
-    case 7: return body(std::integral_constant<int, 7>());
-    default: return body(std::integral_constant<int, 8>());
-  }
-}
-
 /** Calls of(word, shift in the word's lane, shift in the code, mask) for the parts of the code of input `i` of a run. */
 template <int bits, class Of>
 inline void eachPart(int i, Of of) {
@@ -87,9 +72,9 @@ inline Ints joined(Ints a, Ints b, int32_t mask) {
 #endif
 }
 
-/** The codes of a quad, as bytes. */
+/** The codes of a quad, as bytes: where `quad` is known, a few instructions. */
 template <int bits>
-inline Ints quadBytes(const char *run, int quad) {
+__attribute__((always_inline)) inline Ints quadBytes(const char *run, int quad) {
   const Part(&parts)[bits] = slotsOf<bits>.parts[quad];
   const auto maskOf = [](const Part &part) { return int32_t((((1u << part.width) - 1) << part.from) * 0x01010101u); };
   Ints codes = (wordOf(run, parts[0].word) >> parts[0].bit) & maskOf(parts[0]);
@@ -99,18 +84,75 @@ inline Ints quadBytes(const char *run, int quad) {
   return codes;
 }
 
-/** How many times as large, as a power of two, `quadPair` has the codes of a quad: those that are whole stay in their slot. */
-template <int bits>
-constexpr int shiftOf(int quad) {
-  return slotsOf<bits>.counts[quad] > 1 ? 0 : slotsOf<bits>.parts[quad][0].bit;
+/** The lower (half 0) or the upper byte of each 16 bits, in 16 bits. */
+__attribute__((always_inline)) inline Ints bytePair(Ints bytes, int half) {
+  typedef uint16_t Numbers __attribute__((vector_size(FEWBIT_VECTOR_BYTES)));
+  return half == 0 ? bytes & 0xff00ff : (Ints)((Numbers)bytes >> 8);
 }
 
-/** The codes of the first (half 0) or the last two inputs of a quad as numbers of 16 bits, 2^shiftOf(quad) times as large. */
-template <int bits>
-inline Ints quadPair(const char *run, int quad, int half) {
-  if (slotsOf<bits>.counts[quad] > 1) return (quadBytes<bits>(run, quad) >> half * 8) & 0xff00ff;
-  const Part &part = slotsOf<bits>.parts[quad][0];
-  return (wordOf(run, part.word) >> half * 8) & ((((1 << bits) - 1) * 0x10001) << part.bit);
+/** Codes that are the numbers themselves. */
+template <int width>
+struct PlainCodes {
+  static constexpr int bits = width;
+  static constexpr bool named = false;
+  /** Of the largest number. */
+  static constexpr int numberBits = width;
+  /** Sums that `pair` is added to: one for each slot of a byte. */
+  static constexpr int sums = Slots<bits>::whole;
+
+  explicit PlainCodes(const PackedHeader &) {}
+
+  /** The numbers of a quad, as bytes. */
+  __attribute__((always_inline)) Ints bytes(const char *run, int quad) const { return quadBytes<bits>(run, quad); }
+
+  /** Of the pairs of a quad. */
+  static constexpr int sumOf(int quad) { return slotsOf<bits>.counts[quad] > 1 ? 0 : slotsOf<bits>.parts[quad][0].bit / bits; }
+  /** How many times as large, as a power of two, a sum comes out: codes that are whole stay in their slot. */
+  static constexpr int shiftOf(int sum) { return sum * bits; }
+
+  /** The numbers of the first (half 0) or the last two inputs of a quad in 16 bits, 2^shiftOf(sumOf(quad)) times as large. */
+  __attribute__((always_inline)) Ints pair(const char *run, int quad, int half) const {
+    if (slotsOf<bits>.counts[quad] > 1) return bytePair(bytes(run, quad), half);
+    const Part &part = slotsOf<bits>.parts[quad][0];
+    return (wordOf(run, part.word) >> half * 8) & ((((1 << bits) - 1) * 0x10001) << part.bit);
+  }
+};
+
+/** Codes of 4 bits that name levels of a table. */
+struct NamedLevels {
+  static constexpr int bits = 4;
+  static constexpr bool named = true;
+  static constexpr int numberBits = 8;
+  /** Two, so that one need not wait for the other. */
+  static constexpr int sums = 2;
+
+  Ints table;
+
+  explicit NamedLevels(const PackedHeader &header) : table(byteTable(header.levels)) {}
+  __attribute__((always_inline)) Ints bytes(const char *run, int quad) const { return bytesNamed(table, quadBytes<bits>(run, quad)); }
+  static constexpr int sumOf(int quad) { return quad % sums; }
+  static constexpr int shiftOf(int) { return 0; }
+  __attribute__((always_inline)) Ints pair(const char *run, int quad, int half) const { return bytePair(bytes(run, quad), half); }
+};
+
+template <class T>
+struct Type {
+  using type = T;
+};
+
+/** body(Type of what reads the codes of such a weight) */
+template <class Body>
+inline void withCodes(const QuantizedShape &shape, Body body) {
+  if (shape.named) return body(Type<NamedLevels>());
+  switch (shape.bits) {
+    case 2: return body(Type<PlainCodes<2>>());
+    case 3: return body(Type<PlainCodes<3>>());
+    case 4: return body(Type<PlainCodes<4>>());
+    case 5: return body(Type<PlainCodes<5>>());
+    case 6: return body(Type<PlainCodes<6>>());
+    case 7: return body(Type<PlainCodes<7>>());
+    default: return body(Type<PlainCodes<8>>());
+  }
 }
 
 }  // namespace

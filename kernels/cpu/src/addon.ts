@@ -50,27 +50,29 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 16;
+export const addonVersion = 17;
 
-/** As in native/kernels.h. `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
+/** As in native/kernels.h. `named`: codes name levels of a table; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [
   rows: number,
   cols: number,
   group: number,
   bits: IntSpec['bits'],
+  named: boolean,
   scaleType: number,
   ownZeros: boolean,
   zero: number,
   activationBits: 8 | 16,
 ];
 
-/** As in native/kernels.h: inputs per scale, bits of a code, one of `codingIds`. */
+/** As in native/kernels.h: inputs per scale, bits of a code, one of `codingIds` and one of `scaleTypeIds`. */
 export type LevelsShape = readonly [
   rows: number,
   cols: number,
   span: number,
   bits: 4 | 8,
   coding: number,
+  scaleType: number,
   ownTables: boolean,
   bases: boolean,
 ];
@@ -78,6 +80,6 @@ export type LevelsShape = readonly [
 /** In the order of native/kernels.h. */
 export const codingIds = { nibbles: 0, bytes: 1, integers: 2, e4m3: 3, e5m2: 4 } as const;
 /** In the order of native/kernels.h. */
-export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2 } as const;
+export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2, E8M0: 3, E4M3: 4 } as const;
 /** In the order of native/kernels.h. */
 export const activationIds = { silu: 0, gelu: 1, 'gelu-tanh': 2, relu: 3 } as const;

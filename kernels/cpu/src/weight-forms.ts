@@ -1,20 +1,14 @@
 import { FewbitError } from '@fewbit/core';
-import { type IntParams, type IntSpec, intColumns, intFormat, type ParamList, type QuantizedMatrix, tileGrid } from '@fewbit/formats';
-import {
-  type ActivationPrecision,
-  type FormedTensor,
-  type HostMemory,
-  holdCodes,
-  type OutlierPlaces,
-  type WeightForms,
-} from '@fewbit/kernels';
-import { type Engine, type LevelsShape, type QuantizedShape, scaleTypeIds } from './addon.js';
+import { createFormat, type QuantizedMatrix } from '@fewbit/formats';
+import { type HostMemory, isWhole, type OutlierPlaces, type WeightForms } from '@fewbit/kernels';
+import type { Engine, LevelsShape, QuantizedShape } from './addon.js';
+import { uploadCodes } from './codes-form.js';
 import type { CommandQueue } from './command-queue.js';
 import { uploadFloats, uploadStored } from './float-forms.js';
-import { rejectsLevels, uploadLevels } from './levels-form.js';
+import { uploadLevels } from './levels-form.js';
 import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
-import { type PackWeights, packWeights } from './pack-weights.js';
+import { packWeights } from './pack-weights.js';
 
 /** How a weight lies in native memory, where not as float32. */
 export type WeightForm = FloatForm | CodedForm;
@@ -34,7 +28,7 @@ export interface FloatForm {
   readonly map?: { readonly address: number; readonly bytes: number };
 }
 
-/** Integer codes as native/packed-codes.h has them, codes of other levels as native/levels.h, outliers behind either, and floats as bf16 where that loses nothing. */
+/** Codes of whole numbers as native/packed-codes.h has them, of other levels as native/levels.h, outliers behind either, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
   const pack = packWeights(queue, files.addressOf);
   return {
@@ -49,20 +43,21 @@ export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMem
       if (!('codes' in weight)) return yield* uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      if (rounds(weight)) return uploadIntegers(engine, pack, memory, weight, activations);
-      return yield* uploadLevels(engine, pack, memory, weight);
+      return yield* rounds(weight) ? uploadCodes(engine, pack, memory, weight, activations) : uploadLevels(engine, pack, memory, weight);
     },
   };
 }
 
-function rejection(matrix: QuantizedMatrix): string | undefined {
-  if (matrix.columnGroup) return 'columns in groups out of order have no native kernel';
-  return rounds(matrix) ? undefined : rejectsLevels(matrix);
+function rejection({ spec, rows, cols, columnGroup }: QuantizedMatrix): string | undefined {
+  if (columnGroup) return 'columns in groups out of order have no native kernel';
+  if (createFormat(spec).tile(rows, cols).flat) return 'runs of elements across rows have no native kernel';
+  return undefined;
 }
 
-/** Integers are multiplied as such, other levels as float32. */
+/** Whole numbers are multiplied as such, other levels as float32. */
 function rounds({ spec }: QuantizedMatrix): boolean {
-  return spec.kind === 'int' && spec.granularity.kind !== 'flat';
+  const format = createFormat(spec);
+  return isWhole(format) && !format.affine?.bases;
 }
 
 /** Memory for a weight: it is waited for where outliers are written at once. */
@@ -71,26 +66,4 @@ export function roomFor(
   { outliers }: QuantizedMatrix,
 ): Pick<HostMemory<NativeArray>, 'hold'> {
   return { hold: outliers ? hold : holdEmpty };
-}
-
-function uploadIntegers(
-  engine: Engine,
-  pack: PackWeights,
-  memory: HostMemory<NativeArray>,
-  matrix: QuantizedMatrix,
-  activations: ActivationPrecision,
-): FormedTensor {
-  const { rows, cols, codes } = matrix;
-  const spec = matrix.spec as IntSpec;
-  const { tileRows, tileCols } = tileGrid(intFormat(spec), rows, cols);
-  const { scales, zeros } = intColumns(matrix.params as ParamList<IntParams>);
-  const sharedZero = typeof zeros === 'number' ? zeros : undefined;
-  const shape: QuantizedShape = [
-    ...([rows, cols, Math.min(tileCols, cols), spec.bits, scaleTypeIds[spec.scaleType]] as const),
-    ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
-  ];
-  const room = roomFor(memory, matrix);
-  const tensor = holdCodes(room, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
-  pack('packCodes', [codes, scales, typeof zeros === 'number' ? undefined : zeros], [tensor.data.address, tileRows], shape);
-  return tensor;
 }

@@ -1,9 +1,16 @@
 import type { Pausable } from '@fewbit/core';
 import type { QuantizedMatrix } from '@fewbit/formats';
-import { type ActivationPrecision, type FormedTensor, filled, type HostMemory, holdCodes } from '@fewbit/kernels';
+import {
+  type ActivationPrecision,
+  type FormedTensor,
+  filled,
+  type HostMemory,
+  holdCodes,
+  integersOf,
+  type MatrixIntegers,
+} from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
-import { integersOf, type MatrixIntegers } from './integers-of.js';
 import type { WeightForm } from './weight-forms.js';
 
 const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
@@ -59,7 +66,8 @@ export function* uploadCodes(
 
 /** In the order of assembly/packed-codes.ts; the table of levels comes behind it. */
 function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
-  const { slot, group, scaleType, zeros, bases, levels } = integers;
+  const { bits, group, scaleType, zeros, bases, levels } = integers;
+  const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
   const ownZeros = typeof zeros === 'number' ? 0 : 1;

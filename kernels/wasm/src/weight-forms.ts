@@ -1,10 +1,9 @@
 import { FewbitError, type Matrix, type Pausable } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import { type DeviceTensor, type HostMemory, type OutlierPlaces, uploadShortened, type WeightForms } from '@fewbit/kernels';
+import { type DeviceTensor, type HostMemory, isWhole, type OutlierPlaces, uploadShortened, type WeightForms } from '@fewbit/kernels';
 import { uploadCodes } from './codes-form.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
-import { isWhole } from './integers-of.js';
 import { uploadLevels } from './levels-form.js';
 
 /** How a weight lies in memory, where not as float32. */

@@ -54,7 +54,7 @@ export function* levelsOf({ spec, rows, cols, params }: QuantizedMatrix, tableSi
 }
 
 /** Inputs of a row that share a scale. */
-export function spanOf({ affine }: NumericFormat, tileCols: number, cols: number): number {
+function spanOf({ affine }: NumericFormat, tileCols: number, cols: number): number {
   return affine?.span ?? Math.min(tileCols, cols);
 }
 

@@ -20,30 +20,30 @@ export const productTolerances: Readonly<Record<FormatName, Readonly<Partial<Rec
 
   fp8: { f32: 1e-6 }, // 4.3e-7
   'fp8-e5m2': { f32: 1e-6 }, // 4.0e-7
-  fp4: { f32: 1e-6, int16: 6e-5, int8: 1.6e-2 }, // 3.8e-7, 3.1e-5, 7.1e-3
+  fp4: { int16: 6e-5, int8: 1.6e-2 }, // 3.1e-5, 7.1e-3
   mxfp8: { f32: 1e-6 }, // 4.0e-7
-  mxfp4: { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 3.6e-7, 2.5e-5, 6.6e-3
-  nvfp4: { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 3.8e-7, 2.2e-5, 7.5e-3
+  mxfp4: { int16: 5e-5, int8: 1.3e-2 }, // 2.5e-5, 6.6e-3
+  nvfp4: { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 7.5e-3
   nf4: { f32: 1e-6 }, // 3.7e-7
   'bnb-fp4': { f32: 1e-6 }, // 4.5e-7
   codebook: { f32: 1e-6 }, // 4.0e-7
   'two-level': { f32: 4e-6, int16: 6e-5, int8: 1.6e-2 }, // 1.7e-6, 2.6e-5, 8.0e-3
 
-  'ggml q4_0': { f32: 4e-7, int16: 5e-5, int8: 1.3e-2 }, // 1.6e-7, 2.2e-5, 6.5e-3
+  'ggml q4_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
   'ggml q4_1': { f32: 8e-7, int16: 5e-5, int8: 1.3e-2 }, // 3.2e-7, 2.2e-5, 6.5e-3
-  'ggml q5_0': { f32: 4e-7, int16: 5e-5, int8: 1.3e-2 }, // 1.6e-7, 2.2e-5, 6.6e-3
+  'ggml q5_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.6e-3
   'ggml q5_1': { f32: 8e-7, int16: 5e-5, int8: 1.3e-2 }, // 3.2e-7, 2.2e-5, 6.5e-3
-  'ggml q8_0': { f32: 4e-7, int16: 5e-5, int8: 1.3e-2 }, // 1.6e-7, 2.2e-5, 6.5e-3
+  'ggml q8_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
   'ggml q2_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.1e-7, 1.9e-5, 6.3e-3
-  'ggml q3_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 3.5e-7, 2.0e-5, 5.4e-3
+  'ggml q3_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.0e-5, 5.4e-3
   'ggml q4_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.2e-7, 2.7e-5, 5.9e-3
   'ggml q5_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.4e-7, 2.7e-5, 5.9e-3
-  'ggml q6_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.1e-7, 2.0e-5, 5.2e-3
-  'ggml iq4_nl': { f32: 4e-7, int16: 5e-5, int8: 1.3e-2 }, // 1.7e-7, 2.2e-5, 6.6e-3
-  'ggml iq4_xs': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.2e-7, 2.8e-5, 5.9e-3
-  'ggml tq1_0': { f32: 5e-7, int16: 7e-5, int8: 1.8e-2 }, // 2.3e-7, 3.9e-5, 9.5e-3
-  'ggml tq2_0': { f32: 5e-7, int16: 7e-5, int8: 1.8e-2 }, // 1.9e-7, 3.9e-5, 9.5e-3
-  'ggml mxfp4': { f32: 4e-7, int16: 5e-5, int8: 1.3e-2 }, // 1.6e-7, 2.2e-5, 6.7e-3
+  'ggml q6_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.0e-5, 5.2e-3
+  'ggml iq4_nl': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.6e-3
+  'ggml iq4_xs': { int16: 5e-5, int8: 1.3e-2 }, // 2.8e-5, 5.9e-3
+  'ggml tq1_0': { int16: 7e-5, int8: 1.8e-2 }, // 3.9e-5, 9.5e-3
+  'ggml tq2_0': { int16: 7e-5, int8: 1.8e-2 }, // 3.9e-5, 9.5e-3
+  'ggml mxfp4': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.7e-3
 };
 
 /** Largest relative L2 error of the other ops against the reference; seen like those of products, the same bound. */

@@ -44,7 +44,7 @@ export function nvFormat(spec: FloatSpec): NumericFormat<NvParams> {
       encode,
       decode,
       round,
-      affine: elementLevels(elements[spec.element]),
+      affine: { ...elementLevels(elements[spec.element]), divisor: ({ divisor }) => divisor },
       storedBits: (rows, cols) => rows * cols * bits + tileGrid(format, rows, cols).count * 8 + 32,
     };
     return format;

@@ -10,12 +10,12 @@ import {
   type QuantizedMatrix,
   tileGrid,
 } from '@fewbit/formats';
-import { levelsOf } from '@fewbit/kernels';
+import { levelsOf } from './levels-of.js';
 
 /** A matrix as whole numbers: x̂ = scale·(level − zero) + base, the level a code or what a table has for it. */
 export interface MatrixIntegers {
-  /** Bits that hold a code. */
-  readonly slot: 2 | 4 | 8;
+  /** Of a code. */
+  readonly bits: IntSpec['bits'];
   /** By code, at most sixteen bytes; else codes are the levels. */
   readonly levels: Uint8Array | undefined;
   /** Of tiles of tileRows × group, `across` of them side by side. */
@@ -23,8 +23,10 @@ export interface MatrixIntegers {
   readonly tileRows: number;
   readonly across: number;
   readonly scales: Float32Array;
-  /** The shortest type that holds every scale. */
+  /** The shortest type of floats that holds every scale. */
   readonly scaleType: IntSpec['scaleType'];
+  /** Where each scale may be a number of E4M3 over one divisor, that divisor. */
+  readonly divisor: number | undefined;
   /** Of each tile, or one for all. */
   readonly zeros: Uint8Array | number;
   /** Of each tile; the zero point is 0 then. */
@@ -45,8 +47,8 @@ function ofIntegers({ rows, cols, params }: QuantizedMatrix, spec: IntSpec): Mat
   const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
   const { bits, scaleType } = spec;
   const columns = intColumns(params as ParamList<IntParams>);
-  const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
-  return { ...columns, slot, scaleType, tileRows, across, group: Math.min(tileCols, cols), levels: undefined, bases: undefined };
+  const none = { levels: undefined, bases: undefined, divisor: undefined };
+  return { ...columns, ...none, bits, scaleType, tileRows, across, group: Math.min(tileCols, cols) };
 }
 
 function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
@@ -54,8 +56,10 @@ function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
   const { by, zero, levels } = wholeTable(affine!.table.subarray(0, count), affine!.bases)!;
   const { span, spans, bases, ...rest } = yield* levelsOf(matrix, (size) => size);
   const scales = rest.scales!.map((scale) => scale / by);
-  const slot = levels ? 4 : count <= 4 ? 2 : count <= 16 ? 4 : 8;
-  return { slot, levels, group: span, tileRows: 1, across: spans, scales, scaleType: yield* shortestType(scales), zeros: zero, bases };
+  const bits = levels ? 4 : (Math.max(2, Math.ceil(Math.log2(count))) as IntSpec['bits']);
+  const divisor = affine!.divisor && affine!.divisor(matrix.params.at(0)) * by;
+  const scaleType = yield* shortestType(scales);
+  return { bits, levels, group: span, tileRows: 1, across: spans, scales, scaleType, divisor, zeros: zero, bases };
 }
 
 /** A table of levels, `by` times as large and from 0 on: without `levels` where that is the code itself. */
@@ -71,7 +75,8 @@ function wholeTable(table: Float32Array, bases: boolean) {
   return undefined;
 }
 
-function* shortestType(scales: Float32Array): Pausable<IntSpec['scaleType']> {
+/** The shortest type of floats that holds each of `scales` exactly. */
+export function* shortestType(scales: Float32Array): Pausable<IntSpec['scaleType']> {
   const words = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
   const without = (fits: (word: number) => boolean) =>
     findInStrips(words.length, (start, end) => words.subarray(start, end).findIndex((word) => !fits(word)));

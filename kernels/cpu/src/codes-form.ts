@@ -1,0 +1,39 @@
+import type { Pausable } from '@fewbit/core';
+import type { QuantizedMatrix } from '@fewbit/formats';
+import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes, integersOf } from '@fewbit/kernels';
+import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
+import type { NativeArray } from './native-heap.js';
+import type { PackWeights } from './pack-weights.js';
+import { shortScales } from './short-scales.js';
+import { roomFor, type WeightForm } from './weight-forms.js';
+
+/** Whole numbers as native/packed-codes.h has them. */
+export function* uploadCodes(
+  engine: Engine,
+  pack: PackWeights,
+  memory: HostMemory<NativeArray>,
+  matrix: QuantizedMatrix,
+  activations: ActivationPrecision,
+): Pausable<FormedTensor> {
+  const { rows, cols, codes } = matrix;
+  const integers = yield* integersOf(matrix);
+  const { bits, levels, group, tileRows, zeros } = integers;
+  // of small floats, whose codes name levels, scales may be of a byte
+  const { scaleType, scales, divisor } = levels ? yield* shortScales(integers) : { ...integers, divisor: 1 };
+  const sharedZero = typeof zeros === 'number' ? zeros : undefined;
+  const shape: QuantizedShape = [
+    ...([rows, cols, group, bits, levels !== undefined, scaleTypeIds[scaleType]] as const),
+    ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
+  ];
+  const room = roomFor(memory, matrix);
+  const tensor = holdCodes(room, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
+  const ownZeros = typeof zeros === 'number' ? undefined : zeros;
+  pack('packCodes', [codes, scales, ownZeros, levels && sixteen(levels)], [tensor.data.address, divisor, tileRows], shape);
+  return tensor;
+}
+
+function sixteen(levels: Uint8Array): Uint8Array {
+  const table = new Uint8Array(16);
+  table.set(levels);
+  return table;
+}
