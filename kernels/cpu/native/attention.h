@@ -117,7 +117,6 @@ void attendByBlocks(const QueryBlocks &cut, Index index, char *scratch) {
     for (Index d = 0; d < headSize; d++) to[d * tileRows] = row < task.rows ? from[d] * scale : 0;
   }
   memset(task.mixed, 0, task.panels * tileRows * task.padded * sizeof(float));
-  memset(task.weights, 0, task.panels * tileRows * keyStep * sizeof(float));
   for (Index row = 0; row < task.rows; row++) task.most[row] = -3e38f, task.total[row] = 0;
 
   const Index last = start + firstQuery + queries;
@@ -138,13 +137,12 @@ void attendByBlocks(const QueryBlocks &cut, Index index, char *scratch) {
       const Index position = start + firstQuery + row / group;
       const Index from = window > 0 ? smallerOf(count, largerOf(0, position - window + 1 - key)) : 0;
       const Index to = largerOf(from, smallerOf(count, position + 1 - key));
-      float *weights = task.weights + row / tileRows * keyStep * tileRows + row % tileRows;
-      if (from == to) {
-        for (Index i = 0; i < count; i++) weights[i * tileRows] = 0;
-        continue;
-      }
-      softmaxStep(task, row, from, to, softcap);
-      for (Index i = 0; i < count; i++) weights[i * tileRows] = task.scores[row * keyStep + i];
+      if (from < to) softmaxStep(task, row, from, to, softcap);
+      else memset(task.scores + row * keyStep, 0, count * sizeof(float));
+    }
+    for (Index p = 0; p < task.panels; p++) {
+      const View<float> scores{task.scores + p * tileRows * keyStep, keyStep, 1};
+      packPanel<tileRows>(scores, smallerOf(tileRows, task.rows - p * tileRows), count, task.weights + p * keyStep * tileRows);
     }
     const Lines valueLines = readPage(v[page], values, rowOfPage, count, head * headSize, headSize, task.lines);
     for (Index d = 0; d < headSize; d += columns) {

@@ -78,7 +78,10 @@ inline void finishBlock(const QuantizedProduct &product, Index block, Index toke
   const float by = 1 / headerOf(packed).divisor;
   const Index row = block * blockRows, count = smallerOf(blockRows, shape.rows - row);
   float *to = out + token * shape.rows + row;
-  for (Index i = 0; i < count; i++) to[i] = bias != nullptr ? bias[row + i] + sums[i] * by : sums[i] * by;
+  byVectors(count, [&](Index i, Index part) {
+    const Floats all = load(sums + i) * by;
+    storeUpTo(to + i, bias != nullptr ? loadUpTo(bias + row + i, part) + all : all, part);
+  });
 }
 
 /** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
@@ -116,6 +119,12 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
           unpackBlock<Precision, Codes, type>(read, stream + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
                                               slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
+        // While tiles pass over this slab the next one comes from memory, a part with each.
+        for (Index block = firstBlock; block < lastBlock; block++) {
+          const char *next = stream + (block * chunks.count + first + slabChunks) * chunkBytes;
+          const Index share = quotientUp(slabChunks * chunkBytes, (lastTile - firstTile) * 64) * 64, from = (tile - firstTile) * share;
+          for (Index byte = from; byte < smallerOf(from + share, slabChunks * chunkBytes); byte += 64) __builtin_prefetch(next + byte, 0, 2);
+        }
         const Index at = x.at(first, tile);
         const TileOfTokens tokens{x.values + at * words, x.scales + at, x.sums + at, x.tiles * tileTokens};
         for (Index block = firstBlock; block < lastBlock; block++)

@@ -25,14 +25,17 @@ inline void packPanel(View<T> lines, Index count, Index k, T *panel) {
     return;
   }
   constexpr int side = squareSide<T>;
-  const Index whole = lines.column == 1 ? smallerOf(count, width) / side * side : 0, wholeK = k / side * side;
+  const Index whole = lines.column == 1 && count >= side ? count : 0, wholeK = k / side * side;
   // A stretch of each line at a time, so that the stretch of the panel stays in the first-level cache.
   constexpr Index stretch = 64;
   for (Index first = 0; first < k; first += stretch) {
     const Index last = smallerOf(first + stretch, k), lastWhole = smallerOf(last, wholeK);
-    for (Index lane = 0; lane < whole; lane += side)
+    for (Index square = 0; square < whole; square += side) {
+      // The last square may cover lanes of the one before it.
+      const Index lane = square + side <= whole ? square : whole - side;
       for (Index p = first; p < lastWhole; p += side)
         transposeSquare(lines.at + lane * lines.row + p, lines.row, panel + p * width + lane, width);
+    }
     for (Index lane = 0; lane < width; lane++) {
       const T *line = lines.at + lane * lines.row;
       const Index from = lane < whole ? largerOf(first, lastWhole) : first;

@@ -42,10 +42,10 @@ struct Chunks {
         perGroup(quotientUp(group, longestChunk)),
         count(cols / group * perGroup + quotientUp(cols % group, longestChunk)),
         length(quotientUp(smallerOf(group, longestChunk), 16) * 16) {}
-  Index start(Index chunk) const { return chunk / perGroup * group + chunk % perGroup * longestChunk; }
+  Index start(Index chunk) const { return perGroup == 1 ? chunk * group : chunk / perGroup * group + chunk % perGroup * longestChunk; }
   Index end(Index chunk) const {
-    const Index groupEnd = smallerOf((chunk / perGroup + 1) * group, cols);
-    return smallerOf(start(chunk) + longestChunk, groupEnd);
+    const Index groupEnd = perGroup == 1 ? (chunk + 1) * group : (chunk / perGroup + 1) * group;
+    return smallerOf(start(chunk) + longestChunk, smallerOf(groupEnd, cols));
   }
 };
 

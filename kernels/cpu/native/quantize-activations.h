@@ -1,9 +1,10 @@
 // Activations as integers of 16 or 8 bits under one float32 scale per chunk of inputs: their rounding errors are about 2e-5 and 5e-3 of their size.
 #pragma once
 
-#include <utility>
+#include <type_traits>
 
 #include "packed-codes.h"
+#include "transpose.h"
 
 namespace {
 
@@ -28,62 +29,90 @@ struct Activations {
   Index at(Index chunk, Index tile) const { return (chunk * tiles + tile) * tokens; }
 };
 
-/** Rounds `count` values to whole numbers up to `most`, zeros up to `length`; returns scale and sum. NaN and infinity make the scale NaN. */
-template <class Number>
-inline void quantizeChunk(const float *from, Index count, Index length, float most, Number *to, float &scale, int32_t &sumOf) {
-  typedef Number Numbers __attribute__((vector_size(lanes * sizeof(Number))));
-  constexpr float rounder = 12582912;
-  Floats sizes = {}, damaged = {};
-  byVectors(count, [&](Index i, Index part) {
-    const Floats value = loadUpTo(from + i, part);
-    sizes = larger(fromBits(bits(value) & 0x7fffffff), sizes);
-    damaged += value * 0.f;
-  });
-  const float top = largest(sizes);
-  // What is too small for 1 / top to be a number is as good as zero.
-  const float inverse = top > 1e-30f && top < __builtin_inff() ? most / top : 0;
-  scale = top / most + sum(damaged);
-  Ints total = {};
-  Index i = 0;
-  for (; i < count; i += lanes) {
-    const Floats value = loadUpTo(from + i, smallerOf(lanes, count - i));
-    const Ints whole = bits(value * inverse + rounder) - 0x4b400000;
-    total += whole;
-    const Numbers narrow = __builtin_convertvector(whole, Numbers);
-    __builtin_memcpy(to + i, &narrow, sizeof narrow);
-  }
-  for (; i < length; i++) to[i] = 0;
-  sumOf = 0;
-  for (int lane = 0; lane < lanes; lane++) sumOf += total[lane];
-}
+/** Chunks that are rounded together, so that what goes across lanes is done for four at once: of one token alone they follow each other, of more they are of different tokens. */
+constexpr int piecesTogether = 4;
 
 /** Numbers as the codes of their inputs lie: 16-bit ones in order, 8-bit ones as in the bytes of quads. */
-inline void arrange(int16_t *, Index) {}
-inline void arrange(int8_t *numbers, Index length) {
-  for (Index i = 0; i < length; i += 4) std::swap(numbers[i + 1], numbers[i + 2]);
+typedef int8_t SomeBytes __attribute__((vector_size(lanes)));
+typedef int16_t SomePairs __attribute__((vector_size(lanes * 2)));
+inline SomePairs arranged(SomePairs numbers) { return numbers; }
+inline SomeBytes arranged(SomeBytes numbers) {
+  typedef int32_t Quads __attribute__((vector_size(lanes)));
+  const Quads quads = (Quads)numbers;
+  return (SomeBytes)((quads & int32_t(0xff0000ff)) | ((quads & 0xff00) << 8) | ((quads >> 8) & 0xff00));
+}
+
+/** Rounds `counts` values from `from` on to whole numbers up to `most`, zeros up to `length`. NaN and infinity make a chunk's scale NaN. */
+template <class Number>
+inline void quantizeChunks(const float *const (&from)[piecesTogether], const Index (&counts)[piecesTogether], Index length, float most,
+                           Number *const (&to)[piecesTogether], float *scales, float *sums) {
+  typedef std::conditional_t<sizeof(Number) == 1, SomeBytes, SomePairs> Numbers;
+  constexpr float rounder = 12582912;
+  Floats sizes[piecesTogether] = {}, totals[piecesTogether] = {};
+#pragma GCC unroll 4
+  for (int c = 0; c < piecesTogether; c++)
+    byVectors(counts[c], [&](Index i, Index part) { sizes[c] = larger(fromBits(bits(loadUpTo(from[c] + i, part)) & 0x7fffffff), sizes[c]); });
+  float tops[piecesTogether];
+  largestOfFour(sizes, tops);
+#pragma GCC unroll 4
+  for (int c = 0; c < piecesTogether; c++) {
+    // What is too small for 1 / top to be a number is as good as zero.
+    const float inverse = tops[c] > 1e-30f && tops[c] < __builtin_inff() ? most / tops[c] : 0;
+    byVectors(counts[c], [&](Index i, Index part) {
+      const Floats shifted = loadUpTo(from[c] + i, part) * inverse + rounder;
+      const Numbers numbers = arranged(__builtin_convertvector(bits(shifted) - 0x4b400000, Numbers));
+      // Whole numbers whose sums float32 holds; NaN where a value is not finite.
+      totals[c] += shifted - rounder;
+      __builtin_memcpy(to[c] + i, &numbers, sizeof numbers);
+    });
+    for (Index i = quotientUp(counts[c], lanes) * lanes; i < length; i++) to[c][i] = 0;
+  }
+  sumFour(totals, sums);
+  for (int c = 0; c < piecesTogether; c++) scales[c] = tops[c] / most + (sums[c] - sums[c]);
 }
 
 /** Sums are multiplied by −zero, what they will be needed for. */
 template <class Precision>
 inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, int32_t zero, const Activations &out) {
   using Number = typename Precision::Number;
-  Number whole[longestChunk + 64];
+  alignas(64) Number rounded[piecesTogether][longestChunk];
   const Index tokens = out.tokens, words = chunks.length * sizeof(Number) / 4;
-  for (Index t = 0; t < tokens; t++) {
-    const Index row = tile * tokens + t;
-    for (Index chunk = 0; chunk < chunks.count; chunk++) {
-      const Index at = out.at(chunk, tile);
-      const Index start = chunks.start(chunk);
-      const Index count = row < m ? chunks.end(chunk) - start : 0;
-      quantizeChunk(x + row * chunks.cols + start, count, chunks.length, Precision::most, whole, out.scales[at + t], out.sums[at + t]);
-      out.sums[at + t] *= -zero;
-      arrange(whole, chunks.length);
-      int32_t *to = out.values + at * words + t;
-      if (tokens == 1) memcpy(to, whole, words * 4);
-      else
-        for (Index word = 0; word < words; word++) memcpy(to + word * tokens, reinterpret_cast<const char *>(whole) + 4 * word, 4);
+  const bool alone = tokens == 1;
+  const auto put = [&](Index chunk, Index token) {
+    const Index pieces = smallerOf(piecesTogether, alone ? chunks.count - chunk : tokens - token);
+    const float *from[piecesTogether];
+    Index counts[piecesTogether];
+    Number *to[piecesTogether];
+    for (Index p = 0; p < piecesTogether; p++) {
+      const Index c = alone ? chunk + p : chunk, row = tile * tokens + (alone ? 0 : token + p);
+      const bool isThere = p < pieces && row < m;
+      from[p] = x + row * chunks.cols + chunks.start(c);
+      counts[p] = isThere ? chunks.end(c) - chunks.start(c) : 0;
+      to[p] = alone && isThere ? reinterpret_cast<Number *>(out.values + out.at(c, tile) * words) : rounded[p];
     }
-  }
+    float scales[piecesTogether], sums[piecesTogether];
+    quantizeChunks<Number>(from, counts, chunks.length, Precision::most, to, scales, sums);
+    for (Index p = 0; p < pieces; p++) {
+      const Index at = alone ? out.at(chunk + p, tile) : out.at(chunk, tile) + token + p;
+      out.scales[at] = scales[p];
+      out.sums[at] = sums[p] == sums[p] ? int32_t(sums[p]) * -zero : 0;
+    }
+    if (alone) return;
+    int32_t *place = out.values + out.at(chunk, tile) * words + token;
+    const float *numbers = reinterpret_cast<const float *>(rounded);
+    constexpr Index stride = longestChunk * sizeof(Number) / 4;
+    if (pieces == piecesTogether)
+      for (Index word = 0; word < words; word += squareSide<float>)
+        transposeSquare(numbers + word, stride, reinterpret_cast<float *>(place + word * tokens), tokens);
+    else
+      for (Index word = 0; word < words; word++)
+        for (Index p = 0; p < pieces; p++) memcpy(place + word * tokens + p, rounded[p] + word * (4 / sizeof(Number)), 4);
+  };
+  if (alone)
+    for (Index chunk = 0; chunk < chunks.count; chunk += piecesTogether) put(chunk, 0);
+  else
+    for (Index token = 0; token < tokens; token += piecesTogether)
+      for (Index chunk = 0; chunk < chunks.count; chunk++) put(chunk, token);
 }
 
 }  // namespace

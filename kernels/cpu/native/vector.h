@@ -112,30 +112,29 @@ inline float oneLane(Floats v, Of of) {
 }
 #endif
 
-inline float sum(Floats v) {
-  return oneLane(v, [](auto a, auto b) { return a + b; });
-}
-
-inline float largest(Floats v) {
-  return oneLane(v, [](auto a, auto b) { return a > b ? a : b; });
-}
-
-/** The sums of four vectors. */
-inline void sumFour(const Floats (&v)[4], float *to) {
+/** of(a, b) across the lanes of each of four vectors. */
+template <class Of>
+inline void ofFour(const Floats (&v)[4], float *to, Of of) {
 #if FEWBIT_ISA == FEWBIT_AVX512
   const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
-  const __m512 ab = _mm512_unpacklo_ps(a, b) + _mm512_unpackhi_ps(a, b), cd = _mm512_unpacklo_ps(c, d) + _mm512_unpackhi_ps(c, d);
-  const Floats abcd = (Floats)(_mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xee));
-  _mm_storeu_ps(to, fourLanes(abcd, [](auto left, auto right) { return left + right; }));
+  const __m512 ab = of(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)), cd = of(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  _mm_storeu_ps(to, fourLanes((Floats)of(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee)), of));
 #elif FEWBIT_ISA == FEWBIT_AVX2
   const __m256 a = (__m256)v[0], b = (__m256)v[1], c = (__m256)v[2], d = (__m256)v[3];
-  const __m256 ab = _mm256_unpacklo_ps(a, b) + _mm256_unpackhi_ps(a, b), cd = _mm256_unpacklo_ps(c, d) + _mm256_unpackhi_ps(c, d);
-  const Floats abcd = (Floats)(_mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xee));
-  _mm_storeu_ps(to, fourLanes(abcd, [](auto left, auto right) { return left + right; }));
+  const __m256 ab = of(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)), cd = of(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+  _mm_storeu_ps(to, fourLanes((Floats)of(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee)), of));
 #else
-  for (int i = 0; i < 4; i++) to[i] = sum(v[i]);
+  for (int i = 0; i < 4; i++) to[i] = oneLane(v[i], of);
 #endif
 }
+
+constexpr auto theirSum = [](auto a, auto b) { return a + b; };
+constexpr auto theLarger = [](auto a, auto b) { return a > b ? a : b; };
+
+inline float sum(Floats v) { return oneLane(v, theirSum); }
+inline float largest(Floats v) { return oneLane(v, theLarger); }
+inline void sumFour(const Floats (&v)[4], float *to) { ofFour(v, to, theirSum); }
+inline void largestOfFour(const Floats (&v)[4], float *to) { ofFour(v, to, theLarger); }
 
 inline Index smallerOf(Index a, Index b) { return a < b ? a : b; }
 inline Index largerOf(Index a, Index b) { return a > b ? a : b; }

@@ -17,8 +17,8 @@ export interface DrawnSequence extends SequenceTokens {
   readonly draw: Draw;
 }
 
-/** Tokens of one step of a prefill into a cache: enough for the matrix kernels, and short enough to stay responsive. */
-export const prefillChunk = 256;
+/** Tokens of one step of a prefill into a cache: enough for the matrix kernels, a whole number of their tiles of 12 and 6, and short enough to stay responsive. */
+export const prefillChunk = 264;
 
 /** Logits after each sequence's last token, [sequences, vocabulary]. */
 export async function batch(model: LoadedModel, sequences: readonly SequenceTokens[]): Promise<Matrix> {

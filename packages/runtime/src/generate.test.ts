@@ -127,11 +127,11 @@ describe('generate', () => {
     const stopped = generate(long, tokenizer, { prompt, eos: [], cache, signal: controller.signal });
     await expect(stopped.next()).rejects.toThrow(fewbitError('cancelled', /Generation stopped/));
     embed.mockRestore();
-    expect(cache.length).toBe(256);
+    expect(cache.length).toBe(264);
     const stream = generate(long, tokenizer, { prompt, eos: [], cache, maxTokens: 1 });
     let next = await stream.next();
     while (!next.done) next = await stream.next();
-    expect(next.value).toMatchObject({ cachedTokens: 256, promptTokens: 700 });
+    expect(next.value).toMatchObject({ cachedTokens: 264, promptTokens: 700 });
     cache.close();
     await long.close();
   });
