@@ -1,5 +1,5 @@
 import { atOnce } from '@fewbit/core';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { linearList } from './linear-list.js';
 
 const ranges = [
@@ -48,4 +48,34 @@ it.each<[string, (values: readonly number[]) => Float64Array | undefined]>([
   ['a longer list at the end', ([a, b]) => new Float64Array(a === 9 && b === 100 ? 2 : 1)],
 ])('refuses what is not linear: %s', (_, listAt) => {
   expect(atOnce(linearList(ranges, listAt))).toBeUndefined();
+});
+
+describe('of many values', () => {
+  const many = Array.from({ length: 9 }, (_, i) => ({ from: i, to: i === 4 ? i : 50 * i + 1 }));
+
+  it('is known from as many lists as their count has binary digits, where each number depends on one', () => {
+    const at = (values: readonly number[]) => Float64Array.from(values.flatMap((value, i) => [value * (i + 2), 7, 2 ** 40 - value]));
+    let calls = 0;
+    const list = atOnce(
+      linearList(many, (values) => {
+        calls++;
+        return at(values);
+      }),
+    )!;
+    expect(calls).toBe(1 + 4 + 1);
+    for (const share of [0.3, 1, 0, 0.7]) {
+      const values = many.map(({ from, to }) => from + Math.floor(share * (to - from)));
+      list.moveTo(values);
+      expect(list.numbers).toEqual(at(values));
+    }
+  });
+
+  it.each<[string, (values: readonly number[]) => number]>([
+    ['a sum', ([a, b]) => a! + 2 * b!],
+    ['a sum that looks like another value', ([a, b]) => a! + b!],
+    ['a square', (values) => values[8]! ** 2],
+    ['a sum of all', (values) => values.reduce((sum, value) => sum + value)],
+  ])('refuses %s', (_, of) => {
+    expect(atOnce(linearList(many, (values) => Float64Array.of(1, of(values))))).toBeUndefined();
+  });
 });

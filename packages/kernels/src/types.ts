@@ -193,7 +193,7 @@ export interface Backend {
   readonly deferred?: boolean;
   /**
    * Writes down the ops of `body`, whose operands are linear functions of some values, without running them. `body` is called for a few values of `ranges`, with a pause
-   * between the calls, and must do nothing but run ops. Undefined where they cannot be run again: an operand is no linear function, an op is served while it is written down,
+   * between the calls, and must do nothing but run ops. Of more than three values an operand may depend on one only. Undefined where they cannot be run again: an operand is no such function, an op is served while it is written down,
    * or memory is short. Absent where ops are not written down.
    */
   record?(ranges: readonly ValueRange[], body: (values: readonly number[]) => DeviceTensor): Pausable<Recording | undefined>;

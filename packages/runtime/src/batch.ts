@@ -61,10 +61,7 @@ async function afterLast(
   of: (logits: DeviceTensor) => DeviceTensor,
 ): Promise<Float32Array> {
   const { plan, backend, globals } = model;
-  if (sequences.length === 0) throw new FewbitError('usage', 'The batch has no sequences: give at least one.');
-  if (new Set(sequences.map(({ cache }) => cache)).size < sequences.length) {
-    throw new FewbitError('usage', 'Two sequences of the batch share a cache: give each its own.');
-  }
+  checkSequences(sequences);
   for (const { tokens, cache } of sequences) cache.reserve(tokens.length);
   const runs = sequences.map(({ tokens, cache }) => ({ tokens, cache, start: cache.length }));
   const hidden = await hiddenStates(model, runs);
@@ -80,5 +77,13 @@ async function afterLast(
     return found;
   } finally {
     backend.free(hidden);
+  }
+}
+
+/** Throws `usage` for no sequences, or two of one cache. */
+export function checkSequences(sequences: readonly SequenceTokens[]): void {
+  if (sequences.length === 0) throw new FewbitError('usage', 'The batch has no sequences: give at least one.');
+  if (new Set(sequences.map(({ cache }) => cache)).size < sequences.length) {
+    throw new FewbitError('usage', 'Two sequences of the batch share a cache: give each its own.');
   }
 }

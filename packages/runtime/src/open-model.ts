@@ -2,7 +2,7 @@ import { FewbitError, type Matrix, matrix } from '@fewbit/core';
 import { activationName, type KeyValueRounding } from '@fewbit/formats';
 import type { ActivationPrecision, Backend } from '@fewbit/kernels';
 import { attentionModule, type ModelPlan } from '@fewbit/models';
-import { batch, type DrawnSequence, drawTokens, prefill, prefillChunk, type SequenceTokens } from './batch.js';
+import { batch, checkSequences, type DrawnSequence, drawTokens, prefill, prefillChunk, type SequenceTokens } from './batch.js';
 import { blockStages } from './block-stages.js';
 import { checkSignal } from './check-signal.js';
 import { checkFinite, fetch, fetchLogits, hiddenStates, type LoadedBlock, type LoadedModel } from './forward-pass.js';
@@ -107,13 +107,11 @@ export async function openModel(
     activations: [...weights.values()].some((weight) => weight.activations !== 'f32') ? activations : 'f32',
     logits: (tokens, options = {}) =>
       steps && options.cache && tokens.length === 1
-        ? stepLogits(model, steps, tokens, options.cache, options)
+        ? stepLogits(model, steps, [{ tokens, cache: options.cache }], options.signal)
         : logits(model, tokens, options),
-    batch: (sequences) => batch(model, sequences),
+    batch: (sequences) => (steps && areSteps(sequences) ? stepLogits(model, steps, sequences) : batch(model, sequences)),
     next: (sequences, signal) =>
-      steps && sequences.length === 1 && sequences[0]!.tokens.length === 1
-        ? stepToken(steps, sequences[0]!, signal)
-        : drawTokens(model, sequences, signal),
+      steps && areSteps(sequences) ? stepTokens(steps, sequences, signal) : drawTokens(model, sequences, signal),
     score: (tokens, first = 0) => score(model, tokens, first),
     logitChunks: (tokens, first = 0) => logitChunks(model, tokens, first),
     async close() {
@@ -123,23 +121,32 @@ export async function openModel(
   };
 }
 
+/** One more token of each. */
+function areSteps(sequences: readonly SequenceTokens[]): boolean {
+  return sequences.length > 0 && sequences.every(({ tokens }) => tokens.length === 1);
+}
+
 async function stepLogits(
   { plan }: LoadedModel,
   steps: TokenSteps,
-  token: Uint32Array,
-  cache: KeyValueCache,
-  { signal }: LogitsOptions,
+  sequences: readonly SequenceTokens[],
+  signal?: AbortSignal,
 ): Promise<Matrix> {
   checkSignal(signal);
-  const row = new Float32Array(plan.vocabulary);
-  await steps.run(cache, token, row);
-  return matrix(1, plan.vocabulary, row);
+  checkSequences(sequences);
+  const rows = new Float32Array(sequences.length * plan.vocabulary);
+  await steps.run(
+    sequences.map(({ tokens, cache }) => ({ tokens, cache })),
+    rows,
+  );
+  return matrix(sequences.length, plan.vocabulary, rows);
 }
 
-async function stepToken(steps: TokenSteps, { tokens, cache, draw }: DrawnSequence, signal?: AbortSignal): Promise<Uint32Array> {
+async function stepTokens(steps: TokenSteps, sequences: readonly DrawnSequence[], signal?: AbortSignal): Promise<Uint32Array> {
   checkSignal(signal);
-  const drawn = new Float32Array(1);
-  await steps.run(cache, tokens, drawn, draw);
+  checkSequences(sequences);
+  const drawn = new Float32Array(sequences.length);
+  await steps.run(sequences, drawn);
   return Uint32Array.from(drawn);
 }
 

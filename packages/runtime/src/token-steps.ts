@@ -1,20 +1,31 @@
 import { firstNonFinite } from '@fewbit/core';
 import type { DeviceTensor, Draw, Recording } from '@fewbit/kernels';
+import type { SequenceTokens } from './batch.js';
 import { checkFinite, hiddenStates, type LoadedModel, writeHiddenStates } from './forward-pass.js';
 import { checkTokens, headLogits } from './globals.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { inTurns } from './next-turn.js';
 
-/** Steps of decoding: one more token of a sequence. */
+/** Steps of decoding: one more token of each of some sequences. */
 export interface TokenSteps {
-  /** Puts the logits after `tokens`, a single one, into `into`; with `draw` the token that it draws from them. */
-  run(cache: KeyValueCache, tokens: Uint32Array, into: Float32Array, draw?: Draw): Promise<void>;
+  /** Puts the logits after each sequence's token, a single one, into `into`; with draws, of all or of none, the tokens that they draw from them. When it throws no sequence has moved on. */
+  run(sequences: readonly StepSequence[], into: Float32Array): Promise<void>;
   close(): void;
 }
 
-/** A step written down for the rest of a page, or what is not yet or could not be. */
+export interface StepSequence extends SequenceTokens {
+  readonly draw?: Draw;
+}
+
+/** A step of these caches written down, each for the rest of its page, or what is not yet or could not be. */
 interface PageStep {
   recording?: Recording | undefined;
+  readonly places: readonly Place[];
+}
+
+/** One sequence of a step. */
+interface Place {
+  readonly cache: KeyValueCache;
   readonly draw: Draw | undefined;
   /** Positions that it serves. */
   readonly from: number;
@@ -26,77 +37,101 @@ const shares = 2 ** 32;
 
 /**
  * Steps of a model on a backend that records ops. From one token to the next of a page only the token and its position change, so a step is written down once for
- * each page of a cache, in turns with other work of the thread while the kernels run its first token, and then run again and again: JavaScript neither makes tensors nor
+ * each page of a cache, a batch's once for each page of one of them, in turns with other work of the thread while the kernels run its first token, and then run again and again: JavaScript neither makes tensors nor
  * keeps kernels waiting.
  */
 export function tokenSteps(model: LoadedModel, record: NonNullable<LoadedModel['backend']['record']>): TokenSteps {
   const { plan, globals, backend } = model;
+  /** The step that a cache was in last. */
   const known = new Map<KeyValueCache, PageStep>();
   const forget = (cache: KeyValueCache) => {
-    known.get(cache)?.recording?.free();
-    known.delete(cache);
+    const step = known.get(cache);
+    step?.recording?.free();
+    for (const { cache } of step?.places ?? []) if (known.get(cache) === step) known.delete(cache);
   };
 
-  const runsOf = (cache: KeyValueCache, token: number, start: number) => [{ tokens: Uint32Array.of(token), start, cache }];
-  /** values: the token, its position, and the draw's share. */
-  const write = (cache: KeyValueCache, draw: Draw | undefined, [token, start, share]: readonly number[]) => {
-    return end(writeHiddenStates(model, runsOf(cache, token!, start!)), draw, share!);
-  };
-  const end = (hidden: DeviceTensor, draw: Draw | undefined, share: number) => {
+  /** values: of each sequence the token, its position, and the draw's share. */
+  const runsOf = (caches: readonly KeyValueCache[], values: readonly number[]) =>
+    caches.map((cache, i) => ({ tokens: Uint32Array.of(values[3 * i]!), start: values[3 * i + 1]!, cache }));
+  const write = (caches: readonly KeyValueCache[], draws: readonly Draw[], values: readonly number[]) =>
+    end(writeHiddenStates(model, runsOf(caches, values)), draws, values);
+  const end = (hidden: DeviceTensor, draws: readonly Draw[], values: readonly number[]) => {
     const logits = headLogits(plan, globals, backend, hidden);
-    return draw ? backend.ops.sample(logits, [{ ...draw, uniform: share / shares }]) : logits;
+    if (draws.length === 0) return logits;
+    return backend.ops.sample(
+      logits,
+      draws.map((draw, i) => ({ ...draw, uniform: values[3 * i + 2]! / shares })),
+    );
   };
   /** The same where other work of the thread may have its turns in between. */
-  const writeInTurns = async (cache: KeyValueCache, draw: Draw | undefined, [token, start, share]: readonly number[]) => {
-    const hidden = await hiddenStates(model, runsOf(cache, token!, start!));
+  const writeInTurns = async (caches: readonly KeyValueCache[], draws: readonly Draw[], values: readonly number[]) => {
+    const hidden = await hiddenStates(model, runsOf(caches, values));
     try {
-      return backend.step(() => end(hidden, draw, share!));
+      return backend.step(() => end(hidden, draws, values));
     } finally {
       backend.free(hidden);
     }
   };
-  const remember = async (cache: KeyValueCache, draw: Draw | undefined) => {
-    forget(cache);
+  const placeOf = ({ cache, draw }: StepSequence): Place => {
     const pageRows = cache.blocks[0]!.keys[0]!.shape[0]!;
     const from = cache.length - (cache.length % pageRows);
-    const to = Math.min(from + pageRows, plan.maxPositions) - 1;
-    const ranges = [
+    return { cache, draw, from, to: Math.min(from + pageRows, plan.maxPositions) - 1 };
+  };
+  const remember = async (sequences: readonly StepSequence[], caches: readonly KeyValueCache[], draws: readonly Draw[]) => {
+    const step: PageStep = { places: sequences.map(placeOf) };
+    for (const cache of caches) forget(cache);
+    for (const cache of caches) {
+      known.set(cache, step);
+      cache.beforePagesChange(() => forget(cache));
+    }
+    const ranges = step.places.flatMap(({ from, to, draw }) => [
       { from: 0, to: plan.vocabulary - 1 },
       { from, to },
       { from: 0, to: draw ? shares - 1 : 0 },
-    ];
-    const step: PageStep = { draw, from, to };
-    known.set(cache, step);
-    cache.beforePagesChange(() => forget(cache));
-    const recording = await inTurns(record(ranges, (values) => write(cache, draw, values)));
-    if (known.get(cache) === step) step.recording = recording;
+    ]);
+    const recording = await inTurns(record(ranges, (values) => write(caches, draws, values)));
+    if (caches.every((cache) => known.get(cache) === step)) step.recording = recording;
     else recording?.free();
   };
 
   return {
-    async run(cache, tokens, into, draw) {
-      cache.reserve(1);
-      const start = cache.length;
-      checkTokens(plan, tokens, start);
-      const values = [tokens[0]!, start, draw ? Math.floor(draw.uniform * shares) : 0];
-      const found = known.get(cache);
-      const step = found && start >= found.from && start <= found.to && sameFilters(found.draw, draw) ? found : undefined;
+    async run(sequences, into) {
+      const caches = sequences.map(({ cache }) => cache);
+      const draws = sequences.flatMap(({ draw }) => draw ?? []);
+      for (const cache of caches) cache.reserve(1);
+      for (const { tokens, cache } of sequences) checkTokens(plan, tokens, cache.length);
+      const values = sequences.flatMap(({ tokens, cache, draw }) => [
+        tokens[0]!,
+        cache.length,
+        draw ? Math.floor(draw.uniform * shares) : 0,
+      ]);
+      const found = known.get(caches[0]!);
+      const step = found && serves(found, sequences) ? found : undefined;
       if (step?.recording) await step.recording.run(values, into);
       else {
-        const made = await writeInTurns(cache, draw, values);
+        const made = await writeInTurns(caches, draws, values);
         try {
-          await Promise.all([backend.download(made, into), step ? undefined : remember(cache, draw)]);
+          await Promise.all([backend.download(made, into), step ? undefined : remember(sequences, caches, draws)]);
         } finally {
           backend.free(made);
         }
       }
-      if (firstNonFinite(into) >= 0) await checkFinite(into, model, runsOf(cache, tokens[0]!, start));
-      cache.advance(tokens);
+      if (firstNonFinite(into) >= 0) await checkFinite(into, model, runsOf(caches, values));
+      for (const { tokens, cache } of sequences) cache.advance(tokens);
     },
     close() {
       for (const cache of [...known.keys()]) forget(cache);
     },
   };
+}
+
+/** Whether the step is of these sequences, in their order, and of the pages that they are in. */
+function serves({ places }: PageStep, sequences: readonly StepSequence[]): boolean {
+  if (places.length !== sequences.length) return false;
+  return places.every(({ cache, draw, from, to }, i) => {
+    const sequence = sequences[i]!;
+    return cache === sequence.cache && cache.length >= from && cache.length <= to && sameFilters(draw, sequence.draw);
+  });
 }
 
 function sameFilters(a: Draw | undefined, b: Draw | undefined): boolean {

@@ -40,6 +40,38 @@ export function replayContract(tokens: Uint32Array, opened: () => Opened): void 
     expect(backend.bytes).toBe(held);
   });
 
+  it('a batch by recorded steps gives the bits of plain ones, while sequences cross pages, sit out and start again', async ({ skip }) => {
+    const { backend, open } = opened();
+    if (!backend.record) return skip(`${backend.id} records nothing`);
+    const held = backend.bytes;
+    let recorded = 0;
+    const record: Backend['record'] = (ranges, body) => {
+      recorded++;
+      return backend.record!(ranges, body);
+    };
+    const [model, plain] = [await open(changed(backend, record)), await open(changed(backend, undefined))];
+    const before = backend.bytes;
+    const caches = [model, plain].map((of) => [3, 5, 8].map((pageTokens) => createCache(of, { pageTokens })));
+    const step = async (which: readonly number[], at: number) => {
+      const [got, want] = await Promise.all(
+        [model, plain].map((of, side) => {
+          return of.batch(which.map((i) => ({ cache: caches[side]![i]!, tokens: Uint32Array.of(tokens[(at + 3 * i) % tokens.length]!) })));
+        }),
+      );
+      expect(got!.data).toEqual(want!.data);
+    };
+    for (let at = 0; at < 8; at++) await step([0, 1, 2], at);
+    // pages of 3, 5 and 8 tokens begin at 0, 3, 5 and 6
+    expect(recorded).toBe(4);
+    await step([2, 0], 8);
+    for (const side of caches) side[1]!.truncate(2);
+    for (let at = 9; at < 13; at++) await step([1, 0, 2], at);
+    for (const cache of caches.flat()) cache.close();
+    expect(backend.bytes).toBe(before);
+    for (const each of [model, plain]) await each.close();
+    expect(backend.bytes).toBe(held);
+  });
+
   it('tokens drawn by recorded steps are those of the sampler, for other filters in turns', async ({ skip }) => {
     const { backend, open } = opened();
     if (!backend.record) return skip(`${backend.id} records nothing`);
