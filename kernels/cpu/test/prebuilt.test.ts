@@ -84,5 +84,5 @@ describe.skipIf(!isBuilt || process.platform === 'win32')('the package of prebui
       writeFileSync(join(app, 'node_modules', name, main), "console.log('asked to', process.argv.slice(2, 4).join(' '));");
     }
     expect(await run(app, process.execPath, build)).toContain('asked to rebuild --directory');
-  }, 900_000);
+  }, 300_000);
 });
