@@ -9,8 +9,6 @@ namespace {
 
 /** Tokens whose products share one decoding. */
 constexpr Index levelsTokens = 4;
-/** Bytes that codes are read ahead. */
-constexpr Index levelsAhead = 2048;
 
 /** x as kernels read it: at the places of packed inputs, zeros at others; and its sums over spans, where there are bases. */
 struct PlacedInputs {
@@ -36,8 +34,9 @@ __attribute__((noinline)) void sumsOfLevels(const LevelsParts &parts, Index row,
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) table[r] = parts.tableOf(row + r, 0);
   for (Index run = 0; run < parts.runs; run++, codes += parts.runBytes) {
+    // The same run of the rows that come next.
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) __builtin_prefetch(codes + r * parts.rowBytes + levelsAhead);
+    for (int r = 0; r < rows; r++) __builtin_prefetch(codes + (rows + r) * parts.rowBytes);
 #pragma GCC unroll 8
     for (int part = 0; part < runVectors; part++, x += lanes) {
 #pragma GCC unroll 8
