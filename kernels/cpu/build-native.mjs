@@ -16,7 +16,7 @@ if (outdated()) {
     console.error(`To compile the native kernels, install ${missing.join(' and ')} first: npm install ${missing.join(' ')}`);
     process.exitCode = 1;
   } else {
-    const command = [resolved('node-gyp/bin/node-gyp.js'), 'rebuild', '--directory', native, ...headers()];
+    const command = [resolved('node-gyp/bin/node-gyp.js'), 'rebuild', '--directory', native, '--jobs', 'max', ...headers()];
     const { status } = spawnSync(process.execPath, command, { stdio: 'inherit' });
     process.exitCode = status ?? 1;
   }
