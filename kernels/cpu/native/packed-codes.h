@@ -42,6 +42,7 @@ struct Chunks {
         perGroup(quotientUp(group, longestChunk)),
         count(cols / group * perGroup + quotientUp(cols % group, longestChunk)),
         length(quotientUp(smallerOf(group, longestChunk), 16) * 16) {}
+  // Most groups are one chunk, which takes no division.
   Index start(Index chunk) const { return perGroup == 1 ? chunk * group : chunk / perGroup * group + chunk % perGroup * longestChunk; }
   Index end(Index chunk) const {
     const Index groupEnd = perGroup == 1 ? (chunk + 1) * group : (chunk / perGroup + 1) * group;

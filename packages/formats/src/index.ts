@@ -1,4 +1,5 @@
 export { activationName } from './activation-name.js';
+export type { AffineLevels } from './affine-levels.js';
 export { awq } from './awq/layout.js';
 export { bitsandbytes } from './bitsandbytes/layout.js';
 export {
@@ -40,7 +41,6 @@ export { type TwoLevelParams, twoLevelFormat } from './two-level/index.js';
 export type {
   ActivationRounding,
   ActivationSpec,
-  AffineLevels,
   CodebookSpec,
   DescribeOptions,
   FloatSpec,

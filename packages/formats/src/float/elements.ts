@@ -1,5 +1,6 @@
 import { fromE2m1, fromE4m3, fromE5m2, toE2m1, toE4m3, toE5m2 } from '@fewbit/core';
-import type { AffineLevels, FloatSpec, NumericFormat } from '../types.js';
+import type { AffineLevels } from '../affine-levels.js';
+import type { FloatSpec, NumericFormat } from '../types.js';
 
 /** What a tile of floats shares: x̂ = element·scale. */
 export interface FloatParams {
