@@ -1,7 +1,7 @@
 /** What llama.cpp computes in fewer bits on a CPU, beside the weights: ggml-cpu's `type_traits_cpu` (`vec_dot_type`) and the cache's type. */
 import { openModelDirectory } from '@fewbit/checkpoint';
 import { roundTo } from '@fewbit/core';
-import { type ActivationRounding, decodeMatrix, type GgmlTypeName, ggmlType } from '@fewbit/formats';
+import { type ActivationRounding, decodeInStrips, type GgmlTypeName, ggmlType } from '@fewbit/formats';
 import { arrayHeap, type Backend, type DeviceTensor, hostBackend, referenceOps } from '@fewbit/kernels';
 import { layouts } from '@fewbit/presets';
 import { type Model, openModel, openWeights } from '@fewbit/runtime';
@@ -40,8 +40,8 @@ function asLlamaCpp(inner: Backend): Backend {
       activations: {},
       rejects: () => undefined,
       rounds: () => false,
-      upload(weight) {
-        const { rows, cols, data } = 'codes' in weight ? decodeMatrix(weight) : weight;
+      *upload(weight) {
+        const { rows, cols, data } = 'codes' in weight ? yield* decodeInStrips(weight) : weight;
         const tensor = inner.upload(data, [rows, cols]);
         if ('codes' in weight && weight.spec.kind === 'ggml') roundings.set(tensor, inputsOf(weight.spec.type));
         return tensor;
