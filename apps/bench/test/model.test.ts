@@ -85,6 +85,7 @@ describe('fewbit-bench model', () => {
     ['mxfp4', 32],
     ['nf4', null],
     ['fp8', null],
+    ['q4_1', null],
   ])('knows formats with groups of their own: %s', async (format, group) => {
     const flags = ['--shape', 'tiny', '--format', format, '--what', 'decode'];
     const { rows } = modelDocument.parse(await fewbitBenchJson('model', ...flags, ...reference));
@@ -121,6 +122,7 @@ describe('fewbit-bench model', () => {
     [['--shape', 'tiny', '--activations', 'int8', ...reference], "'reference' has no products with int8 activations"],
     [['--shape', 'tiny', '--peer', 'vllm'], '--peer vllm is unknown'],
     [['--shape', 'tiny', '--format', 'int9'], 'Unknown format "int9"'],
+    [['--shape', 'tiny', '--format', 'q4_1', '--group', '32'], 'Format q4_1 does not take --group'],
     [['--shape', 'tiny', '--sequences', 'two'], 'two is not a positive whole number'],
     [['--shape', 'tiny', '--rounds', '0'], '0 is not a positive whole number'],
   ])('refuses %j', async (flags, message) => {

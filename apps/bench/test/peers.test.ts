@@ -1,9 +1,11 @@
+import { ggmlTypeNames } from '@fewbit/formats';
+import { planModel } from '@fewbit/models';
 import { describe, expect, it } from 'vitest';
 import { llamaCpp } from '../src/peers/llama-cpp.js';
 import { onnxModel } from '../src/peers/onnx-file.js';
 import { onnxruntimeModel } from '../src/peers/onnxruntime-model.js';
 import { onnxruntimeProduct } from '../src/peers/onnxruntime-product.js';
-import { planShape } from '../src/shapes.js';
+import { planShape, shapeConfig } from '../src/shapes.js';
 
 /** An optional package, or undefined where it is not installed. */
 const optional = async <T>(load: () => Promise<T>) => load().catch(() => undefined);
@@ -20,6 +22,16 @@ describe.skipIf(!llama)('llama.cpp', () => {
     expect(await peer.decode()).toBeGreaterThan(0);
     // twice: the second run begins where the first one did
     for (let run = 0; run < 2; run++) expect(await peer.batch!()).toBeGreaterThan(0);
+    await peer.close();
+  });
+
+  it.each(ggmlTypeNames)('runs random weights of %s', async (format) => {
+    const plan = planModel({ ...shapeConfig('tiny'), hidden_size: 256, intermediate_size: 512, num_hidden_layers: 1 });
+    const task = { prompt: Uint32Array.of(3, 4, 5), generate: 1, contexts: [] };
+    const peer = await llamaCpp({ plan, format, group: null, task, threads: 1 });
+    if ('unavailable' in peer) throw new Error(peer.unavailable);
+    expect(peer.type).toBe(format.toUpperCase());
+    expect(await peer.decode()).toBeGreaterThan(0);
     await peer.close();
   });
 });
@@ -77,6 +89,9 @@ describe('what a peer cannot do', () => {
     const task = { prompt: Uint32Array.of(1), generate: 1, contexts: [] };
     const options = { plan: planShape('tiny'), group: 32, task, threads: 1 };
     expect(await llamaCpp({ ...options, format: 'int3' })).toEqual({ unavailable: expect.stringContaining('no type like int3') });
+    expect(await llamaCpp({ ...options, format: 'q4_k' })).toEqual({
+      unavailable: 'the blocks of q4_k have 256 inputs; the 64 of model.layers.0.self_attn.q_proj are no multiple',
+    });
     const sizes = { m: 1, k: 64, n: 64, copies: 1, threads: 1 };
     expect(await onnxruntimeProduct({ ...sizes, format: 'int4', group: 48 })).toEqual({ unavailable: expect.stringContaining('not 48') });
     expect(await onnxruntimeProduct({ ...sizes, format: 'int3', group: 32 })).toEqual({

@@ -30,7 +30,7 @@ export function addKernels(program: Command, io: Io): void {
     .command('kernels')
     .description('each kernel of a backend, beside the limits of the machine and beside a peer')
     .option('--shape <name>', `whose layers to take: ${shapeNames.join(', ')}`, 'tinyllama-1.1b')
-    .option('--formats <a,b>', 'formats of weights beside float32', list, ['int4', 'int8'])
+    .option('--formats <a,b>', 'formats of weights, or types of ggml, beside float32', list, ['int4', 'int8'])
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--activations <type>', `of products with codes: ${Object.keys(activationPrecisions).join(', ')}`, 'int16')
     .option('--peer <name>', Object.keys(peers).join(', '), 'onnxruntime')

@@ -50,7 +50,7 @@ export function addModel(program: Command, io: Io): void {
     .description('tokens per second of a whole model, beside the limits of the machine and beside a peer')
     .argument('[model]', 'a model directory; a float one is rounded to --format in memory')
     .option('--shape <name>', `random weights of a shape instead: ${shapeNames.join(', ')}`)
-    .option('--format <name>', 'format of the linear layers', 'int4')
+    .option('--format <name>', 'format of the linear layers, or their type of ggml (q4_k)', 'int4')
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
     .option('--what <kind>', Object.keys(kinds).join(', '), 'both')
     .option('--activations <type>', `of layers in codes: ${Object.keys(activationPrecisions).join(', ')}`, 'int16')

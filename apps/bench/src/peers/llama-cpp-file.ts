@@ -1,27 +1,28 @@
 import { type GgufMetadata, type GgufValue, type TensorToWrite, writeGguf } from '@fewbit/checkpoint';
 import { random, toF16 } from '@fewbit/core';
+import { type GgmlTypeName, ggmlType, ggmlTypeNames } from '@fewbit/formats';
 import { linears, type ModelPlan } from '@fewbit/models';
 
-/** ggml's block types: values and bytes of a block, where its float16 scale lies, and a scale that makes values of about 0.02 (ggml-common.h). */
-const types = {
-  F32: { values: 1, bytes: 4 },
-  q4_0: { values: 32, bytes: 18, scaleAt: 0, scale: 2e-3 },
-  q8_0: { values: 32, bytes: 34, scaleAt: 0, scale: 2e-4 },
-  q6_k: { values: 256, bytes: 210, scaleAt: 208, scale: 7e-5 },
-} as const;
-type TypeName = keyof typeof types;
+type TypeName = GgmlTypeName | 'F32';
 
-/** The types of llama.cpp that hold weights like a format of ours. */
-export const likeType: Readonly<Record<string, TypeName>> = { int4: 'q4_0', int8: 'q8_0', q4_0: 'q4_0', q8_0: 'q8_0' };
+/** The type of llama.cpp that holds weights like a format of ours: a format of ggml's is one. */
+export function likeType(format: string): GgmlTypeName | undefined {
+  return Object.hasOwn(alike, format) ? alike[format] : ggmlTypeNames.find((name) => name === format);
+}
+
+const alike: Readonly<Record<string, GgmlTypeName>> = { int4: 'q4_0', int8: 'q8_0' };
+
+/** What has a type in llama.cpp. */
+export const likeFormats: readonly string[] = [...Object.keys(alike), ...ggmlTypeNames];
 
 /** Writes a Llama of `plan`'s shape with random weights as a GGUF file: linears in `type`, the head as llama-quantize chooses it. */
-export async function writeLlama(path: string, plan: ModelPlan, type: TypeName): Promise<void> {
+export async function writeLlama(path: string, plan: ModelPlan, type: GgmlTypeName): Promise<void> {
   await writeGguf(path, metadata(plan), tensorsOf(plan, type));
 }
 
-function tensorsOf(plan: ModelPlan, type: TypeName): TensorToWrite[] {
+function tensorsOf(plan: ModelPlan, type: GgmlTypeName): TensorToWrite[] {
   const { hidden, vocabulary, head } = plan;
-  const headType = type === 'q8_0' || hidden % types.q6_k.values !== 0 ? 'q8_0' : 'q6_k';
+  const headType = type === 'q8_0' || hidden % ggmlType('q6_k').block !== 0 ? 'q8_0' : 'q6_k';
   const norm = (name: string) => randomTensor(name, [hidden], 'F32');
   return [
     randomTensor('token_embd.weight', [vocabulary, hidden], head.tied ? headType : type),
@@ -34,19 +35,35 @@ function tensorsOf(plan: ModelPlan, type: TypeName): TensorToWrite[] {
 
 /** Random codes; norms are ones. */
 function randomTensor(name: string, shape: readonly number[], type: TypeName): TensorToWrite {
-  const { values, bytes, ...scaled } = types[type];
-  const length = (shape.reduce((product, size) => product * size, 1) / values) * bytes;
+  const { block, bytes } = type === 'F32' ? { block: 1, bytes: 4 } : ggmlType(type);
+  const length = (shape.reduce((product, size) => product * size, 1) / block) * bytes;
   return {
     ...{ name, type, shape, bytes: length },
     async content() {
-      if (!('scale' in scaled)) return new Uint8Array(new Float32Array(length / 4).fill(1).buffer);
-      const { below } = random(0);
-      const pattern = Buffer.from(Uint8Array.from({ length: bytes * 4096 }, () => below(256)));
-      for (let at: number = scaled.scaleAt; at < pattern.length; at += bytes) pattern.writeUInt16LE(toF16(scaled.scale), at);
-      return Buffer.alloc(length, pattern);
+      if (type === 'F32') return new Uint8Array(new Float32Array(length / 4).fill(1).buffer);
+      return Buffer.alloc(length, randomBlocks(ggmlType(type)));
     },
   };
 }
+
+/** Random bytes but for steps and minima, which make values of about `spread`. */
+function randomBlocks(type: ReturnType<typeof ggmlType>): Buffer {
+  const { bytes, d, levels } = type;
+  const { below } = random(0);
+  const blocks = Buffer.from(Uint8Array.from({ length: bytes * 4096 }, () => below(256)));
+  const largest = 'table' in levels ? Math.max(...levels.table) : levels.top;
+  const [most, minimum] = type.kind === 'super' ? [type.scale.high, type.dmin] : [1, type.m];
+  const step = (2 * spread) / (largest * most);
+  for (let at = 0; at < blocks.length; at += bytes) {
+    if (type.kind === 'simple' && type.scale === 'e8m0') blocks[at + d] = 127 + Math.round(Math.log2(step));
+    else blocks.writeUInt16LE(toF16(step), at + d);
+    // half of the range below 0: those of `m` are added, those of `dmin` are taken away
+    if (minimum !== undefined) blocks.writeUInt16LE(toF16(type.kind === 'super' ? spread / most : -spread), at + minimum);
+  }
+  return blocks;
+}
+
+const spread = 0.02;
 
 const parts: Readonly<Record<string, string>> = {
   q_proj: 'attn_q',

@@ -1,19 +1,21 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ggmlType } from '@fewbit/formats';
 import { linears } from '@fewbit/models';
 import type { LlamaModel, Token } from 'node-llama-cpp';
 import { type Run, seconds } from '../take-turns.js';
-import { likeType, writeLlama } from './llama-cpp-file.js';
+import { likeFormats, likeType, writeLlama } from './llama-cpp-file.js';
 import type { PeerProbe, Task } from './types.js';
 
 /** llama.cpp by node-llama-cpp's sequence interface, over a GGUF file of random weights in a temporary folder. */
 export const llamaCpp: PeerProbe = async ({ plan, format, task, threads }) => {
-  const type = likeType[format];
-  if (!type) return { unavailable: `llama.cpp has no type like ${format}; ${Object.keys(likeType).join(', ')} have one` };
+  const type = likeType(format);
+  if (!type) return { unavailable: `llama.cpp has no type like ${format}; ${likeFormats.join(', ')} have one` };
   if (plan.architecture !== 'llama') return { unavailable: `no random llama.cpp model is made of architecture ${plan.architecture}` };
-  const odd = linears(plan).find(({ cols }) => cols % 32 !== 0);
-  if (odd) return { unavailable: `llama.cpp's blocks have 32 inputs; the ${odd.cols} of ${odd.module} are no multiple` };
+  const { block } = ggmlType(type);
+  const odd = linears(plan).find(({ cols }) => cols % block !== 0);
+  if (odd) return { unavailable: `the blocks of ${type} have ${block} inputs; the ${odd.cols} of ${odd.module} are no multiple` };
 
   const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-'));
   const path = join(folder, 'model.gguf');
