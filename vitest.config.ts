@@ -1,4 +1,4 @@
-import { defineConfig, type ProjectConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 
 const conditions = ['@fewbit/source', 'node', 'import', 'module', 'default'];
 
@@ -24,6 +24,8 @@ export default defineConfig({
   },
 });
 
-function project(name: string, include: string[], { exclude = [], ...rest }: ProjectConfig = {}): TestProjectInlineConfiguration {
+type Options = NonNullable<TestProjectInlineConfiguration['test']>;
+
+function project(name: string, include: string[], { exclude = [], ...rest }: Options = {}): TestProjectInlineConfiguration {
   return { extends: true, test: { name, include, exclude: ['**/node_modules/**', '**/dist/**', ...exclude], ...rest } };
 }

@@ -160,7 +160,7 @@ describe('readSafetensors', () => {
 
   it('any layout of tensors without gaps is accepted, and any offset moved is refused', () => {
     const tensor = fc.record({
-      dtype: fc.constantFrom(['F32', 4] as const, ['BF16', 2] as const, ['U8', 1] as const, ['I64', 8] as const),
+      dtype: fc.constantFrom<[string, number]>(['F32', 4], ['BF16', 2], ['U8', 1], ['I64', 8]),
       shape: fc.array(fc.nat(4), { maxLength: 3 }),
     });
     return fc.assert(
@@ -168,7 +168,7 @@ describe('readSafetensors', () => {
         let end = 0;
         const entries = tensors.map(({ dtype: [dtype, width], shape }) => {
           const begin = end;
-          end += shape.reduce((product, size) => product * size, width as number);
+          end += shape.reduce((product, size) => product * size, width);
           return entry(dtype, shape, begin, end);
         });
         const named = () => Object.fromEntries(entries.map((value, i) => [`t${i}`, value]));

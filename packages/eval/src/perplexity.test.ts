@@ -49,6 +49,7 @@ function guesser(share: number): Model {
     Float32Array.from({ length: size }, (_, j) => Math.log(j === token + 1 ? share : (1 - share) / (size - 1)));
   const loss = (token: number, target: number) => -row(token)[target]!;
   return {
+    ...model,
     plan: { ...model.plan, maxPositions: 1000 },
     backend,
     logits: async () => expect.unreachable(),

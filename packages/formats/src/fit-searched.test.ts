@@ -12,13 +12,15 @@ const spec = (changes: Partial<IntSpec> = {}): IntSpec => ({
   ...changes,
 });
 
-function normal(rows: number, cols: number, seed: number): Tile {
+type FloatTile = Tile & { readonly data: Float32Array };
+
+function normal(rows: number, cols: number, seed: number): FloatTile {
   const draw = random(seed);
   return { rows, cols, data: Float32Array.from({ length: rows * cols }, () => draw.normal()) };
 }
 
 /** Σ importance·|x − x̂|^norm, written plainly. */
-function error(format: NumericFormat<IntParams>, tile: Tile, params: IntParams, { importance, norm = 2.4 }: FitSearchedOptions) {
+function error(format: NumericFormat<IntParams>, tile: FloatTile, params: IntParams, { importance, norm = 2.4 }: FitSearchedOptions) {
   return tile.data.reduce((sum, x, at) => {
     const d = Math.abs(x - format.decode(format.encode(x, params, at), params, at));
     return sum + (importance?.[at % tile.cols] ?? 1) * d ** norm;

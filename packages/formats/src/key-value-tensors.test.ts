@@ -6,15 +6,16 @@ import {
   compressedTensors,
   type FormatSpec,
   fewbit,
+  type IntSpec,
   isKeyValueTensor,
   type KeyValueRounding,
   type Layout,
 } from './index.js';
 
-const int8: FormatSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'tensor' }, scaleType: 'F32' };
+const int8: IntSpec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'tensor' }, scaleType: 'F32' };
 const fp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: { kind: 'tensor' }, scaleType: 'F32' };
 const modules = new Map<string, FormatSpec>([['model.layers.0.mlp.up_proj', { ...int8, granularity: { kind: 'channel' } }]]);
-const asymmetric: FormatSpec = { ...int8, bits: 4, scheme: 'asymmetric' };
+const asymmetric: IntSpec = { ...int8, bits: 4, scheme: 'asymmetric' };
 const of = (spec: ActivationSpec, params: (scale: number) => unknown): KeyValueRounding => ({
   keys: { spec, params: params(0.5) },
   values: { spec, params: params(0.25) },

@@ -264,7 +264,7 @@ describe('quantize', () => {
 
   it('keeps what it does not round as it was', async () => {
     const { output } = await run();
-    const [before, after] = await Promise.all([llama, output].map(openModelDirectory));
+    const [before, after] = await Promise.all([llama, output].map((folder) => openModelDirectory(folder)));
     for (const name of ['model.embed_tokens.weight', 'lm_head.weight', 'model.norm.weight', 'model.layers.0.self_attn.q_proj.bias']) {
       expect(await after!.checkpoint.read(name)).toEqual(await before!.checkpoint.read(name));
     }

@@ -1,8 +1,8 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { createModelDirectory, type ModelDirectory, openModelDirectory } from '@fewbit/checkpoint';
-import { elementCount, fromFloat32, type Tensor } from '@fewbit/core';
-import { compressedTensors, createFormat, decodeMatrix, encodeMatrix, type FormatSpec } from '@fewbit/formats';
+import { elementCount, fromFloat32, type Matrix, type Tensor } from '@fewbit/core';
+import { compressedTensors, createFormat, decodeMatrix, encodeMatrix, type FormatSpec, type QuantizedMatrix } from '@fewbit/formats';
 import { referenceBackend } from '@fewbit/kernels';
 import { linears, planModel } from '@fewbit/models';
 import { fewbitError, goldenModel, temporaryFolder } from '@fewbit/testkit';
@@ -198,7 +198,7 @@ describe('weights from memory', () => {
     const zero = { ...(await source.linear(query!)), data: new Float32Array(32 * 32) };
     const mixed = overlay(
       source,
-      new Map([
+      new Map<string, Matrix | QuantizedMatrix>([
         [query!, zero],
         [key!, codes],
       ]),

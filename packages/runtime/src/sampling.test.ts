@@ -13,7 +13,7 @@ const options = fc.record({
   minP: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }),
   seed: fc.nat(1000),
 });
-const property = <T extends unknown[]>(arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, holds: (...values: T) => void) =>
+const property = <T extends [unknown, ...unknown[]]>(arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, holds: (...values: T) => void) =>
   fc.assert(fc.property(...arbitraries, holds), { numRuns: 200, seed: 4 });
 /** Tokens drawn 50 times, as options with `undefined` left out. */
 function drawn(row: Float32Array, { ...choice }: { [K in keyof SamplingOptions]: SamplingOptions[K] | undefined }): number[] {

@@ -43,7 +43,7 @@ export async function openLlamaCpp(refuse: (reason: string) => void): Promise<Ll
           },
           async predictions(tokens) {
             await sequence.clearHistory();
-            const input = Array.from(tokens, (token, i): [Token, ControlledEvaluateInputItem] => {
+            const input = Array.from(tokens, (token, i): ControlledEvaluateInputItem => {
               const filter = { tokens: [tokens[i + 1] as Token], includeSelected: true };
               return [
                 token as Token,

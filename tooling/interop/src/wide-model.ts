@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createModelDirectory } from '@fewbit/checkpoint';
-import { fromFloat32, random } from '@fewbit/core';
+import { elementCount, fromFloat32, random } from '@fewbit/core';
 import { embeddedModel } from '@fewbit/testkit';
 
 const config = {
@@ -26,9 +26,9 @@ const config = {
 export async function writeWideModel(output: string): Promise<void> {
   const writer = await createModelDirectory(output);
   const { normal } = random(11);
-  const write = (name: string, shape: readonly [number, number?], spread: number, mean = 0) => {
-    const values = Float32Array.from({ length: shape[0] * (shape[1] ?? 1) }, () => mean + spread * normal());
-    return writer.write(`${name}.weight`, fromFloat32(values, 'F32', shape as number[]));
+  const write = (name: string, shape: readonly number[], spread: number, mean = 0) => {
+    const values = Float32Array.from({ length: elementCount(shape) }, () => mean + spread * normal());
+    return writer.write(`${name}.weight`, fromFloat32(values, 'F32', shape));
   };
   const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocabulary } = config;
   const matrix = (name: string, rows: number, cols: number) => write(name, [rows, cols], cols ** -0.5);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { golden } from '../../golden/golden.js';
-import { compressedTensors, type FormatSpec, formatName, type IntSpec } from '../index.js';
+import { compressedTensors, formatName, type IntSpec } from '../index.js';
 
-const spec = (bits: IntSpec['bits'], scheme: IntSpec['scheme'], granularity: IntSpec['granularity']): FormatSpec => ({
+const spec = (bits: IntSpec['bits'], scheme: IntSpec['scheme'], granularity: IntSpec['granularity']): IntSpec => ({
   kind: 'int',
   bits,
   scheme,
@@ -13,7 +13,7 @@ const group = (size: number) => ({ kind: 'group', size }) as const;
 const channel = { kind: 'channel' } as const;
 
 const block = ['self_attn.q_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.down_proj'].map((name) => `model.layers.0.${name}`);
-const models: Record<string, { modules: ReadonlyMap<string, FormatSpec>; ignored: readonly string[] }> = {
+const models: Record<string, { modules: ReadonlyMap<string, IntSpec>; ignored: readonly string[] }> = {
   'one format': { modules: new Map(block.map((name) => [name, spec(4, 'symmetric-full', group(128))])), ignored: ['lm_head'] },
   'one format, one module in float': {
     modules: new Map(block.slice(1).map((name) => [name, spec(3, 'asymmetric', channel)])),
@@ -90,6 +90,6 @@ describe('describe', () => {
 });
 
 /** What a config can tell: schemes of one symmetry are stored alike. */
-function storage(format: FormatSpec): string {
+function storage(format: IntSpec): string {
   return formatName({ ...format, scheme: format.scheme.startsWith('symmetric') ? 'symmetric-full' : 'asymmetric' });
 }

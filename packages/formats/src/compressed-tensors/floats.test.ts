@@ -8,7 +8,14 @@ import { damageContract } from '../../test/damage-contract.js';
 import { encoded } from '../../test/encoded.js';
 import { listed } from '../../test/listed.js';
 import { readSafetensors } from '../../test/read-safetensors.js';
-import { type ActivationRounding, type ActivationSpec, compressedTensors, type FloatSpec, type FormatSpec } from '../index.js';
+import {
+  type ActivationRounding,
+  type ActivationSpec,
+  compressedTensors,
+  type FloatSpec,
+  type FormatSpec,
+  type QuantizedMatrix,
+} from '../index.js';
 
 const float = (element: FloatSpec['element'], granularity: FloatSpec['granularity'], scaleType: FloatSpec['scaleType']): FloatSpec => ({
   kind: 'float',
