@@ -17,6 +17,7 @@ const libraries = '/usr/aarch64-linux-gnu';
 const kernels = [
   ['kernels.cc', 'portable.o', '-DFEWBIT_ISA=0'],
   ['kernels.cc', 'neon.o', '-DFEWBIT_ISA=3'],
+  ['matmul-quantized-bytes.cc', 'neondot.o', '-DFEWBIT_ISA=3', '-march=armv8.2-a+dotprod'],
   ['pool.cc', 'pool.o'],
 ];
 /** As native/binding.gyp has them. */

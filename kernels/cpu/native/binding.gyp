@@ -22,7 +22,7 @@
       "dependencies": ["portable"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["avx2", "avx2vnni", "avx512", "avx512vnni"] }],
-        ["target_arch=='arm64'", { "dependencies": ["neon"] }]
+        ["target_arch=='arm64'", { "dependencies": ["neon", "neondot"] }]
       ]
     },
     {
@@ -46,7 +46,7 @@
         {
           "target_name": "avx2vnni",
           "type": "static_library",
-          "sources": ["matmul-quantized-vnni.cc"],
+          "sources": ["matmul-quantized-bytes.cc"],
           "defines": ["FEWBIT_ISA=1"],
           "cflags": ["-mavx2", "-mavxvnni", "-mfma", "-mf16c"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mavxvnni", "-mfma", "-mf16c"] }
@@ -62,7 +62,7 @@
         {
           "target_name": "avx512vnni",
           "type": "static_library",
-          "sources": ["matmul-quantized-vnni.cc"],
+          "sources": ["matmul-quantized-bytes.cc"],
           "defines": ["FEWBIT_ISA=2"],
           "cflags": ["-Wno-maybe-uninitialized", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"],
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"] }
@@ -76,6 +76,14 @@
           "type": "static_library",
           "sources": ["kernels.cc"],
           "defines": ["FEWBIT_ISA=3"]
+        },
+        {
+          "target_name": "neondot",
+          "type": "static_library",
+          "sources": ["matmul-quantized-bytes.cc"],
+          "defines": ["FEWBIT_ISA=3"],
+          "cflags": ["-march=armv8.2-a+dotprod"],
+          "xcode_settings": { "OTHER_CFLAGS": ["-march=armv8.2-a+dotprod"] }
         }
       ]
     }]

@@ -3,6 +3,9 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <string>
@@ -12,22 +15,22 @@
 
 namespace fewbit {
 
-#if defined(__x86_64__) || defined(_M_X64)
-/** `of` with products by codes that VNNI runs. */
-inline Kernels withVnni(Kernels of, const char *name, const char *description, decltype(Kernels::matmulQuantized) products) {
+/** `of` with products by codes for processors that add products of bytes in one instruction. */
+inline Kernels withByteProducts(Kernels of, const char *name, const char *description, decltype(Kernels::matmulQuantized) products) {
   of.name = name;
   of.description = description;
   of.matmulQuantized = products;
   return of;
 }
 
+#if defined(__x86_64__) || defined(_M_X64)
 inline const Kernels &avx512VnniKernels() {
-  static const Kernels table = withVnni(avx512Kernels, "avx512vnni", "AVX-512 with VNNI", matmulQuantizedAvx512Vnni);
+  static const Kernels table = withByteProducts(avx512Kernels, "avx512vnni", "AVX-512 with VNNI", matmulQuantizedAvx512Vnni);
   return table;
 }
 
 inline const Kernels &avx2VnniKernels() {
-  static const Kernels table = withVnni(avx2Kernels, "avx2vnni", "AVX2 with VNNI", matmulQuantizedAvx2Vnni);
+  static const Kernels table = withByteProducts(avx2Kernels, "avx2vnni", "AVX2 with VNNI", matmulQuantizedAvx2Vnni);
   return table;
 }
 
@@ -35,6 +38,22 @@ inline const Kernels &avx2VnniKernels() {
 inline bool hasAvx2Vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1 << 4) != 0;
+}
+#elif defined(__aarch64__) || defined(_M_ARM64)
+inline const Kernels &neonDotKernels() {
+  static const Kernels table = withByteProducts(neonKernels, "neondot", "NEON with dot products", matmulQuantizedNeonDot);
+  return table;
+}
+
+/** Dot products of bytes, which every Mac has. */
+inline bool hasNeonDot() {
+#if defined(__APPLE__)
+  return true;
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return false;
+#endif
 }
 #endif
 
@@ -50,6 +69,7 @@ inline std::vector<const Kernels *> usableKernels() {
   if (avx2 && hasAvx2Vnni()) tables.push_back(&avx2VnniKernels());
   if (avx2) tables.push_back(&avx2Kernels);
 #elif defined(__aarch64__) || defined(_M_ARM64)
+  if (hasNeonDot()) tables.push_back(&neonDotKernels());
   tables.push_back(&neonKernels);
 #endif
   tables.push_back(&portableKernels);

@@ -213,6 +213,8 @@ void matmulQuantizedAvx2Vnni(Pool &, const float *x, const QuantizedProduct *, I
 void matmulQuantizedAvx512Vnni(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
 #elif defined(__aarch64__) || defined(_M_ARM64)
 extern const Kernels neonKernels;
+/** The same by dot products of bytes. */
+void matmulQuantizedNeonDot(Pool &, const float *x, const QuantizedProduct *, Index count, Index m);
 #endif
 
 }  // namespace fewbit

@@ -3,6 +3,10 @@
 
 #include "vector.h"
 
+#if FEWBIT_ISA == FEWBIT_NEON
+#include <arm_neon.h>
+#endif
+
 namespace {
 
 typedef int16_t Shorts __attribute__((vector_size(FEWBIT_VECTOR_BYTES)));
@@ -15,6 +19,9 @@ inline Ints pairProducts(Ints a, Ints b) {
   return (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 #elif defined(__SSE2__)
   return (Ints)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif FEWBIT_ISA == FEWBIT_NEON
+  const int16x8_t left = (int16x8_t)a, right = (int16x8_t)b;
+  return (Ints)vpaddq_s32(vmull_s16(vget_low_s16(left), vget_low_s16(right)), vmull_high_s16(left, right));
 #else
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 #endif

@@ -10,11 +10,19 @@
 
 namespace {
 
+#if FEWBIT_ISA == FEWBIT_NEON && defined(__ARM_FEATURE_DOTPROD)
+#define FEWBIT_SIGNED_BYTES 1
+#endif
+
 #if FEWBIT_BYTES_BY_PAIRS
 /** Sums of two products in each 16 bits, of a run. */
 using QuadSums = Shorts;
 /** Two products of a code below 16 and a number from −127 to 127 are below 3,810: eight times that stays in 16 bits. */
 constexpr int mostByteBits = 4;
+#elif FEWBIT_SIGNED_BYTES
+using QuadSums = Ints;
+/** Codes are signed there, too. */
+constexpr int mostByteBits = 7;
 #else
 using QuadSums = Ints;
 constexpr int mostByteBits = 8;
@@ -33,6 +41,8 @@ inline void addQuads(QuadSums &sum, Ints codes, Ints numbers) {
 #endif
   // GCC 12 would regroup a run's sums into a tree, for which there are not enough registers.
   asm("" : "+v"(sum));
+#elif FEWBIT_SIGNED_BYTES
+  sum = (Ints)vdotq_s32((int32x4_t)sum, (int8x16_t)codes, (int8x16_t)numbers);
 #else
   constexpr int32_t low = 0x00ff00ff;
   sum += pairProducts(codes & low, (Ints)((Shorts)(numbers << 8) >> 8));

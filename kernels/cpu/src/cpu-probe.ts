@@ -6,7 +6,7 @@ import { findAddon, platformPackage } from './find-addon.js';
 import { trial } from './trial.js';
 
 /** The sets of kernels that there are, for whatever processor. */
-export const instructionSetNames = ['avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'neon', 'portable'] as const;
+export const instructionSetNames = ['avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'neondot', 'neon', 'portable'] as const;
 
 /** Native kernels on `threads` threads, the fastest that this processor has; FEWBIT_CPU_ISA, one of `instructionSetNames`, forces a set. */
 export const cpuProbe: BackendProbe = async ({ threads }) => {
