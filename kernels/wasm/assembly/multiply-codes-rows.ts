@@ -1,7 +1,7 @@
 // x·wᵀ + bias by codes for few rows of x (decoding): integer products of codes and rounded activations, one float32 multiplication per chunk. Each block of
 // weights is read once from memory, and for further rows of x from the first-level cache.
 //
-// Slots are masked where they stand, so that products come out 2^slot, 2^2slot … times too large: each kind has a sum of its own. Loop bodies are short, since
+// Codes are masked where they stand, so that products come out 2, 4 … times too large: each place has a sum of its own. Loop bodies are short, since
 // V8 puts all loads of a body first and has sixteen registers; masks come from memory, since it would make constants anew in the loop.
 
 import { blockRows } from '../src/control';
@@ -9,6 +9,7 @@ import { integer, pointer } from './argument';
 import { nibbleMask } from './byte-products';
 import { blockOfBytes } from './multiply-bytes-rows';
 import { storeRows } from './multiply-codes';
+import { blockOfSplit } from './multiply-split-rows';
 import { based, firstSum, PackedCodes, scaled } from './packed-codes';
 import { lookup } from './shuffles';
 
@@ -28,9 +29,10 @@ export function multiplyCodesRows(task: i32, scratch: usize): void {
       const shifts = pointer(3) + at * 4;
       if (w.bytes) blockOfBytes(w, w.block(block), values, scales, shifts, scratch);
       else if (w.ownLevels) blockOfLevels(w, w.block(block), values, scales, shifts, scratch);
-      else if (w.slot === 4) block4(w, w.block(block), values, scales, shifts, scratch);
-      else if (w.slot === 8) block8(w, w.block(block), values, scales, shifts, scratch);
-      else block2(w, w.block(block), values, scales, shifts, scratch);
+      else if (w.bits === 2) block2(w, w.block(block), values, scales, shifts, scratch);
+      else if (w.bits === 4) block4(w, w.block(block), values, scales, shifts, scratch);
+      else if (w.bits === 8) block8(w, w.block(block), values, scales, shifts, scratch);
+      else blockOfSplit(w, w.block(block), values, scales, shifts, scratch);
       storeRows(w, block, scratch, out + <usize>i * <usize>w.rows * 4, bias);
     }
   }
@@ -50,7 +52,7 @@ const mask8 = memory.data<i32>([0x00ff00ff, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff],
 function block4(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {
   const low = v128.load(masks4);
   const high = v128.load(masks4, 16);
-  const codeBytes = <usize>w.length * 4;
+  const codeBytes = <usize>w.codeBytes;
   const chunkBytes = <usize>w.chunkBytes;
   const last = scales + <usize>w.chunks * 4;
   let total0 = f32x4.splat(0);
@@ -92,7 +94,7 @@ function block4(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
 /** The same where 32 bytes of codes are 4 inputs. */
 function block8(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usize, to: usize): void {
   const low = v128.load(mask8);
-  const codeBytes = <usize>w.length * 8;
+  const codeBytes = <usize>w.codeBytes;
   const chunkBytes = <usize>w.chunkBytes;
   const last = scales + <usize>w.chunks * 4;
   let total0 = f32x4.splat(0);
@@ -128,7 +130,7 @@ function blockOfLevels(w: PackedCodes, at: usize, x: usize, scales: usize, shift
   const table = w.table;
   const nibble = v128.load(nibbleMask);
   const low = v128.load(mask8);
-  const codeBytes = <usize>w.length * 4;
+  const codeBytes = <usize>w.codeBytes;
   const chunkBytes = <usize>w.chunkBytes;
   const last = scales + <usize>w.chunks * 4;
   let total0 = f32x4.splat(0);
@@ -185,7 +187,7 @@ function fourRows2(w: PackedCodes, block: usize, half: usize, x: usize, scales: 
   const mask1 = v128.load(masks2, 16);
   const mask2 = v128.load(masks2, 32);
   const mask3 = v128.load(masks2, 48);
-  const codeBytes = <usize>w.length * 2;
+  const codeBytes = <usize>w.codeBytes;
   const last = scales + <usize>w.chunks * 4;
   let total = f32x4.splat(0);
   for (; scales < last; scales += 4) {
@@ -212,7 +214,7 @@ function fourRows2(w: PackedCodes, block: usize, half: usize, x: usize, scales: 
   v128.store(to, total);
 }
 
-/** Products of one kind of slot, in the low and in the high bytes of each half of a lane. */
-function pair(low: v128, x: v128, high: v128, y: v128, mask: v128): v128 {
+/** Products of the codes at one place, in the low and in the high bytes of each half of a lane. */
+export function pair(low: v128, x: v128, high: v128, y: v128, mask: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(v128.and(low, mask), x), i32x4.dot_i16x8_s(v128.and(high, mask), y));
 }

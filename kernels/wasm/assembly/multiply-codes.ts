@@ -3,6 +3,7 @@
 
 import { blockRows, pieceInputs, slabInputs, taskBlocks, taskTiles, tileTokens } from '../src/control';
 import { integer, pointer } from './argument';
+import { furtherPairs, furtherWord, pairsOf, partsOf, placeOf } from './code-places';
 import { multiplyByteTile, unpackPieces } from './multiply-bytes';
 import { levelPairs, PackedCodes, scalesOf, zerosOf, zerosPlace } from './packed-codes';
 
@@ -27,10 +28,10 @@ export function multiplyCodes(task: i32, scratch: usize): void {
   const firstTile = (task / rowTasks) * taskTiles;
   const lastTile = min(firstTile + taskTiles, tiles);
   const slab = max(1, slabInputs / w.length);
-  const weightBytes = <usize>(w.length * blockRows * (w.bytes && w.slot < 8 ? 1 : 2));
+  const weightBytes = <usize>(w.length * blockRows * (w.bytes ? 1 : 2));
   const weights = scratch + taskBlocks * taskTiles * tileBytes;
   const scales = weights + <usize>(taskBlocks * slab) * weightBytes;
-  const blockScales = <usize>(slab * ((w.length + pieceInputs - 1) / pieceInputs) * 2 * scaleBytes);
+  const blockScales = <usize>(slab * ((w.length + pieceInputs - 1) / pieceInputs) * scaleBytes);
   memory.fill(scratch, 0, taskBlocks * taskTiles * tileBytes);
   for (let first = 0; first < w.chunks; first += slab) {
     const count = min(slab, w.chunks - first);
@@ -79,9 +80,7 @@ export function storeRows(w: PackedCodes, block: i32, sums: usize, out: usize, b
 
 /** Codes of one chunk less their zero points as pairs of 16 bits, [pair][row], and scales as float32, bases behind them. Returns the end of the scales. */
 function unpackPairs(w: PackedCodes, from: usize, to: usize, scales: usize): usize {
-  const slot = w.slot;
-  const mask = i16x8.splat(<i16>(<i32>(1 << slot) - 1));
-  const end = from + <usize>(w.length * slot);
+  const end = from + <usize>w.codeBytes;
   let zeros0 = w.ownZeros ? zerosOf(end + zerosPlace(w)) : i32x4.splat(w.zero);
   let zeros1 = w.ownZeros ? zerosOf(end + zerosPlace(w) + 4) : zeros0;
   zeros0 = v128.or(zeros0, i32x4.shl(zeros0, 16));
@@ -89,23 +88,34 @@ function unpackPairs(w: PackedCodes, from: usize, to: usize, scales: usize): usi
   v128.store(scales, scalesOf(end, 0, w.scaleType));
   v128.store(scales, scalesOf(end, 1, w.scaleType), 16);
   if (w.ownBases) memory.copy(scales + blockRows * 4, end + zerosPlace(w), blockRows * 4);
-  const table = w.table;
-  for (; from < end; from += 32) {
-    const w0 = v128.load(from);
-    const w1 = v128.load(from, 16);
-    for (let shift = 0; shift < 16; shift += slot) {
-      let codes0 = v128.and(i16x8.shr_u(w0, shift), mask);
-      let codes1 = v128.and(i16x8.shr_u(w1, shift), mask);
-      if (w.ownLevels) {
-        codes0 = levelPairs(table, codes0);
-        codes1 = levelPairs(table, codes1);
-      }
-      v128.store(to, i16x8.sub(codes0, zeros0));
-      v128.store(to, i16x8.sub(codes1, zeros1), 16);
-      to += 32;
-    }
+  const last = to + <usize>w.length * 16;
+  for (let word = from; word < end; word += 32) {
+    to = storePairs(w, v128.load(word), v128.load(word, 16), zeros0, zeros1, to, min(to + <usize>pairsOf(w.bits) * 32, last));
+  }
+  for (; to < last; from += <usize>partsOf(w.bits) * 32) {
+    const w0 = furtherWord(w.bits, from);
+    const w1 = furtherWord(w.bits, from + 16);
+    to = storePairs(w, w0, w1, zeros0, zeros1, to, to + <usize>furtherPairs(w.bits) * 32);
   }
   return scales + scaleBytes;
+}
+
+/** The pairs of a word of eight rows, up to `last`; returns the end of them. */
+function storePairs(w: PackedCodes, w0: v128, w1: v128, zeros0: v128, zeros1: v128, to: usize, last: usize): usize {
+  const bits = w.bits;
+  const mask = i16x8.splat(<i16>(<i32>(1 << bits) - 1));
+  const table = w.table;
+  for (let pair = 0; to < last; pair++, to += 32) {
+    let codes0 = v128.and(i16x8.shr_u(w0, placeOf(bits, pair)), mask);
+    let codes1 = v128.and(i16x8.shr_u(w1, placeOf(bits, pair)), mask);
+    if (w.ownLevels) {
+      codes0 = levelPairs(table, codes0);
+      codes1 = levelPairs(table, codes1);
+    }
+    v128.store(to, i16x8.sub(codes0, zeros0));
+    v128.store(to, i16x8.sub(codes1, zeros1), 16);
+  }
+  return to;
 }
 
 /** sums [tileTokens][blockRows] += Σ over chunks: scales·Σ weight·x, and bases·Σ x where there are any. */

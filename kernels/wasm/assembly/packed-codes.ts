@@ -4,19 +4,21 @@
 //
 // x̂ = scale·(code − zero) + base, where codes of 4 bits may name whole numbers of a table in the place of themselves.
 //
-// Codes take a slot of 2, 4 or 8 bits. A 32-bit lane of a vector holds one row, four rows to a vector; two vectors, the block's eight rows, go together. In a lane
-// the low half has the even inputs and the high half the odd ones, the first input in the lowest slots of each byte, after it those of the second byte:
-//
-//   4-bit slots, 8 inputs:  bits 28‥31 7 | 24‥27 5 | 20‥23 3 | 16‥19 1 | 12‥15 6 | 8‥11 4 | 4‥7 2 | 0‥3 0
+// Codes of 7 bits take 8. A 32-bit lane of a vector is a word of one row, four rows to a vector; two vectors, the block's eight rows, go together. Which inputs a
+// word has says code-places.ts.
 
 import { blockRows, headerBytes, scaleBFloat16, scaleFloat16, scaleFloat32 } from '../src/control';
 import { integer, pointer } from './argument';
+import { furtherAt, furtherPairs, pairsOf, partsOf, placeOf, spareAt, spareMask } from './code-places';
 import { widenHalves } from './short-floats';
 import { lookup } from './shuffles';
 
-/** The header, which JavaScript writes (src/weight-forms.ts). */
+/** The header, which JavaScript writes (src/codes-form.ts). */
 @unmanaged
 export class PackedCodes {
+  /** Sixteen bytes. */
+  levels: u64;
+  moreLevels: u64;
   rows: i32;
   cols: i32;
   /** Inputs that share a scale. */
@@ -26,34 +28,39 @@ export class PackedCodes {
   chunks: i32;
   /** Inputs of a chunk with its padding, whose codes are 0. */
   length: i32;
-  slot: i32;
+  /** Of a code, in memory. */
+  bits: i32;
   scaleType: i32;
   ownZeros: i32;
   /** Each row of a chunk has a base, a float32. The zero point is 0 then. */
   ownBases: i32;
   /** The zero point of all rows, where they have none of their own. */
   zero: i32;
+  /** Of a chunk's codes, and of the whole chunk. */
+  codeBytes: i32;
   chunkBytes: i32;
   /** What products round x to, 16 or 8. */
   activationBits: i32;
   /** Codes name places of the table. */
   ownLevels: i32;
-  /** Sixteen bytes. */
-  levels: u64;
-  moreLevels: u64;
 
   /** x in bytes, for the products of bytes that relaxed SIMD has; elsewhere 8-bit values lie in 16 bits. */
   @inline get bytes(): bool {
-    return ASC_FEATURE_RELAXED_SIMD && this.activationBits === 8 && !this.ownLevels && !this.ownBases;
+    return ASC_FEATURE_RELAXED_SIMD && this.activationBits === 8 && this.bits <= 4 && !this.ownLevels && !this.ownBases;
   }
 
   @inline get table(): v128 {
-    return v128.load(changetype<usize>(this) + offsetof<PackedCodes>('levels'));
+    return v128.load(changetype<usize>(this));
   }
 
   /** Bytes of a chunk of rounded x. */
   @inline get valueBytes(): usize {
     return <usize>this.length * (this.bytes ? 1 : 2);
+  }
+
+  /** Of a row's chunk. */
+  get words(): i32 {
+    return this.codeBytes / (4 * blockRows);
   }
 
   first(chunk: i32): i32 {
@@ -80,13 +87,13 @@ export function packCodes(task: i32): void {
   const block = integer(1) + task;
   const codes = pointer(2) + <usize>(task * blockRows) * <usize>w.cols;
   const rows = min(w.rows - block * blockRows, blockRows);
-  const scales = <usize>((w.length * blockRows * w.slot) / 8);
+  const scales = <usize>w.codeBytes;
   const zeros = scales + zerosPlace(w);
   let to = w.block(block);
   memory.fill(to, 0, <usize>w.chunks * <usize>w.chunkBytes);
   for (let chunk = 0; chunk < w.chunks; chunk++) {
     for (let row = 0; row < rows; row++) {
-      packRow(codes + <usize>row * <usize>w.cols + <usize>w.first(chunk), w.count(chunk), w.slot, to + <usize>row * 4);
+      packRow(codes + <usize>row * <usize>w.cols + <usize>w.first(chunk), w.count(chunk), w, to + <usize>row * 4);
       const tile = <usize>(((block * blockRows + row) / integer(6)) * integer(7) + chunk / w.perGroup);
       const scale = load<u32>(pointer(3) + tile * 4);
       if (w.scaleType === scaleFloat32) store<u32>(to + scales + <usize>row * 4, scale);
@@ -98,17 +105,33 @@ export function packCodes(task: i32): void {
   }
 }
 
-/** One row of one chunk, whose lanes lie a block apart. */
-function packRow(from: usize, count: i32, slot: i32, to: usize): void {
-  const perLane = 32 / slot;
-  for (let i = 0; i < count; i += perLane) {
-    let word: u32 = 0;
-    for (let place = 0; place < min(perLane, count - i); place++) {
-      word |= (<u32>load<u8>(from + <usize>(i + place))) << bitOf(place, slot);
-    }
-    store<u32>(to, word);
-    to += blockRows * 4;
+/** One row of one chunk, whose words lie a block apart. */
+function packRow(from: usize, count: i32, w: PackedCodes, to: usize): void {
+  const bits = w.bits;
+  const words = w.words;
+  const perWord = 2 * pairsOf(bits);
+  for (let word = 0; word < words; word++) {
+    store<u32>(to + <usize>(word * blockRows * 4), wordOf(from + word * perWord, count - word * perWord, bits));
   }
+  from += words * perWord;
+  count -= words * perWord;
+  for (; count > 0; from += 2 * furtherPairs(bits), count -= 2 * furtherPairs(bits)) {
+    const further = wordOf(from, count, bits);
+    for (let part = 0; part < partsOf(bits); part++, to += blockRows * 4) {
+      store<u32>(to, load<u32>(to) | (((further >> furtherAt(bits, part)) & spareMask(bits)) << spareAt(bits)));
+    }
+  }
+}
+
+/** A word's codes, the first of the `count` at `from`. */
+function wordOf(from: usize, count: i32, bits: i32): u32 {
+  const pairs = min(pairsOf(bits), max(count, 0) >> 1);
+  let word: u32 = 0;
+  for (let pair = 0; pair < pairs; pair++, from += 2) {
+    const both = <u32>load<u16>(from);
+    word |= ((both & 0xff) | ((both & 0xff00) << 8)) << placeOf(bits, pair);
+  }
+  return 2 * pairs === count - 1 && pairs < pairsOf(bits) ? word | ((<u32>load<u8>(from)) << placeOf(bits, pairs)) : word;
 }
 
 /** A row of the weight as float32. Arguments: packed weight, out; then the row for each task. */
@@ -116,19 +139,16 @@ export function decodeRow(task: i32): void {
   const w = changetype<PackedCodes>(pointer(0));
   const row = integer(2 + task);
   const lane = row % blockRows;
-  const mask = (1 << w.slot) - 1;
-  const perLane = 32 / w.slot;
   let at = w.block(row / blockRows);
   for (let chunk = 0; chunk < w.chunks; chunk++) {
-    const scales = at + <usize>((w.length * blockRows * w.slot) / 8);
+    const scales = at + <usize>w.codeBytes;
     const scale = scaleOf(w, scales, lane);
     const zero = w.ownZeros ? <i32>load<u8>(scales + zerosPlace(w) + lane) : w.zero;
     const base: f32 = w.ownBases ? load<f32>(scales + zerosPlace(w) + lane * 4) : 0;
     const to = pointer(1) + (<usize>task * <usize>w.cols + <usize>w.first(chunk)) * 4;
     for (let i = 0; i < w.count(chunk); i++) {
-      const word = load<u32>(at + <usize>((i / perLane) * blockRows + lane) * 4);
-      const code = <i32>(word >> bitOf(i % perLane, w.slot)) & mask;
-      const level = w.ownLevels ? <i32>load<u8>(changetype<usize>(w) + offsetof<PackedCodes>('levels') + code) : code;
+      const code = codeOf(w, at + <usize>lane * 4, i);
+      const level = w.ownLevels ? <i32>load<u8>(changetype<usize>(w) + code) : code;
       const value = <f32>(level - zero) * scale;
       store<f32>(to + <usize>i * 4, w.ownBases ? value + base : value);
     }
@@ -136,9 +156,25 @@ export function decodeRow(task: i32): void {
   }
 }
 
-/** Where input `place` of a lane stands in it. */
-function bitOf(place: i32, slot: i32): i32 {
-  return (place & 1) * 16 + (place >> 1) * slot;
+/** The code of input `i` of a row's chunk, whose words lie a block apart from `at` on. */
+function codeOf(w: PackedCodes, at: usize, i: i32): i32 {
+  const bits = w.bits;
+  let pair = i >> 1;
+  const word = pair / pairsOf(bits);
+  let value: u32 = 0;
+  if (word < w.words) {
+    value = load<u32>(at + <usize>(word * blockRows * 4));
+    pair %= pairsOf(bits);
+  } else {
+    pair -= w.words * pairsOf(bits);
+    const first = (pair / furtherPairs(bits)) * partsOf(bits);
+    pair %= furtherPairs(bits);
+    for (let part = 0; part < partsOf(bits); part++) {
+      const spare = (load<u32>(at + <usize>((first + part) * blockRows * 4)) >> spareAt(bits)) & spareMask(bits);
+      value |= spare << furtherAt(bits, part);
+    }
+  }
+  return <i32>(value >> ((i & 1) * 16 + placeOf(bits, pair))) & ((1 << bits) - 1);
 }
 
 /** The scale of one row of a block. */

@@ -61,7 +61,7 @@ function quantizeChunk(w: PackedCodes, from: usize, count: i32, to: usize, scale
     total = i32x4.add(total, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
     const low = i16x8.narrow_i32x4_s(a, b);
     const high = i16x8.narrow_i32x4_s(c, d);
-    if (w.bytes) v128.store(to + <usize>i, inSlotOrder(i8x16.narrow_i16x8_s(low, high), w.slot));
+    if (w.bytes) v128.store(to + <usize>i, inSlotOrder(i8x16.narrow_i16x8_s(low, high), w.bits));
     else {
       v128.store(to + <usize>i * 2, low);
       v128.store(to + <usize>i * 2, high, 16);
@@ -77,8 +77,7 @@ function rounded(from: usize, count: i32, inverse: v128): v128 {
 }
 
 /** Sixteen inputs as the bytes of a weight's 32-bit lanes have them, kind of slot by kind of slot. */
-function inSlotOrder(bytes: v128, slot: i32): v128 {
-  if (slot === 2) return v128.shuffle<i8>(bytes, bytes, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-  if (slot === 4) return v128.shuffle<i8>(bytes, bytes, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
-  return v128.shuffle<i8>(bytes, bytes, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+function inSlotOrder(bytes: v128, bits: i32): v128 {
+  if (bits === 2) return v128.shuffle<i8>(bytes, bytes, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  return v128.shuffle<i8>(bytes, bytes, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
 }

@@ -43,8 +43,8 @@ export function* uploadCodes(
     const at = tensor.data.byteOffset;
     const { buffer } = heap.memory;
     const words = Object.values(header);
-    new Int32Array(buffer, at, words.length).set(words);
-    if (integers.levels) new Uint8Array(buffer, at + words.length * 4, 16).set(integers.levels);
+    if (integers.levels) new Uint8Array(buffer, at, 16).set(integers.levels);
+    new Int32Array(buffer, at + 16, words.length).set(words);
     new Float32Array(buffer, scales, tiles).set(integers.scales);
     if (typeof integers.zeros !== 'number') new Uint8Array(buffer, others, tiles).set(integers.zeros);
     if (integers.bases) new Float32Array(buffer, others, tiles).set(integers.bases);
@@ -64,14 +64,16 @@ export function* uploadCodes(
   }
 }
 
-/** In the order of assembly/packed-codes.ts; the table of levels comes behind it. */
+/** In the order of assembly/packed-codes.ts; the table of levels comes before it. */
 function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
-  const { bits, group, scaleType, zeros, bases, levels } = integers;
-  const slot = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
+  const { group, scaleType, zeros, bases, levels } = integers;
+  const bits = integers.bits === 7 ? 8 : integers.bits; // rare
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
   const ownZeros = typeof zeros === 'number' ? 0 : 1;
   const perRow = (scaleType === 'F32' ? 4 : 2) + ownZeros + (bases ? 4 : 0);
+  // A run of 32 inputs is as many words as codes have bits; half a run takes half of them, or one more.
+  const codeBytes = 4 * id.blockRows * (Math.floor(length / 32) * bits + (length % 32 === 0 ? 0 : Math.ceil(bits / 2)));
   return {
     rows,
     cols,
@@ -79,12 +81,13 @@ function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers,
     perGroup,
     chunks: Math.floor(cols / group) * perGroup + Math.ceil((cols % group) / id.longestChunk),
     length,
-    slot,
+    bits,
     scaleType: scaleTypes[scaleType],
     ownZeros,
     ownBases: bases ? 1 : 0,
     zero: typeof zeros === 'number' ? zeros : 0,
-    chunkBytes: length * slot + id.blockRows * perRow,
+    codeBytes,
+    chunkBytes: codeBytes + id.blockRows * perRow,
     activationBits: activations === 'int8' ? 8 : 16,
     ownLevels: levels ? 1 : 0,
   };

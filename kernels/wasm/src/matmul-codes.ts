@@ -32,7 +32,7 @@ export function matmulCodes(
   } else {
     const slab = Math.max(1, Math.floor(id.slabInputs / length));
     // In the order of the kernel: results; weights; scales and zero points of chunks, or of pieces.
-    const pieces = 2 * Math.ceil(length / id.pieceInputs);
+    const pieces = Math.ceil(length / id.pieceInputs);
     const scratch = id.taskBlocks * id.blockRows * (4 * id.tileTokens * id.taskTiles + slab * (2 * length + 8 * pieces));
     const tasks = Math.ceil(blocks / id.taskBlocks) * Math.ceil(tiles / id.taskTiles);
     engine.run(id.multiplyCodes, tasks, [at, values, scales, shifts, to, add, m], { scratch });

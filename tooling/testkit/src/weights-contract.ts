@@ -7,6 +7,7 @@ import { relativeError, sameBits } from './backend-contract.js';
 import { floatWeights } from './float-weights.js';
 import { integerSpecs } from './format-specs.js';
 import { outliersContract } from './outliers-contract.js';
+import { placesContract } from './places-contract.js';
 import { productsContract } from './products-contract.js';
 import { plainProduct, roundedToBytes } from './rounded-product.js';
 import { opTolerances } from './tolerances.js';
@@ -162,6 +163,7 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
     }
   });
 
+  placesContract(backends, product, needForms);
   outliersContract(backends, product, needForms);
   weightsRefusals(backends, needForms);
 }
