@@ -34,10 +34,10 @@ export function* uploadCodes(
   const share = Math.max(1, Math.min(blocks, Math.floor(packBytes / (id.blockRows * cols))));
   const stripBytes = Math.ceil((share * id.blockRows * cols) / 4) * 4;
   const { heap } = engine;
-  // A strip of codes, then the scales, zero points and bases of the whole matrix.
+  // Two strips of codes, one of which is filled while the other is packed, then the scales, zero points and bases of the whole matrix.
   const { length: tiles } = integers.scales;
-  const strip = heap.allocate(stripBytes + tiles * (integers.bases ? 8 : 5));
-  const [scales, others] = [strip + stripBytes, strip + stripBytes + tiles * 4];
+  const strips = heap.allocate(2 * stripBytes + tiles * (integers.bases ? 8 : 5));
+  const [scales, others] = [strips + 2 * stripBytes, strips + 2 * stripBytes + tiles * 4];
   try {
     const tensor = holdCodes(memory, matrix, id.headerBytes + blocks * blockBytes, form);
     const at = tensor.data.byteOffset;
@@ -53,14 +53,16 @@ export function* uploadCodes(
       for (let block = 0; block < blocks; block += share) {
         if (block > 0) yield;
         const part = codes.subarray(block * id.blockRows * cols, (block + share) * id.blockRows * cols);
+        const strip = strips + ((block / share) % 2) * stripBytes;
         new Uint8Array(buffer, strip, part.length).set(part);
+        engine.settle(); // of the other strip, whose turn is next
         engine.run(id.packCodes, Math.min(share, blocks - block), [at, block, strip, scales, others, others, tileRows, across]);
-        engine.settle();
+        engine.begin();
       }
     };
     return yield* filled(memory, tensor, pack());
   } finally {
-    heap.free(strip);
+    heap.free(strips);
   }
 }
 

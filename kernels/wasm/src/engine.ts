@@ -15,6 +15,8 @@ export interface Engine {
    * `settle` the host neither reads nor writes memory that jobs use, or used before it was freed.
    */
   run(kernel: number, tasks: number, values: readonly number[], options?: RunOptions): void;
+  /** Has all that is written down begin now, since JavaScript does something else meanwhile. */
+  begin(): void;
   /** Returns once all has run. */
   settle(): void;
   /** Where jobs run on other threads than JavaScript's. */
@@ -53,6 +55,7 @@ export async function createEngine(module: WebAssembly.Module, threads: number, 
       queue.push({ kernel, tasks, values, operands, scratch, scratchAt });
       if (scratch > 0) heap.free(scratchAt);
     },
+    begin: queue.begin,
     settle: queue.settle,
     ...(deferred && { deferred }),
 

@@ -1,5 +1,5 @@
 import type { Backend } from '@fewbit/kernels';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { queueBytes, scale } from './control.js';
 import { createEngine } from './engine.js';
 import { fastestBuild } from './load-build.js';
@@ -50,6 +50,18 @@ describe.each([1, 2])('jobs of %s other threads', (threads) => {
     };
     for (const got of await Promise.all([run(), run(), run()])) expect(got).toEqual(data.map((value) => value * (count % 2 === 0 ? 1 : 2)));
   });
+});
+
+it('that are begun need no one who waits for them', async () => {
+  const engine = await createEngine((await fastestBuild()).module, 1, currentPlatform());
+  const at = engine.heap.allocate(64);
+  const values = new Float32Array(engine.heap.memory.buffer, at, 3);
+  values.set([1, 2, 3]);
+  engine.run(scale, 1, [at, at, 3, 5]);
+  engine.begin();
+  await vi.waitUntil(() => values[2] === 15, { timeout: 60_000 });
+  expect(values).toEqual(Float32Array.of(5, 10, 15));
+  await engine.close();
 });
 
 it('say so when a worker fails, to who waits then and later', async () => {

@@ -6,6 +6,8 @@ import type { ThreadWorker } from './platform.js';
 /** Where jobs go. They run in the order of their coming, so memory may be used again as soon as its last job is written down. */
 export interface JobQueue {
   push(job: Job): void;
+  /** Has what is written down begin now, since JavaScript does something else meanwhile. */
+  begin(): void;
   /** Returns once all jobs have run. */
   settle(): void;
 }
@@ -34,6 +36,7 @@ export function ownThread(memory: WebAssembly.Memory, runJob: (address: number) 
       writeJob(job, queue, 0);
       runJob(queueStart);
     },
+    begin: () => undefined,
     settle: () => undefined,
   };
 }
@@ -121,6 +124,7 @@ export function otherThread(memory: WebAssembly.Memory, coordinator: ThreadWorke
         if (outside.length > 0 || !enqueue(jobs, at, length)) outside.push(jobs.slice(at, at + length));
       }
     },
+    begin: handIn,
     settle() {
       for (goOn(); ran < written; goOn()) sleep();
     },
