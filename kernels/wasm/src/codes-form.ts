@@ -69,9 +69,9 @@ export function* uploadCodes(
 /** In the order of assembly/packed-codes.ts; the table of levels comes before it. */
 function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
   const { group, scaleType, zeros, bases, levels } = integers;
-  const bits = integers.bits === 7 ? 8 : integers.bits; // rare
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;
+  const bits = widthOf(integers.bits, length);
   const ownZeros = typeof zeros === 'number' ? 0 : 1;
   const perRow = (scaleType === 'F32' ? 4 : 2) + ownZeros + (bases ? 4 : 0);
   // A run of 32 inputs is as many words as codes have bits; half a run takes half of them, or one more.
@@ -93,4 +93,10 @@ function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers,
     activationBits: activations === 'int8' ? 8 : 16,
     ownLevels: levels ? 1 : 0,
   };
+}
+
+/** Bits that a code takes in chunks of `length` inputs. */
+function widthOf(bits: number, length: number): number {
+  if (bits === 7) return 8; // rare
+  return bits === 3 && length === 16 ? 4 : bits; // two words either way, and whole ones are faster
 }
