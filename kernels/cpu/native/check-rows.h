@@ -1,6 +1,8 @@
 // Everything that goes value by value or row by row.
 #pragma once
 
+#include <algorithm>
+
 #include "check.h"
 
 namespace fewbit {
@@ -43,6 +45,13 @@ inline void checkCopies(Check &check) {
   const Index rows = upTo(20), n = upTo(400), count = upTo(20);
   const auto x = normals(rows * n);
   const auto chosen = someRows(count, rows);
+  std::vector<uint32_t> order(n);
+  for (Index column = 0; column < n; column++) order[column] = uint32_t(column);
+  std::shuffle(order.begin(), order.end(), generator);
+  for (const bool back : {false, true})
+    check.sameBits("permuteColumns", rows * n, [&](const Kernels &on, float *out) {
+      on.permuteColumns(check.pool, x.data(), order.data(), out, rows, n, back);
+    });
   check.sameBits("copyRows", count * (n + 3), [&](const Kernels &on, float *out) {
     on.copyRows(check.pool, reinterpret_cast<const char *>(x.data()), n * 4, chosen.data(), reinterpret_cast<char *>(out), (n + 3) * 4, count, n * 4);
   });

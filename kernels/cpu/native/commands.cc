@@ -90,6 +90,15 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
                        toStride * 4, rows, count * 4);
       break;
     }
+    case Command::permuteColumns: {
+      const auto *x = of.array();
+      const auto *order = of.array<uint32_t>();
+      auto *out = of.array();
+      const Index rows = of.index(), n = of.index();
+      const bool back = of.flag();
+      kernels.permuteColumns(pool, x, order, out, rows, n, back);
+      break;
+    }
     case Command::storePage: {
       const auto *x = of.array();
       auto *page = of.array<char>();

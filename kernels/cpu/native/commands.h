@@ -19,6 +19,7 @@ enum class Command {
   putEntries,
   pickRows,
   copyRows,
+  permuteColumns,
   storePage,
   attention,
   rmsNorm,

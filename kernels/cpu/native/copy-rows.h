@@ -1,6 +1,6 @@
 #pragma once
 
-#include "vector.h"
+#include "rows.h"
 
 namespace {
 
@@ -12,6 +12,14 @@ void copyRows(Pool &pool, const char *from, Index fromStride, const uint32_t *in
   parallel(pool, quotientUp(rows, share), 0, [&](Index task, char *) {
     for (Index row = task * share; row < smallerOf((task + 1) * share, rows); row++)
       memcpy(to + row * toStride, from + (indices != nullptr ? Index(indices[row]) : row) * fromStride, bytes);
+  });
+}
+
+void permuteColumns(Pool &pool, const float *x, const uint32_t *order, float *out, Index rows, Index n, bool back) {
+  byRows(pool, rows, n, [&](Index row) {
+    const float *from = x + row * n;
+    float *to = out + row * n;
+    for (Index i = 0; i < n; i++) (back ? to[order[i]] : to[i]) = back ? from[i] : from[order[i]];
   });
 }
 

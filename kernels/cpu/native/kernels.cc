@@ -38,7 +38,7 @@ namespace fewbit {
 
 const Kernels FEWBIT_TABLE = {
     FEWBIT_NAMES, ::matmul, ::matmulShort, ::shorten, ::widenRows, ::packedBytes, ::packCodes, ::unpackRows, ::matmulQuantized, ::addSparse, ::putEntries, ::levelsBytes, ::packLevels, ::unpackLevels, ::matmulLevels,    ::gram,   ::inverseCholesky, ::solve, ::subtractProduct, ::product, ::storePage, ::attention,    ::rmsNorm,
-    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::sample, ::copyRows,
+    ::layerNorm,  ::rotate,    ::add,    ::scale,           ::softcap, ::activate,      ::gated,   ::roundActivations, ::crossEntropy, ::sample, ::copyRows, ::permuteColumns,
     ::stream,
 };
 

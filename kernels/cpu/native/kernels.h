@@ -200,6 +200,8 @@ struct Kernels {
   void (*sample)(Pool &, const float *logits, const Draw *draws, float *out, Index m, Index n);
   /** Rows of `bytes` bytes each, from and to rows that may lie apart. `indices` chooses source rows; null takes them in order. */
   void (*copyRows)(Pool &, const char *from, Index fromStride, const uint32_t *indices, char *to, Index toStride, Index rows, Index bytes);
+  /** Columns of x [rows, n] in the order of `order`, or from that order `back` into their own. */
+  void (*permuteColumns)(Pool &, const float *x, const uint32_t *order, float *out, Index rows, Index n, bool back);
   /** The exclusive or of x's words. */
   int32_t (*stream)(Pool &, const float *x, Index count);
 };

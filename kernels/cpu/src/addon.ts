@@ -50,7 +50,7 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 17;
+export const addonVersion = 18;
 
 /** As in native/kernels.h. `named`: codes name levels of a table; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [

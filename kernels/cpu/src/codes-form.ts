@@ -1,6 +1,5 @@
 import type { Pausable } from '@fewbit/core';
-import type { QuantizedMatrix } from '@fewbit/formats';
-import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes, integersOf } from '@fewbit/kernels';
+import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes, integersOf, type OrderedMatrix } from '@fewbit/kernels';
 import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
@@ -12,7 +11,7 @@ export function* uploadCodes(
   engine: Engine,
   pack: PackWeights,
   memory: HostMemory<NativeArray>,
-  matrix: QuantizedMatrix,
+  matrix: OrderedMatrix,
   activations: ActivationPrecision,
 ): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;

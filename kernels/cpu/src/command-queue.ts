@@ -14,6 +14,7 @@ const commands = [
   'putEntries',
   'pickRows',
   'copyRows',
+  'permuteColumns',
   'storePage',
   'attention',
   'rmsNorm',

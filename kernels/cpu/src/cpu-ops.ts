@@ -20,7 +20,7 @@ import type { NativeArray } from './native-heap.js';
 import type { FloatForm, WeightForm } from './weight-forms.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
-export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny }: HostMemory<NativeArray>): Ops {
+export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny, free }: HostMemory<NativeArray>): Ops {
   const reference = referenceOps({ allocate, read });
   const addressOf = (tensor: DeviceTensor) => find(tensor).data.address;
   const columnsOf = (tensor: DeviceTensor) => tensor.shape.at(-1)!;
@@ -57,23 +57,37 @@ export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny }: H
       if (form?.map) queue.push('discardPages', [form.map.address, form.map.bytes]);
     }
   };
+  /** Columns of `from` in the order in which a weight has them, or back. */
+  const permute = (from: HostTensor<NativeArray>, to: HostTensor<NativeArray>, order: number, back: boolean) => {
+    const [rows, cols] = from.shape as [number, number];
+    queue.push('permuteColumns', [from.data.address, order, to.data.address, rows, cols, back]);
+  };
   return {
     embed(table, tokens) {
       const { data, form } = weightOf(table);
       const out = allocate([tokens.length, columnsOf(table)]);
-      const operands: [number, number] = [data.address, out.data.address];
+      const order = orderOf(data, form);
+      const rows = order === undefined ? out : allocate(out.shape);
+      const operands: [number, number] = [data.address, rows.data.address];
       if (form?.kind === 'codes') queue.push('unpackRows', operands, form.shape, tokens);
       else if (form?.kind === 'levels') queue.push('unpackLevels', operands, form.shape, tokens);
       else pickFloats(form, operands, columnsOf(table), tokens);
       const entries = outliersOf(data, form);
       if (entries) queue.push('putEntries', [...entries.values, out.data.address, columnsOf(table)], undefined, tokens);
+      if (order === undefined) return out;
+      permute(rows, out, order, true);
+      free(rows);
       return out;
     },
 
     matmul(x, w, bias) {
       const [m, k, n] = [x.shape[0]!, x.shape[1]!, w.shape[0]!];
       const { data, form } = weightOf(w);
-      const operands = [addressOf(x), data.address, bias ? addressOf(bias) : 0];
+      const order = orderOf(data, form);
+      const added = bias ? addressOf(bias) : 0;
+      const input = order === undefined ? find(x) : allocate(x.shape);
+      if (order !== undefined) permute(find(x), input, order, false);
+      const operands = [input.data.address, data.address, added];
       const out = allocate([m, n]);
       operands.push(out.data.address, m);
       if (form?.kind === 'codes') queue.push('matmulQuantized', operands, form.shape);
@@ -81,6 +95,7 @@ export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny }: H
       else queue.push(form?.kind === 'bf16' ? 'matmulShort' : 'matmul', operands, [k, n]);
       const entries = outliersOf(data, form);
       if (entries) queue.push('addSparse', [operands[0]!, ...entries.differences, out.data.address, m, k, n]);
+      if (order !== undefined) free(input);
       return out;
     },
 
@@ -193,4 +208,9 @@ function outliersOf({ address }: NativeArray, form: WeightForm | undefined) {
   if (!places) return undefined;
   const of = (numbers: number) => [address + places.starts, address + places.columns, address + numbers];
   return { values: of(places.values), differences: of(places.differences) };
+}
+
+/** Address of the order of a weight's columns, where they have one of their own. */
+function orderOf({ address }: NativeArray, form: WeightForm | undefined): number | undefined {
+  return form && 'columnOrder' in form && form.columnOrder !== undefined ? address + form.columnOrder : undefined;
 }

@@ -1,6 +1,5 @@
 import type { Pausable } from '@fewbit/core';
-import type { QuantizedMatrix } from '@fewbit/formats';
-import { type FormedTensor, type HostMemory, holdCodes, levelsOf, shortestType } from '@fewbit/kernels';
+import { type FormedTensor, type HostMemory, holdCodes, levelsOf, type OrderedMatrix, shortestType } from '@fewbit/kernels';
 import { codingIds, type Engine, type LevelsShape, scaleTypeIds } from './addon.js';
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
@@ -12,7 +11,7 @@ export function* uploadLevels(
   engine: Engine,
   pack: PackWeights,
   memory: HostMemory<NativeArray>,
-  matrix: QuantizedMatrix,
+  matrix: OrderedMatrix,
 ): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
   const { coding, span, tables, bases, ...rest } = yield* levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));

@@ -1,6 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import { createFormat, type QuantizedMatrix } from '@fewbit/formats';
-import { type HostMemory, isWhole, type OutlierPlaces, type WeightForms } from '@fewbit/kernels';
+import { type BesideCodes, disorder, type HostMemory, inGroupOrder, isWhole, type OrderedMatrix, type WeightForms } from '@fewbit/kernels';
 import type { Engine, LevelsShape, QuantizedShape } from './addon.js';
 import { uploadCodes } from './codes-form.js';
 import type { CommandQueue } from './command-queue.js';
@@ -16,10 +16,8 @@ export type WeightForm = FloatForm | CodedForm;
 export type CodedForm = (
   | { readonly kind: 'codes'; readonly shape: QuantizedShape }
   | { readonly kind: 'levels'; readonly shape: LevelsShape }
-) & {
-  /** Where the matrix has any. */
-  readonly outliers?: OutlierPlaces;
-};
+) &
+  BesideCodes;
 
 /** Floats, row-major. */
 export interface FloatForm {
@@ -28,7 +26,7 @@ export interface FloatForm {
   readonly map?: { readonly address: number; readonly bytes: number };
 }
 
-/** Codes of whole numbers as native/packed-codes.h has them, of other levels as native/levels.h, outliers behind either, and floats as bf16 where that loses nothing. */
+/** Codes of whole numbers as native/packed-codes.h has them, of other levels as native/levels.h, outliers and the order of columns behind either, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
   const pack = packWeights(queue, files.addressOf);
   return {
@@ -43,15 +41,16 @@ export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMem
       if (!('codes' in weight)) return yield* uploadFloats(engine, memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return yield* rounds(weight) ? uploadCodes(engine, pack, memory, weight, activations) : uploadLevels(engine, pack, memory, weight);
+      const matrix = yield* inGroupOrder(weight);
+      return yield* rounds(weight) ? uploadCodes(engine, pack, memory, matrix, activations) : uploadLevels(engine, pack, memory, matrix);
     },
   };
 }
 
-function rejection({ spec, rows, cols, columnGroup }: QuantizedMatrix): string | undefined {
-  if (columnGroup) return 'columns in groups out of order have no native kernel';
+function rejection(matrix: QuantizedMatrix): string | undefined {
+  const { spec, rows, cols } = matrix;
   if (createFormat(spec).tile(rows, cols).flat) return 'runs of elements across rows have no native kernel';
-  return undefined;
+  return disorder(matrix);
 }
 
 /** Whole numbers are multiplied as such, other levels as float32. */
@@ -60,10 +59,10 @@ function rounds({ spec }: QuantizedMatrix): boolean {
   return isWhole(format) && !format.affine?.bases;
 }
 
-/** Memory for a weight: it is waited for where outliers are written at once. */
+/** Memory for a weight: it is waited for where something behind its codes is written at once. */
 export function roomFor(
   { hold, holdEmpty }: HostMemory<NativeArray>,
-  { outliers }: QuantizedMatrix,
+  { outliers, columnOrder }: OrderedMatrix,
 ): Pick<HostMemory<NativeArray>, 'hold'> {
-  return { hold: outliers ? hold : holdEmpty };
+  return { hold: outliers || columnOrder ? hold : holdEmpty };
 }

@@ -19,3 +19,16 @@ export function pickRow(task: i32): void {
   if (integer(3)) widenRow(pointer(0) + row * 2, columns, out);
   else memory.copy(out, pointer(0) + row * 4, <usize>columns * 4);
 }
+
+/** Arguments: from, order, out, columns, 1 for the way back. A task is a row. */
+export function permuteColumns(task: i32): void {
+  const bytes = <usize>integer(3) * 4;
+  const order = pointer(1);
+  const from = pointer(0) + <usize>task * bytes;
+  const out = pointer(2) + <usize>task * bytes;
+  if (integer(4)) {
+    for (let at: usize = 0; at < bytes; at += 4) store<f32>(out + ((<usize>load<u32>(order + at)) << 2), load<f32>(from + at));
+  } else {
+    for (let at: usize = 0; at < bytes; at += 4) store<f32>(out + at, load<f32>(from + ((<usize>load<u32>(order + at)) << 2)));
+  }
+}

@@ -1,6 +1,6 @@
 import * as id from '../src/control';
 import { attention } from './attention';
-import { copyRows, pickRow } from './copy-rows';
+import { copyRows, permuteColumns, pickRow } from './copy-rows';
 import { crossEntropy } from './cross-entropy';
 import { activate, add, gated, scale, softcap } from './elementwise';
 import { gram } from './gram';
@@ -121,6 +121,9 @@ export function runKernel(kernel: i32, task: i32, scratch: usize): void {
       break;
     case id.pickRow:
       pickRow(task);
+      break;
+    case id.permuteColumns:
+      permuteColumns(task);
       break;
     case id.turnTokens:
       turnTokens(task);

@@ -1,5 +1,4 @@
 import type { Pausable } from '@fewbit/core';
-import type { QuantizedMatrix } from '@fewbit/formats';
 import {
   type ActivationPrecision,
   type FormedTensor,
@@ -8,6 +7,7 @@ import {
   holdCodes,
   integersOf,
   type MatrixIntegers,
+  type OrderedMatrix,
 } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -21,7 +21,7 @@ const packBytes = 1 << 19;
 export function* uploadCodes(
   engine: Engine,
   memory: HostMemory,
-  matrix: QuantizedMatrix,
+  matrix: OrderedMatrix,
   activations: ActivationPrecision,
 ): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
@@ -67,7 +67,7 @@ export function* uploadCodes(
 }
 
 /** In the order of assembly/packed-codes.ts; the table of levels comes before it. */
-function packedHeader({ rows, cols }: QuantizedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
+function packedHeader({ rows, cols }: OrderedMatrix, integers: MatrixIntegers, activations: ActivationPrecision) {
   const { group, scaleType, zeros, bases, levels } = integers;
   const perGroup = Math.ceil(group / id.longestChunk);
   const length = Math.ceil(Math.min(group, id.longestChunk) / 16) * 16;

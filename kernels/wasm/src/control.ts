@@ -73,6 +73,7 @@ export const multiplyLevelsRows = 36;
 export const decodeLevels = 37;
 export const roundTile = 38;
 export const sample = 39;
+export const permuteColumns = 40;
 
 export const silu = 0;
 export const gelu = 1;

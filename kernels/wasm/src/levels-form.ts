@@ -1,6 +1,5 @@
 import { inStrips, type Pausable } from '@fewbit/core';
-import type { QuantizedMatrix } from '@fewbit/formats';
-import { type FormedTensor, filled, type HostMemory, holdCodes, levelsOf } from '@fewbit/kernels';
+import { type FormedTensor, filled, type HostMemory, holdCodes, levelsOf, type OrderedMatrix } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { WeightForm } from './weight-forms.js';
 
@@ -13,7 +12,7 @@ const codings = {
 };
 
 /** Codes that name levels of a format without bases, as assembly/packed-levels.ts has them. */
-export function* uploadLevels(memory: HostMemory, matrix: QuantizedMatrix): Pausable<FormedTensor> {
+export function* uploadLevels(memory: HostMemory, matrix: OrderedMatrix): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
   const { coding, span, spans, scales, ...rest } = yield* levelsOf(matrix, (levels) => Math.max(16, levels));
   const tables = rest.tables.subarray(0, coding === 'e4m3' || coding === 'e5m2' ? 0 : undefined); // arithmetic needs none

@@ -19,12 +19,13 @@ import * as id from './control.js';
 import { embed, rowsAtOnce } from './embed.js';
 import type { Engine } from './engine.js';
 import { matmul } from './matmul.js';
+import { orderOf, permuteColumns } from './permute-columns.js';
 import { roundPart } from './round-part.js';
 
 const activationIds: Readonly<Record<Activation, number>> = { silu: id.silu, gelu: id.gelu, 'gelu-tanh': id.geluTanh, relu: id.relu };
 
 /** All ops, as jobs of the engine. */
-export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostMemory): Ops {
+export function wasmOps(engine: Engine, { allocate, find, findAny, read, free }: HostMemory): Ops {
   const flat = (kernel: number, tensor: DeviceTensor, value: number, other?: DeviceTensor): HostTensor => {
     const x = find(tensor);
     const out = allocate(x.shape);
@@ -53,11 +54,24 @@ export function wasmOps(engine: Engine, { allocate, find, findAny, read }: HostM
     embed(tensor, tokens) {
       const table = weightOf(tensor);
       const out = allocate([tokens.length, table.shape[1]!]);
-      embed(engine, table, tokens, out);
+      const order = orderOf(table);
+      const rows = order === undefined ? out : allocate(out.shape);
+      embed(engine, table, tokens, rows);
+      if (order === undefined) return out;
+      permuteColumns(engine, rows, out, order, true);
+      free(rows);
       return out;
     },
 
-    matmul: (x, w, bias) => matmul(engine, allocate, find(x), weightOf(w), bias && find(bias)),
+    matmul(x, w, bias) {
+      const weight = weightOf(w);
+      const order = orderOf(weight);
+      const input = order === undefined ? find(x) : allocate(x.shape);
+      if (order !== undefined) permuteColumns(engine, find(x), input, order, false);
+      const out = matmul(engine, allocate, input, weight, bias && find(bias));
+      if (order !== undefined) free(input);
+      return out;
+    },
 
     add(aTensor, bTensor) {
       const [a, b] = [find(aTensor), find(bTensor)];

@@ -1,6 +1,15 @@
 import { FewbitError, type Matrix, type Pausable } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import { type DeviceTensor, type HostMemory, isWhole, type OutlierPlaces, uploadShortened, type WeightForms } from '@fewbit/kernels';
+import {
+  type BesideCodes,
+  type DeviceTensor,
+  disorder,
+  type HostMemory,
+  inGroupOrder,
+  isWhole,
+  uploadShortened,
+  type WeightForms,
+} from '@fewbit/kernels';
 import { uploadCodes } from './codes-form.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -9,19 +18,14 @@ import { uploadLevels } from './levels-form.js';
 /** How a weight lies in memory, where not as float32. */
 export type WeightForm =
   | { readonly kind: 'bf16' }
-  | ({ readonly kind: 'codes' } & PackedCodes & Outliers)
-  | ({ readonly kind: 'levels' } & Outliers);
+  | ({ readonly kind: 'codes' } & PackedCodes & BesideCodes)
+  | ({ readonly kind: 'levels' } & BesideCodes);
 
 /** What the header of packed codes says (assembly/packed-codes.ts), as far as JavaScript needs it. */
 export interface PackedCodes {
   /** Chunks per row, and inputs per chunk with its padding. */
   readonly chunks: number;
   readonly length: number;
-}
-
-interface Outliers {
-  /** Where the matrix has any. */
-  readonly outliers?: OutlierPlaces;
 }
 
 /** Codes of whole numbers as assembly/packed-codes.ts has them, of other levels as assembly/packed-levels.ts, and floats as bf16 where that loses nothing. */
@@ -35,18 +39,19 @@ export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
       if (!('codes' in weight)) return yield* uploadFloats(memory, weight);
       const reason = rejection(weight);
       if (reason !== undefined) throw new FewbitError('usage', `${reason}; decode the matrix and upload it.`);
-      return yield* rounds(weight) ? uploadCodes(engine, memory, weight, activations) : uploadLevels(memory, weight);
+      const matrix = yield* inGroupOrder(weight);
+      return yield* rounds(weight) ? uploadCodes(engine, memory, matrix, activations) : uploadLevels(memory, matrix);
     },
   };
 }
 
-function rejection({ spec, rows, cols, columnGroup }: QuantizedMatrix): string | undefined {
-  if (columnGroup) return 'columns in groups out of order have no WebAssembly kernel';
+function rejection(matrix: QuantizedMatrix): string | undefined {
+  const { spec, rows, cols } = matrix;
   const format = createFormat(spec);
   if (format.tile(rows, cols).flat) return 'runs of elements across rows have no WebAssembly kernel';
   if (format.affine?.bases && !isWhole(format))
     return `${formatName(spec)}, levels with bases that are no whole numbers, has no WebAssembly kernel`;
-  return undefined;
+  return disorder(matrix);
 }
 
 /** Whole numbers are multiplied as such, other levels as float32. */

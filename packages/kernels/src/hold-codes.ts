@@ -1,4 +1,5 @@
-import type { QuantizedMatrix } from '@fewbit/formats';
+import type { SparseMatrix } from '@fewbit/formats';
+import type { OrderedMatrix } from './column-order.js';
 import type { FormedTensor, HostMemory } from './host-memory.js';
 import { outlierDifferences } from './outlier-differences.js';
 
@@ -13,29 +14,44 @@ export interface OutlierPlaces {
   readonly differences: number;
 }
 
-/** Room for `bytes` of the codes of `matrix`, which are of the form `form`; behind them its outliers, which are written. */
+/** What a weight's form says of what lies behind its codes, where there is any. */
+export interface BesideCodes {
+  readonly outliers?: OutlierPlaces;
+  /** Where the numbers of the inputs in the order of its columns lie: bytes from the beginning. */
+  readonly columnOrder?: number;
+}
+
+/** Room for `bytes` of the codes of `matrix`, which are of the form `form`; behind them its outliers and the order of its columns, which are written. */
 export function holdCodes<A extends Float32Array>(
   memory: Pick<HostMemory<A>, 'hold'>,
-  { rows, cols, ...rest }: QuantizedMatrix,
+  { rows, cols, ...rest }: OrderedMatrix,
   bytes: number,
   form: object,
 ): FormedTensor<A> {
-  const { outliers } = rest;
-  if (!outliers) return memory.hold([rows, cols], bytes, form);
-  const { starts, columns, values } = outliers;
-  const differences = outlierDifferences({ rows, cols, ...rest });
+  const behind: [number, Uint32Array | Float32Array][] = [];
   let end = 4 * Math.ceil(bytes / 4);
-  const take = ({ byteLength }: Uint32Array | Float32Array) => {
-    end += byteLength;
-    return end - byteLength;
+  const take = (words: Uint32Array | Float32Array) => {
+    behind.push([end, words]);
+    end += words.byteLength;
+    return end - words.byteLength;
   };
-  const first = { starts: take(starts), columns: take(columns), values: take(values) };
-  const places: OutlierPlaces = { ...first, differences: differences === values ? first.values : take(differences) };
-  const tensor = memory.hold([rows, cols], end, { ...form, outliers: places });
+  const { outliers, columnOrder } = rest;
+  const beside: BesideCodes = {
+    ...(outliers && { outliers: placeOutliers(outliers, outlierDifferences({ rows, cols, ...rest }), take) }),
+    ...(columnOrder && { columnOrder: take(columnOrder) }),
+  };
+  const tensor = memory.hold([rows, cols], behind.length > 0 ? end : bytes, { ...form, ...beside });
   const { buffer, byteOffset } = tensor.data;
-  new Uint32Array(buffer, byteOffset + places.starts, starts.length).set(starts);
-  new Uint32Array(buffer, byteOffset + places.columns, columns.length).set(columns);
-  new Float32Array(buffer, byteOffset + places.values, values.length).set(values);
-  new Float32Array(buffer, byteOffset + places.differences, differences.length).set(differences);
+  for (const [at, words] of behind)
+    new Uint32Array(buffer, byteOffset + at, words.length).set(new Uint32Array(words.buffer, words.byteOffset, words.length));
   return tensor;
+}
+
+function placeOutliers(
+  { starts, columns, values }: SparseMatrix,
+  differences: Float32Array,
+  take: (words: Uint32Array | Float32Array) => number,
+): OutlierPlaces {
+  const first = { starts: take(starts), columns: take(columns), values: take(values) };
+  return { ...first, differences: differences === values ? first.values : take(differences) };
 }

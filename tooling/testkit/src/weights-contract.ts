@@ -4,6 +4,7 @@ import { atOnce, matrix } from '../../../packages/core/src/index.js';
 import { createFormat, encodeMatrix, type IntSpec, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
+import { columnOrderContract } from './column-order-contract.js';
 import { floatWeights } from './float-weights.js';
 import { integerSpecs } from './format-specs.js';
 import { outliersContract } from './outliers-contract.js';
@@ -165,5 +166,6 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
 
   placesContract(backends, product, needForms);
   outliersContract(backends, product, needForms);
+  columnOrderContract(backends, product, needForms);
   weightsRefusals(backends, needForms);
 }
