@@ -30,7 +30,8 @@ describe.skipIf(!isBuilt || process.platform === 'win32')('the package of prebui
     for (const path of [tarballs, app]) mkdirSync(path);
     const path = [join(root, '.cache/pnpm/node_modules/.bin'), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter);
     const run = async (cwd: string, command: string, ...words: string[]) => {
-      const env = { ...process.env, PATH: path, TMPDIR: folder, TURBO_TELEMETRY_DISABLED: '1' };
+      // without NODE_PATH, by which `npx vitest` would let the app find this workspace's packages
+      const env = { ...process.env, NODE_PATH: '', PATH: path, TMPDIR: folder, TURBO_TELEMETRY_DISABLED: '1' };
       return (await promisify(execFile)(command, words, { cwd, env })).stdout;
     };
 
