@@ -29,7 +29,7 @@ const modelRow = z.object({
   format: z.string(),
   /** Inputs that share a scale; null where another granularity does. */
   group: z.int().nullable(),
-  /** What the inputs of weights in codes are rounded to; f32 where the backend holds no codes. */
+  /** What products with the linear layers' weights round their inputs to; f32 where they take them as they come. */
   activations: z.enum(['f32', 'int16', 'int8']),
   ...served,
   /** Of prefill: of the prompt; of decode: generated after one token of context; of batch: generated for each sequence. */

@@ -22,7 +22,7 @@ export interface ModelBenchmark {
   /** Of the linear layers: a name for the rows and the peer, and in full. */
   readonly format: string;
   readonly spec: FormatSpec;
-  /** What the inputs of weights that the backend holds as codes are rounded to. */
+  /** What the inputs of weights in codes are rounded to, where products with them round at all. */
   readonly activations: ActivationPrecision | 'f32';
   readonly keyValues: NonNullable<ModelOptions['keyValues']>;
   readonly what: readonly ('decode' | 'prefill')[];
@@ -77,6 +77,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
     onProgress(`measuring: ${rounds} rounds of ${Object.keys(runs).join(', ')}`);
     const medians = await takeTurns(runs, { rounds, signal });
     const machine = limits.machine({ readBandwidth: medians.readBandwidth!, gemmPeak: medians.gemmPeak! });
+    const { weights } = model;
     const rows = what.map((kind): ModelRow => {
       const tokensPerSecond = medians[kind]!;
       const together = kind === 'batch' ? sequences : 1;
@@ -89,7 +90,7 @@ export async function measureModel(benchmark: ModelBenchmark): Promise<ModelDocu
         shape: benchmark.shape,
         format: benchmark.format,
         group: groupOf(benchmark.spec),
-        activations: model.activations,
+        activations: weights.get(linears(plan)[0]!.module)!.activations,
         backend: backend.id,
         kernel: backend.chosen.matmul!,
         tokens: kind === 'prefill' ? task.prompt.length : task.generate,

@@ -92,6 +92,16 @@ describe('fewbit-bench model', () => {
     expect(rows).toMatchObject([{ format, group }]);
   });
 
+  it.each([
+    ['int4', 'int16'],
+    ['nf4', 'f32'],
+    ['fp8', 'f32'],
+  ])('says what products of the linears round their inputs to, not the head in int8: %s', async (format, activations) => {
+    const flags = ['--shape', 'tiny', '--format', format, '--backend', 'wasm', '--peer', 'none'];
+    const { rows } = modelDocument.parse(await fewbitBenchJson('model', ...flags, ...small));
+    expect(rows.map((row) => row.activations)).toEqual([activations, activations]);
+  });
+
   it('takes a quantized checkpoint as it is', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-test-'));
     const { backend } = await openBackend({ backend: 'wasm', threads: 1 });
