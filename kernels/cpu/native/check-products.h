@@ -35,26 +35,37 @@ inline void checkIntegers(Check &check) {
   shape.group = smallestOf(shape.cols, 16 * upTo(10));
   shape.bits = 2 + int(generator() % 7);
   shape.named = shape.bits == 4 && either();
-  shape.scaleType = static_cast<ScaleType>(generator() % (shape.named ? 5 : 3));
-  shape.ownZeros = either();
-  shape.zero = 1;
-  const Index m = upTo(20), tileRows = upTo(3), tiles = (shape.rows + tileRows - 1) / tileRows * ((shape.cols + shape.group - 1) / shape.group);
+  shape.scaleType = shape.bits <= 6 && either() ? ScaleType::i8 : static_cast<ScaleType>(generator() % (shape.named ? 5 : 3));
+  const bool hasSteps = shape.scaleType == ScaleType::i8, ofBytes = shape.scaleType >= ScaleType::e8m0;
+  // one chunk each, and several of them under a step
+  if (hasSteps) shape.group = smallestOf(shape.group, 128);
+  shape.stepInputs = hasSteps ? shape.group * upTo(4) : 0;
+  shape.origin = static_cast<Origin>(generator() % (ofBytes && !hasSteps ? 2 : 3));
+  shape.zero = shape.origin == Origin::bases ? 0 : 1;
+  const Index m = upTo(20), tileRows = hasSteps ? 1 : upTo(3), tiles = (shape.rows + tileRows - 1) / tileRows * ((shape.cols + shape.group - 1) / shape.group);
   const auto codes = codesBelow(shape.rows * shape.cols, 1 << shape.bits), zeros = codesBelow(tiles, 1 << shape.bits);
-  // of a byte: E8M0 up to 2^−1, or all positive finite E4M3
-  const auto levels = codesBelow(16, 256), bytes = codesBelow(tiles, 0x7f);
-  const bool ofBytes = shape.scaleType >= ScaleType::e8m0;
+  // of a byte: E8M0 up to 2^−1, or all positive finite E4M3; those under steps have signs
+  const auto levels = codesBelow(16, 256), bytes = codesBelow(tiles, hasSteps ? 256 : 0x7f), baseBytes = codesBelow(tiles, 256);
   const auto x = normals(m * shape.cols), bias = normals(shape.rows);
-  auto scales = normals(tiles);
-  for (float &scale : scales) scale = std::round(scale * 64) / 64 + 1 / 128.f;  // every type holds these
+  // every type holds these
+  const auto numbers = [](Index count) {
+    auto found = normals(count);
+    for (float &number : found) number = std::round(number * 64) / 64 + 1 / 128.f;
+    return found;
+  };
+  const auto scales = numbers(tiles), bases = numbers(tiles), steps = numbers(hasSteps ? 2 * shape.rows * (shape.cols / shape.stepInputs + 1) : 0);
   const auto packed = [&](const Kernels &on) {
     std::vector<char> form(on.packedBytes(shape) + 64);
-    const void *held = ofBytes ? static_cast<const void *>(bytes.data()) : scales.data();
-    on.packCodes(check.pool, {codes.data(), held, zeros.data(), levels.data(), ofBytes ? 3.f : 1.f, tileRows}, shape, form.data());
+    const auto held = [&](const auto &ofByte, const auto &ofFloat) { return ofBytes ? static_cast<const void *>(ofByte.data()) : ofFloat.data(); };
+    const float divisor = ofBytes && !hasSteps ? 3 : 1;
+    on.packCodes(check.pool, {codes.data(), held(bytes, scales), zeros.data(), held(baseBytes, bases), steps.data(), levels.data(), divisor, tileRows},
+                 shape, form.data());
     return form;
   };
   const Index count = upTo(8);
   const auto rows = someRows(count, shape.rows);
-  check.sameBits("unpackRows", count * shape.cols, [&](const Kernels &on, float *out) {
+  // a product and its base may be added with one rounding
+  check.same("unpackRows", count * shape.cols, shape.origin == Origin::bases ? 2e-7 : 0, [&](const Kernels &on, float *out) {
     on.unpackRows(check.pool, packed(on).data(), shape, rows.data(), count, out);
   });
   // a fused product may round an activation to the neighbour of what two roundings give
@@ -76,12 +87,11 @@ inline void checkLevels(Check &check) {
   shape.coding = static_cast<Coding>(generator() % 5);
   shape.bits = shape.coding == Coding::nibbles ? 4 : 8;
   shape.ownTables = shape.coding <= Coding::bytes && generator() % 3 == 0;
-  shape.bases = !shape.ownTables && either();
   shape.scaleType = static_cast<ScaleType>(generator() % 4);
   const Index m = upTo(20), spans = (shape.cols + shape.span - 1) / shape.span;
   // below the small floats that are infinite or no number
   const auto codes = codesBelow(shape.rows * shape.cols, shape.bits == 4 ? 16 : 0x7c);
-  const auto bases = normals(shape.rows * spans), x = normals(m * shape.cols), bias = normals(shape.rows);
+  const auto x = normals(m * shape.cols), bias = normals(shape.rows);
   const auto bytes = codesBelow(shape.rows * spans, 0x7f);
   auto scales = normals(shape.rows * spans);
   for (float &scale : scales) scale = std::round(scale * 64) / 64 + 1 / 128.f;  // every type of floats holds these
@@ -91,7 +101,7 @@ inline void checkLevels(Check &check) {
     for (size_t code = 0; code < tables.size(); code++) tables[code] = float(code) - 3;
   const auto packed = [&](const Kernels &on) {
     std::vector<char> form(on.levelsBytes(shape) + 64);
-    on.packLevels(check.pool, codes.data(), shape.ownTables ? nullptr : held, bases.data(), tables.data(), shape, form.data());
+    on.packLevels(check.pool, codes.data(), shape.ownTables ? nullptr : held, tables.data(), shape, form.data());
     return form;
   };
   check.same("matmulLevels", m * shape.rows, 2e-6, [&](const Kernels &on, float *out) {

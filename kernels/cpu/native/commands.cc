@@ -186,6 +186,8 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
       from.codes = of.array<uint8_t>();
       from.scales = of.array<void>();
       from.zeros = of.array<uint8_t>();
+      from.bases = of.array<void>();
+      from.steps = of.array();
       from.levels = of.array<uint8_t>();
       auto *packed = of.array<char>();
       from.divisor = float(of.number());
@@ -196,9 +198,9 @@ const double *runCommand(Pool &pool, const Kernels &kernels, Command command, Op
     case Command::packLevels: {
       const auto *codes = of.array<uint8_t>();
       const auto *scales = of.array<void>();
-      const auto *bases = of.array(), *tables = of.array();
+      const auto *tables = of.array();
       auto *packed = of.array<char>();
-      kernels.packLevels(pool, codes, scales, bases, tables, levelsShape(of), packed);
+      kernels.packLevels(pool, codes, scales, tables, levelsShape(of), packed);
       break;
     }
     case Command::crossEntropy: {

@@ -1,4 +1,4 @@
-// Products of codes and 8-bit activations. Zero points join at the end of a chunk: Σ (code − zero)·x = Σ code·x − zero·Σ x.
+// Products of codes and 8-bit activations. Zero points join beside those of a chunk: Σ (code − zero)·x = Σ code·x − zero·Σ x.
 #pragma once
 
 #include "quad-products.h"
@@ -41,24 +41,27 @@ struct EightBits {
     if (i < length) unpackRun<quadsPerRun / 2>(read, codes, to);
   }
 
-  /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
-  template <bool ownZeros>
+  /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x + bases·Σ x. */
+  template <Origin origin>
   __attribute__((noinline)) static void tileSlab(const Slab &slab, Index chunks, Index length, const TileOfTokens &x, Floats *sums) {
-    const int32_t *weights = slab.weights, *zeros = slab.zeros, *tokenSums = x.sums;
-    const float *scales = slab.scales, *tokenScales = x.scales;
-    for (Index chunk = 0; chunk < chunks; chunk++, scales += blockRows, tokenScales += x.stride, tokenSums += x.stride, zeros += blockRows) {
-      const int32_t *numbers = x.values + chunk * x.stride * (length / 4);
+    const int32_t *weights = slab.weights;
+    for (Index chunk = 0; chunk < chunks; chunk++) {
+      const Index rows = chunk * blockRows, tokens = chunk * x.stride;
+      const int32_t *numbers = x.values + tokens * (length / 4), *zeros = slab.zeros + rows, *tokenSums = x.sums + tokens;
+      const auto finish = [&](const Ints(&dots)[tileTokens][2]) {
+        scaleInto<origin>(sums, dots, slab.scales + rows, slab.bases + rows, x.scales + tokens, tokenSums);
+      };
       Ints dots[tileTokens][2];
       if (length == runInputs) {
         // The usual group of 32: nothing leaves the registers.
         setToRun(weights, numbers, dots);
         weights += quadsPerRun * blockRows;
-        addZeros<ownZeros>(zeros, tokenSums, dots);
-        scaleInto(sums, dots, scales, tokenScales);
+        addZeros<origin>(zeros, tokenSums, dots);
+        finish(dots);
         continue;
       }
       memset(static_cast<void *>(dots), 0, sizeof dots);
-      addZeros<ownZeros>(zeros, tokenSums, dots);
+      addZeros<origin>(zeros, tokenSums, dots);
       Index i = 0;
       for (; i + runInputs <= length; i += runInputs, numbers += quadsPerRun * tileTokens, weights += quadsPerRun * blockRows)
         addRun<quadsPerRun>(weights, numbers, dots);
@@ -66,7 +69,7 @@ struct EightBits {
         addRun<quadsPerRun / 2>(weights, numbers, dots);
         weights += quadsPerRun / 2 * blockRows;
       }
-      scaleInto(sums, dots, scales, tokenScales);
+      finish(dots);
     }
   }
 
@@ -136,16 +139,17 @@ struct EightBits {
     }
   }
 
-  /** dots += −zero·Σ x. */
-  template <bool ownZeros>
+  /** dots += −zero·Σ x, where codes have zero points. */
+  template <Origin origin>
   static inline void addZeros(const int32_t *zeros, const int32_t *tokenSums, Ints (&dots)[tileTokens][2]) {
+    if constexpr (origin == Origin::bases) return;
 #pragma GCC unroll 12
     for (int t = 0; t < tileTokens; t++) {
       const Ints sum = allInts(tokenSums[t]);
 #pragma GCC unroll 2
       for (int v = 0; v < 2; v++) {
         // A sum of 128 numbers and a zero point fit 16 bits, and the upper half of a zero point is 0.
-        if constexpr (ownZeros) dots[t][v] += pairProducts(loadInts(zeros + v * lanes), sum);
+        if constexpr (origin == Origin::zeros) dots[t][v] += pairProducts(loadInts(zeros + v * lanes), sum);
         else dots[t][v] += sum;
       }
     }

@@ -46,8 +46,11 @@ struct UpdateShape {
   Index rows, k, n, bRow, cStart;
 };
 
-/** e8m0: a power of two, the exponent of a float32; e4m3: over a divisor that all scales share. */
-enum class ScaleType { f32, f16, bf16, e8m0, e4m3 };
+/** e8m0: a power of two, the exponent of a float32; e4m3: over a divisor that all scales share; i8: times a step in f16, which several scales of a row share. */
+enum class ScaleType { f32, f16, bf16, e8m0, e4m3, i8 };
+
+/** What makes a code a weight, beside its scale: scale·(code − a zero point), everyone's or each scale's own; or scale·code + base. */
+enum class Origin { zero, zeros, bases };
 
 /** A quantized weight [rows, cols]: codes of 2 to 8 bits, one scale per row and `group` inputs. */
 struct QuantizedShape {
@@ -55,9 +58,12 @@ struct QuantizedShape {
   int bits;
   /** Codes, of 4 bits, name levels of a table: whole numbers below 256. */
   bool named;
+  /** Of scales and of bases. */
   ScaleType scaleType;
-  /** Each scale has a zero point of its own; else `zero` is everyone's. */
-  bool ownZeros;
+  /** Inputs that share a step, where scales have steps: a multiple of a group, which is one chunk then. */
+  Index stepInputs;
+  Origin origin;
+  /** Everyone's zero point. */
   int zero;
   /** What x is rounded to: 16 or 8 bits. */
   int activationBits;
@@ -71,6 +77,10 @@ struct CodesToPack {
   const void *scales;
   /** Of each tile, or null. */
   const uint8_t *zeros;
+  /** Of each tile, as scales are, or null. */
+  const void *bases;
+  /** [rows][spans of stepInputs], that f16 holds; where there are bases, a pair each: the scales' and the bases'. Or null. */
+  const float *steps;
   /** Sixteen, where codes name them. */
   const uint8_t *levels;
   /** Of all scales. */
@@ -138,7 +148,6 @@ struct LevelsShape {
   ScaleType scaleType;
   /** Each span has a table of levels in place of a scale. */
   bool ownTables;
-  bool bases;
 };
 
 struct Kernels {
@@ -165,9 +174,8 @@ struct Kernels {
   /** The entries of rows `indices`, written into their places in out [count, n]. */
   void (*putEntries)(Pool &, const SparseRows &, const uint32_t *indices, Index count, Index n, float *out);
   Index (*levelsBytes)(const LevelsShape &);
-  /** One code per byte, row-major; scales (as of CodesToPack) and bases [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
-  void (*packLevels)(Pool &, const uint8_t *codes, const void *scales, const float *bases, const float *tables, const LevelsShape &,
-                     char *packed);
+  /** One code per byte, row-major; scales (as of CodesToPack) [rows, spans], or null; one table, or one per span → the form that `matmulLevels` reads. */
+  void (*packLevels)(Pool &, const uint8_t *codes, const void *scales, const float *tables, const LevelsShape &, char *packed);
   void (*unpackLevels)(Pool &, const char *packed, const LevelsShape &, const uint32_t *indices, Index count, float *out);
   /** The same as `matmul`, for levels. */
   void (*matmulLevels)(Pool &, const float *x, const char *packed, const LevelsShape &, const float *bias, float *out, Index m);

@@ -1,6 +1,6 @@
-// A weight whose codes name levels of a table: x̂ = scale·table[code] + base, scale and base shared by every `span` inputs of a row; or a table for each span.
+// A weight whose codes name levels of a table: x̂ = scale·table[code], the scale shared by every `span` inputs of a row; or a table for each span.
 //
-//   codes [rows][rowBytes] | scales [rows][spans] | bases [rows][spans], where there are any | table, or tables [rows][spans][levels] in place of scales
+//   codes [rows][rowBytes] | scales [rows][spans] | table, or tables [rows][spans][levels] in place of scales
 //
 // Inputs go in vectors of `lanes`, a span's last one filled up with zeros, and a span in a whole number of runs, or a run in a whole number of spans. A run is
 // what one load reads: the codes of some vectors, lane by lane, the first vector's in the lowest bits of a lane. It has as many vectors as make the reading fast,
@@ -29,7 +29,7 @@ struct LevelsParts {
   Index spans, levels;
   const uint8_t *codes;
   const char *scales;
-  const float *bases, *tables;
+  const float *tables;
   const char *end;
 
   LevelsParts(const char *packed, const LevelsShape &shape)
@@ -50,7 +50,6 @@ struct LevelsParts {
     codes = reinterpret_cast<const uint8_t *>(take(shape.rows * rowBytes));
     // Read by whole vectors.
     scales = shape.ownTables ? nullptr : take((perSpan + lanes) * bytesOf(shape.scaleType));
-    bases = shape.bases ? reinterpret_cast<const float *>(take(perSpan * 4)) : nullptr;
     tables = reinterpret_cast<const float *>(take((shape.ownTables ? perSpan : 1) * levels * 4));
     end = packed;
   }
@@ -71,12 +70,10 @@ struct LevelsParts {
 
 Index levelsBytes(const LevelsShape &shape) { return LevelsParts(nullptr, shape).end - static_cast<const char *>(nullptr); }
 
-/** codes [rows, cols], one per byte; scales and bases [rows, spans] or null; tables as they will lie. */
-void packLevels(Pool &pool, const uint8_t *codes, const void *scales, const float *bases, const float *tables, const LevelsShape &shape,
-                char *packed) {
+/** codes [rows, cols], one per byte; scales [rows, spans] or null; tables as they will lie. */
+void packLevels(Pool &pool, const uint8_t *codes, const void *scales, const float *tables, const LevelsShape &shape, char *packed) {
   const LevelsParts parts(packed, shape);
   const Index perSpan = shape.rows * parts.spans, size = bytesOf(shape.scaleType);
-  if (parts.bases != nullptr) memcpy(const_cast<float *>(parts.bases), bases, perSpan * 4);
   memcpy(const_cast<float *>(parts.tables), tables, (shape.ownTables ? perSpan : 1) * parts.levels * 4);
   if (parts.scales != nullptr) {
     char *to = const_cast<char *>(parts.scales);
@@ -203,12 +200,11 @@ inline void decodeRow(const LevelsParts &parts, const LevelsShape &shape, Index 
   for (Index span = from / shape.span; span * shape.span < to; span++) {
     const Decoder<coding> decoder(parts.tableOf(row, span));
     const float scale = parts.scales == nullptr ? 1 : scaleAt(parts.scales, row * parts.spans + span, shape.scaleType);
-    const float base = parts.bases == nullptr ? 0 : parts.bases[row * parts.spans + span];
     const Index first = span * shape.span, start = largerOf(from, first), end = smallerOf(smallerOf(to, first + shape.span), shape.cols);
     for (Index vector = (start - first) / lanes; first + vector * lanes < end; vector++) {
       const Index place = span * parts.spanVectors + vector, at = first + vector * lanes;
       const uint8_t *run = parts.row(row) + place / parts.runVectors * parts.runBytes;
-      const Floats values = decoder.at(run, parts.runVectors, int(place % parts.runVectors)) * factorOf(coding) * scale + base;
+      const Floats values = decoder.at(run, parts.runVectors, int(place % parts.runVectors)) * factorOf(coding) * scale;
       if (at >= start && at + lanes <= end) {
         store(out + at - from, values);
         continue;

@@ -10,11 +10,6 @@ namespace {
 /** Tokens whose products share one decoding. */
 constexpr Index levelsTokens = 4;
 
-/** x as kernels read it: at the places of packed inputs, zeros at others; and its sums over spans, where there are bases. */
-struct PlacedInputs {
-  const float *x, *sums;
-};
-
 /** Rows of w that go together: so many sums that none waits for its last addition, and all of them stay in registers. */
 constexpr int rowsOfLevels(int tokens) {
   constexpr int sums = FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEWBIT_NEON ? 8 : 4;
@@ -23,11 +18,10 @@ constexpr int rowsOfLevels(int tokens) {
 
 /** `rows` rows of w from `row` on for `tokens` tokens → sums [row][token]. `step`: vectors of a span that are in one run of `runVectors`; `scales` [rows][stride]. */
 template <Coding coding, int tokens, int rows, int runVectors, int step>
-__attribute__((noinline)) void sumsOfLevels(const LevelsParts &parts, Index row, const PlacedInputs &in, const float *scales, Index stride, float *sums) {
+__attribute__((noinline)) void sumsOfLevels(const LevelsParts &parts, Index row, const float *x, const float *scales, Index stride, float *sums) {
   const Index places = parts.places, runsPerSpan = largerOf(1, parts.spanVectors / runVectors);
   const bool ownTables = parts.scales == nullptr;
   const uint8_t *codes = parts.row(row);
-  const float *x = in.x;
   Floats totals[rows][tokens] = {}, products[rows][tokens] = {};
   Index span = 0, left = runsPerSpan;
   const float *table[rows];
@@ -61,25 +55,20 @@ __attribute__((noinline)) void sumsOfLevels(const LevelsParts &parts, Index row,
     }
   }
   for (int r = 0; r < rows; r++)
-    for (int t = 0; t < tokens; t++) {
-      float based = 0;
-      if (parts.bases != nullptr)
-        for (Index at = 0; at < parts.spans; at++) based += parts.bases[(row + r) * parts.spans + at] * in.sums[t * parts.spans + at];
-      sums[r * tokens + t] = sum(totals[r][t]) * factorOf(coding) + based;
-    }
+    for (int t = 0; t < tokens; t++) sums[r * tokens + t] = sum(totals[r][t]) * factorOf(coding);
 }
 
 /** All tokens of all rows of a run of rows. */
 template <Coding coding, int tokens, int runVectors, int step>
-void runOfLevels(const LevelsParts &parts, const LevelsShape &shape, const PlacedInputs &in, const float *bias, float *out, Index first, Index last, float *scales) {
+void runOfLevels(const LevelsParts &parts, const LevelsShape &shape, const float *x, const float *bias, float *out, Index first, Index last, float *scales) {
   constexpr int together = rowsOfLevels(tokens);
   const Index stride = quotientUp(parts.spans, lanes) * lanes;
   float sums[together * tokens];
   for (Index row = first; row < last;) {
     const Index count = last - row >= together ? together : 1;
     for (Index r = 0; r < count; r++) readScales(parts, shape, row + r, scales + r * stride);
-    if (count == together) sumsOfLevels<coding, tokens, together, runVectors, step>(parts, row, in, scales, stride, sums);
-    else sumsOfLevels<coding, tokens, 1, runVectors, step>(parts, row, in, scales, stride, sums);
+    if (count == together) sumsOfLevels<coding, tokens, together, runVectors, step>(parts, row, x, scales, stride, sums);
+    else sumsOfLevels<coding, tokens, 1, runVectors, step>(parts, row, x, scales, stride, sums);
     for (Index r = 0; r < count; r++)
       for (Index t = 0; t < tokens; t++) {
         const float product = sums[r * tokens + t];
@@ -95,27 +84,22 @@ inline void withNumber(Index number, Body body) {
   (void)((number == numbers && (body(std::integral_constant<int, numbers>()), true)) || ...);
 }
 
-PlacedInputs placeInputs(Pool &pool, const float *x, const LevelsParts &parts, const LevelsShape &shape, Index m) {
-  const bool moved = !parts.inOrder(shape);
-  float *sums = reinterpret_cast<float *>(pool.workspace((m * parts.spans + (moved ? m * parts.places : 0)) * sizeof(float)));
-  float *placed = sums + m * parts.spans;
-  if (moved) memset(placed, 0, m * parts.places * sizeof(float));
+/** x as kernels read it: at the places of packed inputs, zeros at others. */
+const float *placeInputs(Pool &pool, const float *x, const LevelsParts &parts, const LevelsShape &shape, Index m) {
+  if (parts.inOrder(shape)) return x;
+  float *placed = reinterpret_cast<float *>(pool.workspace(m * parts.places * sizeof(float)));
+  memset(placed, 0, m * parts.places * sizeof(float));
   for (Index t = 0; t < m; t++)
     for (Index span = 0; span < parts.spans; span++) {
       const Index start = span * shape.span, count = smallerOf(shape.span, shape.cols - start);
-      const float *from = x + t * shape.cols + start;
-      if (moved) memcpy(placed + t * parts.places + span * parts.spanVectors * lanes, from, count * sizeof(float));
-      if (!shape.bases) continue;
-      Floats total = {};
-      byVectors(count, [&](Index i, Index part) { total += loadUpTo(from + i, part); });
-      sums[t * parts.spans + span] = sum(total);
+      memcpy(placed + t * parts.places + span * parts.spanVectors * lanes, x + t * shape.cols + start, count * sizeof(float));
     }
-  return {moved ? placed : x, sums};
+  return placed;
 }
 
 template <Coding coding>
 void fewByLevels(Pool &pool, const float *x, const LevelsParts &parts, const LevelsShape &shape, const float *bias, float *out, Index m) {
-  const PlacedInputs in = placeInputs(pool, x, parts, shape, m);
+  const float *placed = placeInputs(pool, x, parts, shape, m);
   const size_t scaleBytes = rowsOfLevels(int(m)) * quotientUp(parts.spans, lanes) * lanes * sizeof(float);
   byRuns(pool, quotientUp(shape.rows, 4), scaleBytes, [&](Index begin, Index end, char *scratch) {
     float *scales = reinterpret_cast<float *>(scratch);
@@ -123,7 +107,7 @@ void fewByLevels(Pool &pool, const float *x, const LevelsParts &parts, const Lev
       withNumber<shortestRun(coding), 2, 4, 8>(parts.runVectors, [&](auto run) {
         withNumber<1, 2, 4, 8>(parts.step, [&](auto step) {
           if constexpr (run <= longestRun(coding) && step <= run)
-            runOfLevels<coding, tokens, run, step>(parts, shape, in, bias, out, begin * 4, smallerOf(end * 4, shape.rows), scales);
+            runOfLevels<coding, tokens, run, step>(parts, shape, placed, bias, out, begin * 4, smallerOf(end * 4, shape.rows), scales);
         });
       });
     });

@@ -22,12 +22,13 @@ template <class Precision, class Codes, int tokens, ScaleType type>
 __attribute__((noinline)) void blockFewRows(const Codes &read, const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x,
                                             Index tile, float *out) {
   constexpr int vectors = tokens == 1 ? 2 : 1;
-  const ChunkBytes bytes(shape, chunks);
+  const BlockBytes bytes(shape, chunks);
   const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4, stride = x.at(1, 0);
-  const bool ownZeros = shape.ownZeros;
+  const Origin origin = shape.origin;
   for (int first = 0; first < 2; first += vectors) {
     Floats totals[tokens][vectors] = {};
-    const char *at = block;
+    const char *at = block + bytes.steps, *steps = block;
+    Index left = bytes.chunksPerStep;
     const int32_t *values = x.values + x.at(0, tile) * words, *sums = x.sums + x.at(0, tile);
     const float *tokenScales = x.scales + x.at(0, tile);
     for (Index chunk = 0; chunk < count; chunk++) {
@@ -36,8 +37,12 @@ __attribute__((noinline)) void blockFewRows(const Codes &read, const char *block
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         const Index row = (first + v) * lanes;
-        const Floats scales = loadScales<type>(at + bytes.codes + row * bytesOf(type));
-        if (ownZeros) {
+        const Floats scales = scalesOf<type>(at + bytes.codes, steps, row);
+        if (origin == Origin::bases) {
+          const Floats bases = basesOf<type>(at + bytes.codes, steps, row);
+#pragma GCC unroll 4
+          for (int t = 0; t < tokens; t++) totals[t][v] += bases * fromBits(allInts(sums[t]));
+        } else if (origin == Origin::zeros) {
           const Ints zeros = loadZeros(at + bytes.codes + bytes.scales + row);
 #pragma GCC unroll 4
           for (int t = 0; t < tokens; t++) dots[t][v] += zeros * sums[t];
@@ -48,7 +53,8 @@ __attribute__((noinline)) void blockFewRows(const Codes &read, const char *block
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; t++) totals[t][v] += __builtin_convertvector(dots[t][v], Floats) * (scales * tokenScales[t]);
       }
-      at += bytes.all;
+      at += bytes.chunk;
+      if (type == ScaleType::i8 && --left == 0) steps += bytes.step, left = bytes.chunksPerStep;
       values += words * stride;
       sums += stride;
       tokenScales += stride;
@@ -58,15 +64,17 @@ __attribute__((noinline)) void blockFewRows(const Codes &read, const char *block
   }
 }
 
-/** One chunk of one block, ready for `tileSlab`. */
+/** Chunk `index` of one block, ready for `tileSlab`. */
 template <class Precision, class Codes, ScaleType type>
-inline void unpackBlock(const Codes &read, const char *at, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
-  const ChunkBytes bytes(shape, chunks);
+inline void unpackBlock(const Codes &read, const char *block, Index index, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
+  const BlockBytes bytes(shape, chunks);
+  const char *at = block + bytes.chunkAt(index), *steps = block + bytes.stepAt(index), *scales = at + bytes.codes;
   Ints zeros[2];
   for (int v = 0; v < 2; v++) {
-    zeros[v] = shape.ownZeros ? loadZeros(at + bytes.codes + bytes.scales + v * lanes) : allInts(shape.zero);
+    zeros[v] = shape.origin == Origin::zeros ? loadZeros(scales + bytes.scales + v * lanes) : allInts(shape.zero);
     storeInts(to.zeros + v * lanes, zeros[v]);
-    store(to.scales + v * lanes, loadScales<type>(at + bytes.codes + v * lanes * bytesOf(type)));
+    store(to.scales + v * lanes, scalesOf<type>(scales, steps, v * lanes));
+    if (shape.origin == Origin::bases) store(to.bases + v * lanes, basesOf<type>(scales, steps, v * lanes));
   }
   Precision::unpackChunk(read, at, chunks.length, zeros, to.weights);
 }
@@ -94,10 +102,13 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Index unpacked = Precision::unpackedWords(chunks.length) * blockRows;
   const Index slabChunks = largerOf(1, slabBytes / slabBlocks / 4 / unpacked);
-  const Index blocks = quotientUp(shape.rows, blockRows), chunkBytes = ChunkBytes(shape, chunks).all;
+  const Index blocks = quotientUp(shape.rows, blockRows), perChunk = unpacked + 3 * blockRows;
+  const BlockBytes bytes(shape, chunks);
   const Index tokenBlocks = quotientUp(x.tiles, taskTiles), rowTasks = quotientUp(blocks, slabBlocks);
-  const size_t scratchBytes = (slabChunks * (unpacked + 2 * blockRows) + taskTiles * tileTokens * blockRows) * slabBlocks * 4;
-  const auto tileSlab = shape.ownZeros ? Precision::template tileSlab<true> : Precision::template tileSlab<false>;
+  const size_t scratchBytes = (slabChunks * perChunk + taskTiles * tileTokens * blockRows) * slabBlocks * 4;
+  const auto tileSlab = shape.origin == Origin::bases   ? Precision::template tileSlab<Origin::bases>
+                        : shape.origin == Origin::zeros ? Precision::template tileSlab<Origin::zeros>
+                                                        : Precision::template tileSlab<Origin::zero>;
   parallel(pool, rowTasks * tokenBlocks, scratchBytes, [&](Index task, char *scratch) {
     const Index firstBlock = task % rowTasks * slabBlocks, lastBlock = smallerOf(firstBlock + slabBlocks, blocks);
     const Index firstTile = task / rowTasks * taskTiles, lastTile = smallerOf(firstTile + taskTiles, x.tiles);
@@ -107,23 +118,23 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
     int32_t *weights = reinterpret_cast<int32_t *>(sums + taskTiles * tileSums);
     float *scales = reinterpret_cast<float *>(weights + slabBlocks * slabChunks * unpacked);
     int32_t *zeros = reinterpret_cast<int32_t *>(scales + slabBlocks * slabChunks * blockRows);
+    float *bases = reinterpret_cast<float *>(zeros + slabBlocks * slabChunks * blockRows);
     memset(static_cast<void *>(sums), 0, taskTiles * tileSums * sizeof(Floats));
     const auto slabOf = [&](Index block, Index chunk) {
       const Index at = (block - firstBlock) * slabChunks + chunk;
-      return Slab{weights + at * unpacked, scales + at * blockRows, zeros + at * blockRows};
+      return Slab{weights + at * unpacked, scales + at * blockRows, zeros + at * blockRows, bases + at * blockRows};
     };
     for (Index first = 0; first < chunks.count; first += slabChunks) {
       const Index count = smallerOf(slabChunks, chunks.count - first);
       for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<Precision, Codes, type>(read, stream + (block * chunks.count + first + chunk) * chunkBytes, shape, chunks,
-                                              slabOf(block, chunk));
+          unpackBlock<Precision, Codes, type>(read, stream + block * bytes.all, first + chunk, shape, chunks, slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
         // While tiles pass over this slab the next one comes from memory, a part with each.
         for (Index block = firstBlock; block < lastBlock; block++) {
-          const char *next = stream + (block * chunks.count + first + slabChunks) * chunkBytes;
-          const Index share = quotientUp(slabChunks * chunkBytes, (lastTile - firstTile) * 64) * 64, from = (tile - firstTile) * share;
-          for (Index byte = from; byte < smallerOf(from + share, slabChunks * chunkBytes); byte += 64) __builtin_prefetch(next + byte, 0, 2);
+          const char *next = stream + block * bytes.all + bytes.chunkAt(first + slabChunks);
+          const Index share = quotientUp(slabChunks * bytes.chunk, (lastTile - firstTile) * 64) * 64, from = (tile - firstTile) * share;
+          for (Index byte = from; byte < smallerOf(from + share, slabChunks * bytes.chunk); byte += 64) __builtin_prefetch(next + byte, 0, 2);
         }
         const Index at = x.at(first, tile);
         const TileOfTokens tokens{x.values + at * words, x.scales + at, x.sums + at, x.tiles * tileTokens};
@@ -143,7 +154,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
 /** All blocks of all products in one job for a few tokens: a block is read from memory once, for the first of their tiles. */
 template <class Precision, class Codes, ScaleType type>
 void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
-  const Index blockBytes = chunks.count * ChunkBytes(products[0].shape, chunks).all;
+  const Index blockBytes = BlockBytes(products[0].shape, chunks).all;
   const auto blocksOf = [](const QuantizedProduct &product) { return quotientUp(product.shape.rows, blockRows); };
   Index all = 0;
   for (Index i = 0; i < count; i++) all += blocksOf(products[i]);
@@ -176,8 +187,7 @@ void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, 
   const Index tokens = few ? quotientUp(m, quotientUp(m, fewTokens)) : tileTokens;
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
-  const int32_t zero = shape.ownZeros ? 1 : shape.zero;
-  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, zero, activations); });
+  parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, shape, activations); });
   if (few) return productsOfFew<Precision, Codes, type>(pool, products, count, chunks, activations, m);
   for (Index i = 0; i < count; i++) manyRows<Precision, Codes, type>(pool, products[i], chunks, activations, m);
 }
@@ -189,6 +199,10 @@ void matmulCodes(Pool &pool, const float *x, const QuantizedProduct *products, I
   if constexpr (Codes::named) {
     if (type == ScaleType::e8m0) return matmulPacked<Precision, Codes, ScaleType::e8m0>(pool, x, products, count, m);
     if (type == ScaleType::e4m3) return matmulPacked<Precision, Codes, ScaleType::e4m3>(pool, x, products, count, m);
+  }
+  // Steps under scales are of ggml, whose codes have no more bits.
+  if constexpr (Codes::bits <= 6) {
+    if (type == ScaleType::i8) return matmulPacked<Precision, Codes, ScaleType::i8>(pool, x, products, count, m);
   }
   if (type == ScaleType::f16) return matmulPacked<Precision, Codes, ScaleType::f16>(pool, x, products, count, m);
   if (type == ScaleType::bf16) return matmulPacked<Precision, Codes, ScaleType::bf16>(pool, x, products, count, m);

@@ -7,7 +7,7 @@ namespace {
 
 Index packedBytes(const QuantizedShape &shape) {
   const Chunks chunks(shape.cols, shape.group);
-  return Index(sizeof(PackedHeader)) + quotientUp(shape.rows, blockRows) * chunks.count * ChunkBytes(shape, chunks).all;
+  return Index(sizeof(PackedHeader)) + quotientUp(shape.rows, blockRows) * BlockBytes(shape, chunks).all;
 }
 
 /** `count` codes of one row into every blockRows-th word. */
@@ -58,6 +58,7 @@ inline float scaleAt(const char *scales, Index row, ScaleType type) {
     case ScaleType::bf16: return floatOf(half << 16);
     case ScaleType::e8m0: return floatOf(uint32_t(byte) << 23);
     // Exponent and fraction in place, then the bias by a multiplication, which makes subnormal numbers right as well.
+    case ScaleType::i8: return float(int8_t(byte));
     case ScaleType::f16: return floatOf((half & 0x7fff) << 13) * (half & 0x8000 ? -0x1p112f : 0x1p112f);
     default: return floatOf((byte & 0x7f) << 20) * (byte & 0x80 ? -0x1p120f : 0x1p120f);
   }
@@ -72,22 +73,35 @@ inline void packScale(const void *from, Index tile, ScaleType type, char *to) {
   memcpy(to, &half, 2);
 }
 
+/** Those of `rows` rows of a block from row `first` of the matrix on. */
+inline void packSteps(const CodesToPack &from, Index first, Index rows, const BlockBytes &bytes, char *to) {
+  if (bytes.step == 0) return;
+  const Index kinds = bytes.step / (2 * blockRows), perRow = bytes.steps / (2 * blockRows);
+  for (Index r = 0; r < rows; r++)
+    for (Index i = 0; i < perRow; i++)
+      packScale(from.steps, (first + r) * perRow + i, ScaleType::f16, to + i / kinds * bytes.step + (i % kinds * blockRows + r) * 2);
+}
+
 template <class Codes>
 void packBlocks(Pool &pool, const CodesToPack &from, const QuantizedShape &shape, char *packed) {
   const Chunks chunks(shape.cols, shape.group);
-  const ChunkBytes bytes(shape, chunks);
-  const Index across = quotientUp(shape.cols, shape.group);
+  const BlockBytes bytes(shape, chunks);
+  const Index across = quotientUp(shape.cols, shape.group), size = bytesOf(shape.scaleType);
   parallel(pool, quotientUp(shape.rows, blockRows), 0, [&](Index block, char *) {
-    char *at = packed + block * chunks.count * bytes.all;
-    memset(at, 0, chunks.count * bytes.all);
-    for (Index chunk = 0; chunk < chunks.count; chunk++, at += bytes.all) {
+    const Index first = block * blockRows, rows = smallerOf(blockRows, shape.rows - first);
+    char *at = packed + block * bytes.all;
+    memset(at, 0, bytes.all);
+    packSteps(from, first, rows, bytes, at);
+    at += bytes.steps;
+    for (Index chunk = 0; chunk < chunks.count; chunk++, at += bytes.chunk) {
       const Index start = chunks.start(chunk), count = chunks.end(chunk) - start;
-      for (Index r = 0; r < smallerOf(blockRows, shape.rows - block * blockRows); r++) {
-        const Index row = block * blockRows + r;
-        packRow<Codes::bits>(from.codes + row * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
-        const Index tile = row / from.tileRows * across + chunk / chunks.perGroup;
-        packScale(from.scales, tile, shape.scaleType, at + bytes.codes + r * bytesOf(shape.scaleType));
-        if (shape.ownZeros) at[bytes.codes + bytes.scales + r] = char(from.zeros[tile]);
+      for (Index r = 0; r < rows; r++) {
+        packRow<Codes::bits>(from.codes + (first + r) * shape.cols + start, count, reinterpret_cast<uint32_t *>(at) + r);
+        const Index tile = (first + r) / from.tileRows * across + chunk / chunks.perGroup;
+        char *scales = at + bytes.codes, *others = scales + bytes.scales;
+        packScale(from.scales, tile, shape.scaleType, scales + r * size);
+        if (shape.origin == Origin::zeros) others[r] = char(from.zeros[tile]);
+        if (shape.origin == Origin::bases) packScale(from.bases, tile, shape.scaleType, others + r * size);
       }
     }
   });
@@ -105,20 +119,27 @@ void packCodes(Pool &pool, const CodesToPack &from, const QuantizedShape &shape,
 template <class Codes>
 void unpackBlocks(Pool &pool, const char *packed, const QuantizedShape &shape, const uint32_t *indices, Index count, float *out) {
   const Chunks chunks(shape.cols, shape.group);
-  const ChunkBytes bytes(shape, chunks);
+  const BlockBytes bytes(shape, chunks);
   const PackedHeader &header = headerOf(packed);
   parallel(pool, count, 0, [&](Index at, char *) {
     const Index row = indices[at], r = row % blockRows;
-    const char *chunk = packed + sizeof header + row / blockRows * chunks.count * bytes.all;
-    for (Index c = 0; c < chunks.count; c++, chunk += bytes.all) {
-      const float scale = scaleAt(chunk + bytes.codes, r, shape.scaleType) / header.divisor;
-      const int zero = shape.ownZeros ? uint8_t(chunk[bytes.codes + bytes.scales + r]) : shape.zero;
+    const char *block = packed + sizeof header + row / blockRows * bytes.all, *chunk = block + bytes.steps;
+    for (Index c = 0; c < chunks.count; c++, chunk += bytes.chunk) {
+      const char *scales = chunk + bytes.codes, *others = scales + bytes.scales, *steps = block + bytes.stepAt(c);
+      const auto number = [&](const char *of, Index kind) {
+        const float step = bytes.step == 0 ? 1 : scaleAt(steps + kind * 2 * blockRows, r, ScaleType::f16);
+        return scaleAt(of, r, shape.scaleType) * step;
+      };
+      const float scale = number(scales, 0) / header.divisor;
+      const float base = shape.origin == Origin::bases ? number(others, 1) : 0;
+      const int zero = shape.origin == Origin::zeros ? uint8_t(others[r]) : shape.zero;
       float *to = out + at * shape.cols + chunks.start(c);
       for (Index i = 0; i < chunks.end(c) - chunks.start(c); i++) {
         const uint32_t *run = reinterpret_cast<const uint32_t *>(chunk) + i / runInputs * Codes::bits * blockRows + r;
         uint32_t code = 0;
         eachPart<Codes::bits>(int(i % runInputs), [&](int word, int bit, int from, int mask) { code |= (run[word * blockRows] >> bit & mask) << from; });
-        to[i] = float(int(shape.named ? header.levels[code] : code) - zero) * scale;
+        const float value = float(int(shape.named ? header.levels[code] : code) - zero) * scale;
+        to[i] = shape.origin == Origin::bases ? value + base : value;
       }
     }
   });

@@ -1,6 +1,9 @@
 // A quantized weight as the kernels read it: a header, then one stream, front to back. Rows go in blocks of 2 × lanes, inputs in chunks that lie in one group.
 //
-//   header | block of rows → chunk → [ codes | scales of the block's rows | zero points of the block's rows, where they differ ]
+//   header | block of rows → [ steps ] chunk → [ codes | scales of the block's rows | their zero points, where they differ, or their bases ]
+//
+// x̂ = scale·(code − zero point), or scale·code + base. Where scales (and bases) are whole numbers of a byte, each is times a step of its row: a block begins with
+// those, for one run of chunks after the other the scales' and the bases'.
 //
 // A run of 32 inputs is as many vectors as codes have bits. Each 32-bit lane of a vector is one row, and each of its bytes has as many codes as go into it
 // whole, first input in the lowest bits. The bits that are left above them hold further codes, in parts, lowest bits first, which come after the last vector
@@ -22,6 +25,7 @@
 namespace {
 
 using fewbit::CodesToPack;
+using fewbit::Origin;
 using fewbit::QuantizedProduct;
 using fewbit::QuantizedShape;
 using fewbit::ScaleType;
@@ -68,22 +72,33 @@ constexpr int runInputs = 32;
 /** Vectors of codes per `lanes` rows; inputs are a multiple of 16. */
 constexpr Index vectorsOf(Index inputs, int bits) { return inputs / runInputs * bits + inputs % runInputs / 16 * ((bits + 1) / 2); }
 
-/** Bytes of the parts of one chunk of one block. */
-struct ChunkBytes {
-  Index codes, scales, all;
+/** Bytes of the parts of one block: of each of its chunks, and of the steps before them. */
+struct BlockBytes {
+  Index codes, scales, chunk, step, steps, all;
+  /** Chunks that share steps. */
+  Index chunksPerStep;
 
-  ChunkBytes(const QuantizedShape &shape, const Chunks &chunks)
+  BlockBytes(const QuantizedShape &shape, const Chunks &chunks)
       : codes(blockRows * vectorsOf(chunks.length, shape.bits) * 4),
         scales(blockRows * bytesOf(shape.scaleType)),
-        all(codes + scales + (shape.ownZeros ? blockRows : 0)) {}
+        chunk(codes + scales + (shape.origin == Origin::bases ? scales : shape.origin == Origin::zeros ? blockRows : 0)),
+        step(shape.scaleType != ScaleType::i8 ? 0 : shape.origin == Origin::bases ? 4 * blockRows : 2 * blockRows),
+        chunksPerStep(step > 0 ? shape.stepInputs / shape.group : chunks.count) {
+    steps = step * quotientUp(chunks.count, chunksPerStep);
+    all = steps + chunks.count * chunk;
+  }
+  /** Of a chunk in its block, and of its steps. */
+  Index chunkAt(Index index) const { return steps + index * chunk; }
+  Index stepAt(Index index) const { return index / chunksPerStep * step; }
 };
 
-/** Scales of `lanes` rows, the divisor left out. */
+/** Scales of `lanes` rows, divisor and steps left out. */
 template <ScaleType type>
 inline Floats loadScales(const char *from) {
   if constexpr (type == ScaleType::f32) return load(reinterpret_cast<const float *>(from));
   if constexpr (type == ScaleType::e8m0) return fromBits(bytesAt(reinterpret_cast<const uint8_t *>(from)) << 23);
   if constexpr (type == ScaleType::e4m3) return smallFloats<7>(reinterpret_cast<const uint8_t *>(from)) * 256.f;
+  if constexpr (type == ScaleType::i8) return __builtin_convertvector(signedBytesAt(reinterpret_cast<const int8_t *>(from)), Floats);
 #if FEWBIT_ISA == FEWBIT_AVX512
   if constexpr (type == ScaleType::f16) return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
 #elif FEWBIT_ISA == FEWBIT_AVX2
@@ -95,7 +110,20 @@ inline Floats loadScales(const char *from) {
   return fromBits(bits(fromBits((wide & 0x7fff) << 13) * 5.192296858534828e33f) | ((wide & 0x8000) << 16));
 }
 
-/** body(the type as a constant) */
+/** Scales of `lanes` rows of a block from row `row` on, the divisor left out. `steps`: of the block's rows. */
+template <ScaleType type>
+inline Floats scalesOf(const char *scales, const char *steps, Index row) {
+  const Floats numbers = loadScales<type>(scales + row * bytesOf(type));
+  if constexpr (type == ScaleType::i8) return numbers * loadScales<ScaleType::f16>(steps + row * 2);
+  return numbers;
+}
+/** The same of bases; places are those of the scales. */
+template <ScaleType type>
+inline Floats basesOf(const char *scales, const char *steps, Index row) {
+  return scalesOf<type>(scales + blockRows * bytesOf(type), steps + blockRows * 2, row);
+}
+
+/** body(the type as a constant), but for i8. */
 template <class Body>
 inline void withScaleType(ScaleType type, Body body) {
   switch (type) {
@@ -104,6 +132,7 @@ inline void withScaleType(ScaleType type, Body body) {
     case ScaleType::bf16: return body(std::integral_constant<ScaleType, ScaleType::bf16>());
     case ScaleType::e8m0: return body(std::integral_constant<ScaleType, ScaleType::e8m0>());
     case ScaleType::e4m3: return body(std::integral_constant<ScaleType, ScaleType::e4m3>());
+    case ScaleType::i8: return;
   }
 }
 

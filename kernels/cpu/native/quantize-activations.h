@@ -8,7 +8,7 @@
 
 namespace {
 
-/** Rows of x in tiles of `tokens`, inputs in words of 32 bits: values [chunk][tile][word][tokens], scales and sums [chunk][tile][tokens]. */
+/** Rows of x in tiles of `tokens`, inputs in words of 32 bits: values [chunk][tile][word][tokens], scales and what `sumWord` makes of sums [chunk][tile][tokens]. */
 struct Activations {
   Index tokens, tiles;
   int32_t *values;
@@ -71,9 +71,20 @@ inline void quantizeChunks(const float *const (&from)[piecesTogether], const Ind
   for (int c = 0; c < piecesTogether; c++) scales[c] = tops[c] / most + (sums[c] - sums[c]);
 }
 
-/** Sums are multiplied by −zero, what they will be needed for. */
+/** A chunk's sum as products need it: times −zero; beside bases times the scale, the bits of a float32. */
+inline int32_t sumWord(const QuantizedShape &shape, float sum, float scale) {
+  if (shape.origin == Origin::bases) {
+    const float scaled = sum * scale;
+    int32_t word;
+    memcpy(&word, &scaled, 4);
+    return word;
+  }
+  // Where it is no number the scale is none either.
+  return sum == sum ? int32_t(sum) * -(shape.origin == Origin::zeros ? 1 : shape.zero) : 0;
+}
+
 template <class Precision>
-inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, int32_t zero, const Activations &out) {
+inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chunks, const QuantizedShape &shape, const Activations &out) {
   using Number = typename Precision::Number;
   alignas(64) Number rounded[piecesTogether][longestChunk];
   const Index tokens = out.tokens, words = chunks.length * sizeof(Number) / 4;
@@ -95,7 +106,7 @@ inline void quantizeTile(const float *x, Index m, Index tile, const Chunks &chun
     for (Index p = 0; p < pieces; p++) {
       const Index at = alone ? out.at(chunk + p, tile) : out.at(chunk, tile) + token + p;
       out.scales[at] = scales[p];
-      out.sums[at] = sums[p] == sums[p] ? int32_t(sums[p]) * -zero : 0;
+      out.sums[at] = sumWord(shape, sums[p], scales[p]);
     }
     if (alone) return;
     int32_t *place = out.values + out.at(chunk, tile) * words + token;

@@ -12,7 +12,8 @@ QuantizedShape quantizedShape(Reader &of) {
   shape.bits = int(of.index());
   shape.named = of.flag();
   shape.scaleType = static_cast<ScaleType>(of.index());
-  shape.ownZeros = of.flag();
+  shape.stepInputs = of.index();
+  shape.origin = static_cast<Origin>(of.index());
   shape.zero = int(of.index());
   shape.activationBits = int(of.index());
   return shape;
@@ -26,7 +27,6 @@ LevelsShape levelsShape(Reader &of) {
   shape.coding = static_cast<Coding>(of.index());
   shape.scaleType = static_cast<ScaleType>(of.index());
   shape.ownTables = of.flag();
-  shape.bases = of.flag();
   return shape;
 }
 

@@ -17,7 +17,7 @@ Command commandAt(const double *at) { return static_cast<Command>(static_cast<in
 
 bool differInRowsAlone(const QuantizedShape &a, const QuantizedShape &b) {
   const auto rest = [](const QuantizedShape &of) {
-    return std::make_tuple(of.cols, of.group, of.bits, of.named, of.scaleType, of.ownZeros, of.zero, of.activationBits);
+    return std::make_tuple(of.cols, of.group, of.bits, of.named, of.scaleType, of.stepInputs, of.origin, of.zero, of.activationBits);
   };
   return rest(a) == rest(b);
 }

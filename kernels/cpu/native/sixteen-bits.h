@@ -42,15 +42,15 @@ struct SixteenBits {
     if (i < length) unpackRun<quadsPerRun / 2>(read, codes, zeros, to);
   }
 
-  /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x. */
-  template <bool ownZeros>
+  /** sums [tileTokens][2] += Σ over chunks: scales·Σ weight·x + bases·Σ x. */
+  template <Origin origin>
   __attribute__((noinline)) static void tileSlab(const Slab &slab, Index chunks, Index length, const TileOfTokens &x, Floats *sums) {
     const int32_t *weights = slab.weights;
-    const float *scales = slab.scales, *tokenScales = x.scales;
     const Index pairs = length / 2;
-    for (Index chunk = 0; chunk < chunks; chunk++, scales += blockRows, tokenScales += x.stride) {
+    for (Index chunk = 0; chunk < chunks; chunk++) {
+      const Index rows = chunk * blockRows, tokens = chunk * x.stride;
       Ints dots[tileTokens][2] = {};
-      const int32_t *value = x.values + chunk * x.stride * pairs;
+      const int32_t *value = x.values + tokens * pairs;
       for (Index p = 0; p < pairs; p++, weights += blockRows, value += tileTokens) {
         const Ints a = loadInts(weights), b = loadInts(weights + lanes);
 #pragma GCC unroll 12
@@ -59,7 +59,7 @@ struct SixteenBits {
           addPairs(dots[t][1], b, allInts(value[t]));
         }
       }
-      scaleInto(sums, dots, scales, tokenScales);
+      scaleInto<origin>(sums, dots, slab.scales + rows, slab.bases + rows, x.scales + tokens, x.sums + tokens);
     }
   }
 

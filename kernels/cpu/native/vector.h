@@ -178,6 +178,20 @@ inline Ints bytesAt(const uint8_t *from) {
 #endif
 }
 
+/** The same of signed bytes. */
+inline Ints signedBytesAt(const int8_t *from) {
+#if FEWBIT_ISA == FEWBIT_AVX512
+  return (Ints)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+#elif FEWBIT_ISA == FEWBIT_AVX2
+  return (Ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from)));
+#else
+  typedef int8_t Bytes __attribute__((vector_size(FEWBIT_VECTOR_BYTES / 4)));
+  Bytes bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return __builtin_convertvector(bytes, Ints);
+#endif
+}
+
 /** bf16 is the upper half of a float32. */
 inline Floats load(const uint16_t *from) { return fromBits(widened(from) << 16); }
 

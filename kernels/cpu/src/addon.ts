@@ -50,9 +50,9 @@ export interface Engine {
 }
 
 /** As in native/addon.cc; the trial of a binary compares them. */
-export const addonVersion = 18;
+export const addonVersion = 19;
 
-/** As in native/kernels.h. `named`: codes name levels of a table; `ownZeros`: each scale has a zero point, else `zero` is everyone's; `activationBits`: what products round x to. */
+/** As in native/kernels.h. `named`: codes name levels of a table; `stepInputs`: inputs that share a step, where scales have steps; `zero`: everyone's zero point; `activationBits`: what products round x to. */
 export type QuantizedShape = readonly [
   rows: number,
   cols: number,
@@ -60,7 +60,8 @@ export type QuantizedShape = readonly [
   bits: IntSpec['bits'],
   named: boolean,
   scaleType: number,
-  ownZeros: boolean,
+  stepInputs: number,
+  origin: number,
   zero: number,
   activationBits: 8 | 16,
 ];
@@ -74,12 +75,13 @@ export type LevelsShape = readonly [
   coding: number,
   scaleType: number,
   ownTables: boolean,
-  bases: boolean,
 ];
 
 /** In the order of native/kernels.h. */
 export const codingIds = { nibbles: 0, bytes: 1, integers: 2, e4m3: 3, e5m2: 4 } as const;
 /** In the order of native/kernels.h. */
-export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2, E8M0: 3, E4M3: 4 } as const;
+export const scaleTypeIds = { F32: 0, F16: 1, BF16: 2, E8M0: 3, E4M3: 4, I8: 5 } as const;
+/** In the order of native/kernels.h. */
+export const originIds = { zero: 0, zeros: 1, bases: 2 } as const;
 /** In the order of native/kernels.h. */
 export const activationIds = { silu: 0, gelu: 1, 'gelu-tanh': 2, relu: 3 } as const;

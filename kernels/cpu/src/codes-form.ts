@@ -1,9 +1,9 @@
 import type { Pausable } from '@fewbit/core';
 import { type ActivationPrecision, type FormedTensor, type HostMemory, holdCodes, integersOf, type OrderedMatrix } from '@fewbit/kernels';
-import { type Engine, type QuantizedShape, scaleTypeIds } from './addon.js';
+import { type Engine, originIds, type QuantizedShape, scaleTypeIds } from './addon.js';
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
-import { shortScales } from './short-scales.js';
+import { scalesOf } from './scales-of.js';
 import { roomFor, type WeightForm } from './weight-forms.js';
 
 /** Whole numbers as native/packed-codes.h has them. */
@@ -17,17 +17,17 @@ export function* uploadCodes(
   const { rows, cols, codes } = matrix;
   const integers = yield* integersOf(matrix);
   const { bits, levels, group, tileRows, zeros } = integers;
-  // of small floats, whose codes name levels, scales may be of a byte
-  const { scaleType, scales, divisor } = levels ? yield* shortScales(integers) : { ...integers, divisor: 1 };
-  const sharedZero = typeof zeros === 'number' ? zeros : undefined;
+  const { scaleType, scales, bases, steps, divisor } = yield* scalesOf(integers);
+  const ownZeros = typeof zeros === 'number' ? undefined : zeros;
+  const origin = bases ? 'bases' : ownZeros ? 'zeros' : 'zero';
   const shape: QuantizedShape = [
-    ...([rows, cols, group, bits, levels !== undefined, scaleTypeIds[scaleType]] as const),
-    ...([sharedZero === undefined, sharedZero ?? 0, activations === 'int8' ? 8 : 16] as const),
+    ...([rows, cols, group, bits, levels !== undefined, scaleTypeIds[scaleType], steps?.inputs ?? 0] as const),
+    ...([originIds[origin], typeof zeros === 'number' ? zeros : 0, activations === 'int8' ? 8 : 16] as const),
   ];
   const room = roomFor(memory, matrix);
   const tensor = holdCodes(room, matrix, engine.packedBytes(...shape), { kind: 'codes', shape } satisfies WeightForm);
-  const ownZeros = typeof zeros === 'number' ? undefined : zeros;
-  pack('packCodes', [codes, scales, ownZeros, levels && sixteen(levels)], [tensor.data.address, divisor, tileRows], shape);
+  const sources = [codes, scales, ownZeros, bases, steps?.values, levels && sixteen(levels)];
+  pack('packCodes', sources, [tensor.data.address, divisor, tileRows], shape);
   return tensor;
 }
 

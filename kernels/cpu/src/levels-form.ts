@@ -14,15 +14,12 @@ export function* uploadLevels(
   matrix: OrderedMatrix,
 ): Pausable<FormedTensor> {
   const { rows, cols, codes } = matrix;
-  const { coding, span, tables, bases, ...rest } = yield* levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));
+  const { coding, span, tables, ...rest } = yield* levelsOf(matrix, (levels) => (levels <= 16 ? 16 : 256));
   const { scales } = rest;
   const held = scales && (yield* shortScales({ scales, scaleType: yield* shortestType(scales), divisor: undefined }));
   const bits = coding === 'nibbles' ? 4 : 8;
-  const shape: LevelsShape = [
-    ...([rows, cols, span, bits, codingIds[coding], scaleTypeIds[held?.scaleType ?? 'F32']] as const),
-    ...([!held, bases !== undefined] as const),
-  ];
+  const shape: LevelsShape = [...([rows, cols, span, bits, codingIds[coding], scaleTypeIds[held?.scaleType ?? 'F32']] as const), !held];
   const tensor = holdCodes(roomFor(memory, matrix), matrix, engine.levelsBytes(...shape), { kind: 'levels', shape } satisfies WeightForm);
-  pack('packLevels', [codes, held?.scales, bases, tables], [tensor.data.address], shape);
+  pack('packLevels', [codes, held?.scales, tables], [tensor.data.address], shape);
   return tensor;
 }

@@ -1,7 +1,7 @@
 import type { CommandQueue } from './command-queue.js';
 
 /** What packing reads: arrays of JavaScript's, some of which may be missing. */
-export type Sources = readonly (Uint8Array | Float32Array | undefined)[];
+export type Sources = readonly (Uint8Array | Int8Array | Float32Array | undefined)[];
 
 /** Packs a weight: on the engine's threads and in its turn, while JavaScript goes on. `sources` must stay as they are until then. */
 export type PackWeights = (

@@ -6,7 +6,7 @@ import type { scaleTypeIds } from './addon.js';
 export interface ShortScales {
   readonly scaleType: keyof typeof scaleTypeIds;
   /** Of types of a byte as these bytes; else float32. */
-  readonly scales: Float32Array | Uint8Array;
+  readonly scales: Float32Array | Uint8Array | Int8Array;
   /** Of all of them. */
   readonly divisor: number;
 }

@@ -32,7 +32,7 @@ const engine = (product: string, coded: string, version = addonVersion) => `
       for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) out[i * n + j] += product(i, j, p);
     }
     packedBytes(rows, cols) { return rows * cols * 4; }
-    pack(codes, scales, zeros, levels, packed, divisor, tileRows, rows, cols, group, bits, named, scaleType, ownZeros, zero) {
+    pack(codes, scales, zeros, bases, steps, levels, packed, divisor, tileRows, rows, cols, group, bits, named, scaleType, stepInputs, origin, zero) {
       const [from, to] = [new Uint8Array(memories[codes]), new Float32Array(memories[packed])];
       for (let i = 0; i < from.length; i++) to[i] = from[i] - zero;
     }

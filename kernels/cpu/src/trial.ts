@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { addonVersion, scaleTypeIds } from './addon.js';
+import { addonVersion, originIds, scaleTypeIds } from './addon.js';
 import { commandIds } from './command-queue.js';
 
 /**
@@ -43,9 +43,9 @@ function codes(engine, name, m, activationBits) {
   const x = filled(m * k, (i) => (i % group === 5 ? limit : (i % 13) - 6));
   const held = new Uint8Array(allocate(n * k));
   for (let i = 0; i < held.length; i++) held[i] = (i * 7) % 16;
-  const shape = [n, k, group, 4, false, ${scaleTypeIds.F32}, false, zero, activationBits];
+  const shape = [n, k, group, 4, false, ${scaleTypeIds.F32}, 0, ${originIds.zero}, zero, activationBits];
   const packed = filled(engine.packedBytes(...shape) / 4, () => 0);
-  run(engine, ${commandIds.packCodes}, [held, filled((n * k) / group, () => 1), undefined, undefined, packed], [1, 1, ...shape]);
+  run(engine, ${commandIds.packCodes}, [held, filled((n * k) / group, () => 1), undefined, undefined, undefined, undefined, packed], [1, 1, ...shape]);
   const out = filled(m * n, () => 0);
   run(engine, ${commandIds.matmulQuantized}, [x, packed, undefined, out], [m, ...shape]);
   compare(name + ', inputs of ' + activationBits + ' bits', out, m, k, n, x, Array.from(held, (code) => code - zero), limit / 1e4);

@@ -1,5 +1,13 @@
 import { atOnce, matrix, random } from '@fewbit/core';
-import { createFormat, decodeMatrix, encodeMatrix, type FormatSpec, type QuantizedMatrix } from '@fewbit/formats';
+import {
+  createFormat,
+  decodeMatrix,
+  encodeMatrix,
+  type FormatSpec,
+  type GgmlTypeName,
+  type QuantizedMatrix,
+  type SuperParams,
+} from '@fewbit/formats';
 import { describe, expect, it } from 'vitest';
 import { cpuBackend } from './cpu-backend.js';
 import { loadAddon } from './cpu-probe.js';
@@ -17,6 +25,7 @@ const nvfp4: FormatSpec = { kind: 'float', element: 'e2m1', granularity: group(1
 const mxfp4: FormatSpec = { kind: 'float', element: 'e2m1', granularity: group(32), scaleType: 'E8M0' };
 
 const mxfp8: FormatSpec = { kind: 'float', element: 'e4m3', granularity: group(32), scaleType: 'E8M0' };
+const ggml = (type: GgmlTypeName): FormatSpec => ({ kind: 'ggml', type });
 const nf4: FormatSpec = { kind: 'codebook', levels: 'nf4', bits: 4, granularity: group(64), scaleType: 'BF16' };
 
 /** Bits per weight in memory. */
@@ -26,8 +35,16 @@ const held: Readonly<Record<string, readonly [FormatSpec, number]>> = {
   mxfp4: [mxfp4, 4.25],
   mxfp8: [mxfp8, 8.25],
   'nf4 of bfloat16': [nf4, 4.25],
-  'ggml q4_0': [{ kind: 'ggml', type: 'q4_0' }, 4.5],
-  'ggml mxfp4': [{ kind: 'ggml', type: 'mxfp4' }, 4.25],
+  'ggml q4_0': [ggml('q4_0'), 4.5],
+  'ggml q4_1': [ggml('q4_1'), 5],
+  'ggml q5_1': [ggml('q5_1'), 6],
+  'ggml q2_k': [ggml('q2_k'), 2 + 16 / 16 + 32 / 256],
+  'ggml q3_k': [ggml('q3_k'), 4 + 8 / 16 + 16 / 256], // of 16 inputs alone, the fourth bit is empty
+  'ggml q4_k': [ggml('q4_k'), 4 + 16 / 32 + 32 / 256],
+  'ggml q5_k': [ggml('q5_k'), 5 + 16 / 32 + 32 / 256],
+  'ggml q6_k': [ggml('q6_k'), 6 + 8 / 16 + 16 / 256],
+  'ggml iq4_xs': [ggml('iq4_xs'), 4 + 8 / 32 + 16 / 256],
+  'ggml mxfp4': [ggml('mxfp4'), 4.25],
 };
 
 describe.skipIf(typeof addon === 'string')('a weight takes the bits of its codes and scales', () => {
@@ -42,6 +59,7 @@ describe.skipIf(typeof addon === 'string')('short scales decode to what they wer
     ['mxfp4', mxfp4],
     ['mxfp8', mxfp8],
     ['nf4 of bfloat16', nf4],
+    ...(['q4_1', 'q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k', 'iq4_xs'] as const).map((type) => [type, ggml(type)] as const),
   ] as const)('%s', async ([, spec]) => {
     const codes = someMatrix(spec);
     expect((await uploaded(codes)).rows).toEqual(wholeZeros(decodeMatrix(codes).data));
@@ -51,10 +69,14 @@ describe.skipIf(typeof addon === 'string')('short scales decode to what they wer
     const codes = someMatrix(nvfp4);
     const [first, ...rest] = codes.params as Iterable<{ scale: number; block: number; divisor: number }>;
     const other = { ...codes, params: [{ ...first!, divisor: 3, scale: Math.fround(1 / 3) }, ...rest] };
+    const sixths = someMatrix(ggml('q6_k'));
+    const [wide, ...blocks] = sixths.params as Iterable<SuperParams>;
+    const third = { ...sixths, params: [{ ...wide!, d: Math.fround(1 / 3) }, ...blocks] };
     const small = { ...someMatrix(mxfp4), params: Array.from(codes.params, () => ({ scale: 2 ** -127 })) };
     for (const [matrix, bits] of [
       [other, 6],
       [small, 4.5],
+      [third, 8],
     ] as const) {
       const got = await uploaded(matrix);
       expect(got.bits).toBeCloseTo(bits, 2);

@@ -1,5 +1,5 @@
 import { FewbitError } from '@fewbit/core';
-import { createFormat, type QuantizedMatrix } from '@fewbit/formats';
+import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
 import { type BesideCodes, disorder, type HostMemory, inGroupOrder, isWhole, type OrderedMatrix, type WeightForms } from '@fewbit/kernels';
 import type { Engine, LevelsShape, QuantizedShape } from './addon.js';
 import { uploadCodes } from './codes-form.js';
@@ -49,14 +49,16 @@ export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMem
 
 function rejection(matrix: QuantizedMatrix): string | undefined {
   const { spec, rows, cols } = matrix;
-  if (createFormat(spec).tile(rows, cols).flat) return 'runs of elements across rows have no native kernel';
+  const format = createFormat(spec);
+  if (format.tile(rows, cols).flat) return 'runs of elements across rows have no native kernel';
+  if (format.affine?.bases && !isWhole(format))
+    return `${formatName(spec)}, levels with bases that are no whole numbers, has no native kernel`;
   return disorder(matrix);
 }
 
 /** Whole numbers are multiplied as such, other levels as float32. */
 function rounds({ spec }: QuantizedMatrix): boolean {
-  const format = createFormat(spec);
-  return isWhole(format) && !format.affine?.bases;
+  return isWhole(createFormat(spec));
 }
 
 /** Memory for a weight: it is waited for where something behind its codes is written at once. */

@@ -8,6 +8,8 @@ export interface AffineLevels<P = unknown> {
   readonly bases: boolean;
   /** Of the tile's span number `span`. */
   of(params: P, span: number): { readonly scale: number; readonly base: number };
+  /** Where scales and bases are whole numbers of a byte, each times a step that the tile has in f16: those steps. */
+  steps?(params: P): { readonly scale: number; readonly base: number };
   /** Where scales are numbers of E4M3 over a divisor: that divisor, which the tiles of a bound matrix share. */
   divisor?(params: P): number;
 }

@@ -4,7 +4,7 @@ export { type BesideCodes, holdCodes, type OutlierPlaces } from './hold-codes.js
 export { type HostTable, hostBackend } from './host-backend.js';
 export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTensor } from './host-memory.js';
 export { commonPageShape, type HostPage, hostPages, isPage, type PageTensor, pageShapeOf } from './host-pages.js';
-export { integersOf, isWhole, type MatrixIntegers, shortestType } from './integers-of.js';
+export { integersOf, isWhole, type MatrixIntegers, type MatrixSteps, shortestType } from './integers-of.js';
 export { levelsOf, type MatrixLevels } from './levels-of.js';
 export { pageNumbers, roundingNumbers } from './page-shape.js';
 export { type RecordedHeap, recordedHeap, type Tape } from './recorded-heap.js';

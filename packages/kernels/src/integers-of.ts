@@ -27,10 +27,18 @@ export interface MatrixIntegers {
   readonly scaleType: IntSpec['scaleType'];
   /** Where each scale may be a number of E4M3 over one divisor, that divisor. */
   readonly divisor: number | undefined;
+  /** Where scales and bases may be whole numbers of a byte under steps in f16. */
+  readonly steps: MatrixSteps | undefined;
   /** Of each tile, or one for all. */
   readonly zeros: Uint8Array | number;
   /** Of each tile; the zero point is 0 then. */
   readonly bases: Float32Array | undefined;
+}
+
+/** Steps under the scales of a matrix, and under its bases where it has some: [rows][one for every `inputs` inputs], where both, in turns. */
+export interface MatrixSteps {
+  readonly inputs: number;
+  readonly values: Float32Array;
 }
 
 /** Whether the levels of `format` are whole numbers of a byte, times a scale. */
@@ -47,19 +55,36 @@ function ofIntegers({ rows, cols, params }: QuantizedMatrix, spec: IntSpec): Mat
   const { tileRows, tileCols, across } = tileGrid(intFormat(spec), rows, cols);
   const { bits, scaleType } = spec;
   const columns = intColumns(params as ParamList<IntParams>);
-  const none = { levels: undefined, bases: undefined, divisor: undefined };
+  const none = { levels: undefined, bases: undefined, divisor: undefined, steps: undefined };
   return { ...columns, ...none, bits, scaleType, tileRows, across, group: Math.min(tileCols, cols) };
 }
 
 function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
   const { affine, levels: count } = createFormat(matrix.spec);
   const { by, zero, levels } = wholeTable(affine!.table.subarray(0, count), affine!.bases)!;
+  const steps = stepsOf(matrix, by);
   const { span, spans, bases, ...rest } = yield* levelsOf(matrix, (size) => size);
   const scales = rest.scales!.map((scale) => scale / by);
   const bits = levels ? 4 : (Math.max(2, Math.ceil(Math.log2(count))) as IntSpec['bits']);
   const divisor = affine!.divisor && affine!.divisor(matrix.params.at(0)) * by;
   const scaleType = yield* shortestType(scales);
-  return { bits, levels, group: span, tileRows: 1, across: spans, scales, scaleType, divisor, zeros: zero, bases };
+  return { bits, levels, group: span, tileRows: 1, across: spans, scales, scaleType, divisor, steps, zeros: zero, bases };
+}
+
+/** Of a format whose tiles are of one row. */
+function stepsOf({ spec, rows, cols, params }: QuantizedMatrix, by: number): MatrixSteps | undefined {
+  const format = createFormat(spec);
+  const { affine } = format;
+  if (!affine?.steps) return undefined;
+  const { tileCols } = tileGrid(format, rows, cols);
+  const kinds = affine.bases ? 2 : 1;
+  const values = new Float32Array(params.length * kinds);
+  for (let tile = 0; tile < params.length; tile++) {
+    const { scale, base } = affine.steps(params.at(tile)!);
+    values[tile * kinds] = scale / by;
+    if (affine.bases) values[tile * kinds + 1] = base;
+  }
+  return { inputs: tileCols, values };
 }
 
 /** A table of levels, `by` times as large and from 0 on: without `levels` where that is the code itself. */
@@ -89,8 +114,9 @@ function isBrain(word: number): boolean {
   return (word & 0xffff) === 0;
 }
 
-/** Whether a float32 is zero or a normal float16. */
+/** Whether a float32 is a finite float16; below 2⁻¹⁴ those lie 2⁻²⁴ apart. */
 function isHalf(word: number): boolean {
   const exponent = (word >>> 23) & 0xff;
-  return (word & 0x7fffffff) === 0 || ((word & 0x1fff) === 0 && exponent >= 113 && exponent <= 142);
+  const spare = exponent >= 113 ? 13 : 126 - exponent;
+  return (word & 0x7fffffff) === 0 || (exponent >= 103 && exponent <= 142 && (word & ((1 << spare) - 1)) === 0);
 }

@@ -7,7 +7,7 @@ import type { FormatName } from './format-specs.js';
  *
  * Inputs rounded to ±n codes of a chunk's largest value err by a twelfth of a squared step, so by absmax/(n·√12), whatever the weights are: of 128 normal values the
  * largest is about 2.8 deviations (6.4e-3 with n 127, 2.5e-5 with n 32767), of 32 and fewer 2.3 (5.2e-3, 2.0e-5). A product of one row by one scatters about that.
- * Inputs as they are leave the order of float32 sums, about √k·6e-8 at worst; bases beside scales add terms that cancel out.
+ * Inputs as they are leave the order of float32 sums, about √k·6e-8 at worst.
  */
 export const productTolerances: Readonly<Record<FormatName, Readonly<Partial<Record<ActivationPrecision | 'f32', number>>>>> = {
   int2: { int16: 6e-5, int8: 1.6e-2 }, // 2.9e-5, 6.8e-3
@@ -27,17 +27,17 @@ export const productTolerances: Readonly<Record<FormatName, Readonly<Partial<Rec
   nf4: { f32: 1e-6 }, // 3.7e-7
   'bnb-fp4': { f32: 1e-6 }, // 4.5e-7
   codebook: { f32: 1e-6 }, // 4.0e-7
-  'two-level': { f32: 4e-6, int16: 6e-5, int8: 1.6e-2 }, // 1.7e-6, 2.6e-5, 8.0e-3
+  'two-level': { int16: 6e-5, int8: 1.6e-2 }, // 2.6e-5, 8.0e-3
 
   'ggml q4_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
-  'ggml q4_1': { f32: 8e-7, int16: 5e-5, int8: 1.3e-2 }, // 3.2e-7, 2.2e-5, 6.5e-3
+  'ggml q4_1': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
   'ggml q5_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.6e-3
-  'ggml q5_1': { f32: 8e-7, int16: 5e-5, int8: 1.3e-2 }, // 3.2e-7, 2.2e-5, 6.5e-3
+  'ggml q5_1': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
   'ggml q8_0': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.5e-3
-  'ggml q2_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.1e-7, 1.9e-5, 6.3e-3
+  'ggml q2_k': { int16: 5e-5, int8: 1.3e-2 }, // 1.9e-5, 6.3e-3
   'ggml q3_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.0e-5, 5.4e-3
-  'ggml q4_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.2e-7, 2.7e-5, 5.9e-3
-  'ggml q5_k': { f32: 1e-6, int16: 5e-5, int8: 1.3e-2 }, // 4.4e-7, 2.7e-5, 5.9e-3
+  'ggml q4_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.7e-5, 5.9e-3
+  'ggml q5_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.7e-5, 5.9e-3
   'ggml q6_k': { int16: 5e-5, int8: 1.3e-2 }, // 2.0e-5, 5.2e-3
   'ggml iq4_nl': { int16: 5e-5, int8: 1.3e-2 }, // 2.2e-5, 6.6e-3
   'ggml iq4_xs': { int16: 5e-5, int8: 1.3e-2 }, // 2.8e-5, 5.9e-3

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { atOnce, matrix } from '../../../packages/core/src/index.js';
-import { createFormat, encodeMatrix, type IntSpec, type QuantizedMatrix, tileGrid } from '../../../packages/formats/src/index.js';
+import {
+  createFormat,
+  encodeMatrix,
+  type IntSpec,
+  type QuantizedMatrix,
+  type TwoLevelSpec,
+  tileGrid,
+} from '../../../packages/formats/src/index.js';
 import type { ActivationPrecision, Backend } from '../../../packages/kernels/src/index.js';
 import { relativeError, sameBits } from './backend-contract.js';
 import { columnOrderContract } from './column-order-contract.js';
@@ -143,16 +150,13 @@ export function weightsContract(name: string, backends: () => readonly Backend[]
 
   it.for(precisions)('x that is not finite gives results that are not, with %s activations', async (activations, { skip }) => {
     needForms(skip, activations);
-    const format = createFormat({
-      kind: 'int',
-      bits: 4,
-      scheme: 'symmetric-full',
-      granularity: { kind: 'group', size: 32 },
-      scaleType: 'F32',
-    });
-    const codes = encodeMatrix(matrix(5, 70, values(350, 1)), format);
-    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
-      for (const m of [1, 20]) {
+    const based: TwoLevelSpec = {
+      ...{ kind: 'two-level', bits: 4, granularity: { kind: 'group', size: 32 } },
+      ...{ scaleBits: 3, scaleRows: 16, scaleType: 'F32' },
+    };
+    for (const spec of [int4(32), based]) {
+      const codes = encodeMatrix(matrix(5, 70, values(350, 1)), createFormat(spec));
+      for (const [bad, m] of [Number.NaN, Number.POSITIVE_INFINITY].flatMap((bad) => [1, 20].map((m) => [bad, m] as const))) {
         const x = values(m * 70, 2);
         x[m * 70 - 3] = bad;
         for (const backend of backends()) {

@@ -33,6 +33,7 @@ export function superFormat(
       span: sub,
       bases: type.dmin !== undefined,
       of: ({ d, dmin, scales, mins }, span) => ({ scale: f32(d * scales[span]!), base: -f32(dmin * mins[span]!) }),
+      steps: ({ d, dmin }) => ({ scale: d, base: -dmin }),
     },
     encode: encoderOf(type),
     decode(code, { d, dmin, scales, mins }, offset) {
