@@ -1,5 +1,5 @@
 import type { ActivationRounding } from '@fewbit/formats';
-import type { Algebra, Backend, DeviceTensor, Ops } from '@fewbit/kernels';
+import type { Algebra, Backend, DeviceTensor, Draw, Ops } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
 import { randomMatrix } from './synthetic-weights.js';
 
@@ -18,13 +18,17 @@ export interface KernelCase {
   free(): void;
 }
 
-/** Every op of a forward pass but products with weights and what meets pages (page-cases.ts), over the shapes that a prompt of m tokens meets in `plan`. */
+/**
+ * Every op but products with weights (matmul-cases.ts) and what meets pages (page-cases.ts), over the shapes that a prompt of m tokens meets in `plan`, or would meet in
+ * a model of its size that has the op.
+ */
 export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => KernelCase)[] {
   const { ops } = backend;
   const { hidden, vocabulary, blocks } = plan;
   const [{ attention, mlp }] = blocks as [(typeof blocks)[number]];
-  const { heads, headSize, rotary } = attention;
+  const { heads, keyValueHeads, headSize, rotary } = attention;
   const width = heads * headSize;
+  const keysWidth = keyValueHeads * headSize;
   const wide = mlp.down.cols;
   const few = Math.min(m, 16);
   // no more of a vocabulary than caches hold many times over
@@ -70,9 +74,19 @@ export function opCases(backend: Backend, plan: ModelPlan, m: number): (() => Ke
     on('roundActivations', 'GB/s', 8 * m * hidden, [[m, hidden]], ([x]) => ops.roundActivations(x!, int8)),
     on('embed', 'GB/s', 8 * m * hidden, [[tableRows, hidden]], ([table]) => ops.embed(table!, tokens)),
     on('rotate', 'GB/s', 8 * m * width, [[m, width]], ([x]) => ops.rotate(x!, headSize, rotary!, 0)),
+    on('activate', 'GB/s', 8 * m * wide, [[m, wide]], ([x]) => ops.activate(x!, 'gelu')),
+    on('scale', 'GB/s', 8 * m * hidden, [[m, hidden]], ([x]) => ops.scale(x!, Math.sqrt(hidden))),
+    // the keys out of one product for queries, keys and values
+    on('columns', 'GB/s', 8 * m * keysWidth, [[m, width + 2 * keysWidth]], ([x]) => ops.columns(x!, width, keysWidth)),
+    on('rows', 'GB/s', 8 * hidden, [[m, hidden]], ([x]) => ops.rows(x!, m - 1, 1)),
+    on('softcap', 'GB/s', 8 * few * vocabulary, [[few, vocabulary]], ([logits]) => ops.softcap(logits!, 30)),
     on('crossEntropy', 'GB/s', 4 * few * vocabulary, [[few, vocabulary]], ([logits]) => ops.crossEntropy(logits!, new Uint32Array(few))),
+    on('sample', 'GB/s', 4 * vocabulary, [[1, vocabulary]], ([logits]) => ops.sample(logits!, [draw])),
   ];
 }
+
+/** With the filters that people use. Random logits spread by 0.02: at this temperature they are drawn from as those that spread by 2 are at 0.8. */
+const draw: Draw = { uniform: 0.5, temperature: 0.008, topK: 40, topP: 0.95 };
 
 const int8: ActivationRounding = {
   spec: {

@@ -1,17 +1,15 @@
 import type { Backend, DeviceTensor, PageForm } from '@fewbit/kernels';
 import type { ModelPlan } from '@fewbit/models';
+import { keyValueCacheNames, parseKeyValueCache } from '@fewbit/presets';
 import { type KernelCase, upload } from './kernel-cases.js';
 
-const forms: Readonly<Record<string, PageForm | undefined>> = {
-  f32: undefined,
-  f16: 'f16',
-  int8: {
-    spec: {
-      format: { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' },
-      scaling: 'dynamic',
-    },
-  },
-};
+/** By the names of `--kv-cache`; float32 has no form. */
+const forms = new Map(
+  keyValueCacheNames.map((name): [string, PageForm | undefined] => {
+    const kept = parseKeyValueCache(name);
+    return [name, kept === 'f32' ? undefined : kept === 'f16' ? kept : kept.keys];
+  }),
+);
 
 /** Keys and values of m positions in each form of page: storing them, attention of a prompt, and of one token through `cold` bytes of pages, so that they come from memory. */
 export function pageCases(backend: Backend, plan: ModelPlan, m: number, cold: number): (() => KernelCase)[] {
@@ -19,11 +17,11 @@ export function pageCases(backend: Backend, plan: ModelPlan, m: number, cold: nu
   const width = keyValueHeads * headSize;
   const options = { heads, keyValueHeads, headSize, scale };
   const shapes = (rows: number) => `${rows}×${heads * headSize} ${m}×${width} ${m}×${width}`;
-  const there = Object.entries(forms).filter(([, form]) => !form || (backend.pages && backend.pages.rejects(form, width) === undefined));
+  const there = [...forms].filter(([, form]) => !form || (backend.pages && backend.pages.rejects(form, width) === undefined));
 
   return there.flatMap(([format, form]) => {
     const page = () => (form ? backend.pages!.create([m, width], form) : backend.upload(new Float32Array(m * width), [m, width]));
-    const bytes = m * width * (format === 'f32' ? 4 : format === 'f16' ? 2 : 1 + 4 / width);
+    const bytes = bytesOf(backend, page);
     /** `copies` pairs of pages with rows in them, and the queries of `rows` tokens. */
     const attention = (rows: number, copies: number, unit: KernelCase['unit'], work: number) => (): KernelCase => {
       const stored = upload(backend, [m, width], 1);
@@ -54,6 +52,15 @@ export function pageCases(backend: Backend, plan: ModelPlan, m: number, cold: nu
       attention(1, Math.ceil(cold / (2 * bytes)), 'GB/s', 2 * bytes),
     ];
   });
+}
+
+/** Of one page, as the backend holds it. */
+function bytesOf(backend: Backend, page: () => DeviceTensor): number {
+  const before = backend.bytes;
+  const made = page();
+  const bytes = backend.bytes - before;
+  backend.free(made);
+  return bytes;
 }
 
 function freeAll(backend: Backend, tensors: readonly DeviceTensor[]): void {
