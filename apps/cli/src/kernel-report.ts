@@ -5,6 +5,8 @@ import type { Io } from './io.js';
 export interface KernelReport {
   readonly backend: string;
   readonly description: string;
+  /** Which table of kernels serves each op: the backend's own, or that of another, which it leaves the op to. */
+  readonly ops: Readonly<Record<string, string>>;
   /** What products by codes do to their inputs; absent where they take them as they come. */
   readonly activations?: string;
   /** What caches keep of keys and values. */
@@ -20,9 +22,9 @@ export function kernelReport({ backend, weights: held, activations, keyValues }:
     modules[reason] ??= [];
     modules[reason].push(module);
   }
-  const { id, description, weights } = backend;
+  const { id, description, chosen: ops, weights } = backend;
   const rounding = activations === 'f32' ? undefined : weights?.activations[activations];
-  return { backend: id, description, ...(rounding && { activations: rounding }), keyValues, decoded: modules };
+  return { backend: id, description, ops, ...(rounding && { activations: rounding }), keyValues, decoded: modules };
 }
 
 /** Says on stderr why a model is larger and slower than its codes; with `verbose` what runs it, and which weights those are. */

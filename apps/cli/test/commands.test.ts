@@ -22,6 +22,8 @@ interface Quantized {
   bitsPerWeight: number;
   seconds: number;
   peakMemory: number;
+  backend: { id: string; description: string; threads: number };
+  kernels: Record<string, string>;
   calibration?: { source: string; sequences: number; length: number; tokens: number };
   layers: { name: string; format: string; bitsPerWeight: number; bytes: number; weightError: number; outputError?: number }[];
 }
@@ -42,6 +44,11 @@ interface Evaluated {
     kl: { mean: number; standardError: number; p99: number };
     topOne: { agreement: number; standardError: number };
   };
+  kernels: { backend: string; description: string; ops: Record<string, string> };
+}
+interface Doctor {
+  backend: { id: string; description: string; threads: number };
+  ops: Record<string, string>;
 }
 
 const int4 = join(root, 'int4');
@@ -80,6 +87,8 @@ describe('fewbit quantize', () => {
     }
     expect(document.bytes.after).toBeLessThan(document.bytes.before);
     for (const number of [document.seconds, document.peakMemory]) expect(number).toBeGreaterThan(0);
+    const { backend, ops } = await fewbitJson<Doctor>('doctor');
+    expect(document).toMatchObject({ backend, kernels: ops });
   });
 
   it.each(['rtn', 'gptq'])('%s with outliers and two levels of scales: what is counted is what is written', async (method) => {
@@ -171,6 +180,7 @@ describe('fewbit quantize', () => {
     expect(stdout).toMatch(/layer.*format.*weight error.*output error.*bits.*size/);
     expect(stdout).toMatch(/model\.layers\.4\.mlp\.down_proj.*int4/);
     expect(stdout).toMatch(/table: rtn, compressed-tensors, 4\.\d+ bits per weight/);
+    expect(stdout).toMatch(/^kernels: \w+: .*\d threads?$/m);
     expect(stdout).toMatch(/read back: logits differ by/);
   });
 });
@@ -207,13 +217,16 @@ describe('fewbit eval', () => {
     const flags = ['--text', text, '--protocol', 'document', '--context', '64'];
     const run = (...more: string[]) => fewbitJson<Evaluated & { activations: string }>('eval', int4, ...flags, ...more);
     const reference = await run('--backend', 'reference');
-    expect(reference.activations).toBe('f32');
+    expect(reference).toMatchObject({ activations: 'f32', kernels: { backend: 'reference', ops: { matmul: 'reference' } } });
     const refused = await fewbit('eval', int4, ...flags, '--backend', 'reference', '--activations', 'int8');
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("'reference' has no products with int8 activations") });
     if ((await fewbit('doctor', '--backend', 'cpu')).code !== 0) skip('there is no native backend');
     const [exact, rounded] = [await run('--backend', 'cpu'), await run('--backend', 'cpu', '--activations', 'int8')];
     const float = await run('--backend', 'cpu', '--activations', 'f32');
     expect([exact.activations, rounded.activations, float.activations]).toEqual(['int16', 'int8', 'f32']);
+    const { backend, ops } = await fewbitJson<Doctor>('doctor', '--backend', 'cpu');
+    expect(exact.kernels).toMatchObject({ backend: 'cpu', description: backend.description, ops, decoded: {} });
+    expect(ops.matmul).toBe('cpu');
     expect(float.nll).toBeCloseTo(reference.nll, 6);
     expect(rounded.perplexity).not.toBe(exact.perplexity);
     expect(Math.abs(rounded.nll - exact.nll)).toBeLessThan(0.02);
@@ -234,6 +247,7 @@ describe('fewbit eval', () => {
     );
     expect(stdout).toMatch(/perplexity.*±/);
     expect(stdout).toMatch(/gptq, context 32/);
+    expect(stdout).toMatch(/kernels.*: .*\d threads?/);
     expect(stdout).toContain(`${text}: 31 predictions in 1 windows`);
     expect(stdout).toMatch(/same likeliest token.*100\.00 %/);
   });
@@ -331,11 +345,7 @@ describe('fewbit inspect', () => {
 
 describe('fewbit doctor', () => {
   it('says what runs here, and why not what does not', async () => {
-    const document = await fewbitJson<{ backend: { id: string }; refused: unknown[]; ops: Record<string, string> }>(
-      'doctor',
-      '--backend',
-      'reference',
-    );
+    const document = await fewbitJson<Doctor>('doctor', '--backend', 'reference');
     expect(document).toMatchObject({ node: process.version, backend: { id: 'reference' }, ops: { matmul: 'reference' } });
     expect((await fewbit('doctor', '--threads', '1')).stdout).toMatch(/kernels.*: /);
   });
@@ -343,7 +353,14 @@ describe('fewbit doctor', () => {
   it('says which weights of a model are decoded, as does what runs it', async () => {
     const reason = "the backend 'reference' has no kernels for codes";
     const on = ['--backend', 'reference'];
-    const kernels = { backend: 'reference', decoded: { [reason]: expect.arrayContaining(['model.layers.0.mlp.up_proj']) } };
+    const { backend, ops } = await fewbitJson<Doctor>('doctor', ...on);
+    const { description } = backend;
+    const kernels = {
+      backend: 'reference',
+      description,
+      ops,
+      decoded: { [reason]: expect.arrayContaining(['model.layers.0.mlp.up_proj']) },
+    };
     expect(await fewbitJson('doctor', int4, ...on)).toMatchObject({ model: { path: int4, ...kernels } });
     expect((await fewbit('doctor', int4, ...on)).stdout).toMatch(/held as float32[\s\S]*model\.layers\.0\.mlp\.up_proj/);
     const generate = ['generate', int4, '--prompt', 'It was', '--max-tokens', '1', ...on];

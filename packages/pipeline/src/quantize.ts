@@ -221,6 +221,7 @@ async function run(
       peakMemory: process.resourceUsage().maxRSS * 1024,
       planned,
       phases: course.seconds,
+      backend: { id: backend.id, description: backend.description, threads: backend.threads },
     };
   } finally {
     await started?.close();

@@ -111,7 +111,9 @@ export interface QuantizeReport {
   readonly layers: readonly LayerReport[];
   /** Seconds by phase. */
   readonly phases: Readonly<Record<string, number>>;
-  /** Kernel backend that served each op. */
+  /** What ran it; `description` is a line for people: instruction set, threads. */
+  readonly backend: { readonly id: string; readonly description: string; readonly threads: number };
+  /** Which table of kernels served each op: the backend's own, or that of another, which it leaves the op to. */
   readonly kernels: Readonly<Record<string, string>>;
   /** Relative L2 difference of the logits of the written checkpoint, read back, to those of the model in memory. */
   readonly readBack: number;

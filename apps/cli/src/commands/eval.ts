@@ -4,7 +4,7 @@ import { openBackend, openPretrained } from '@fewbit/presets';
 import type { Model } from '@fewbit/runtime';
 import type { Command } from 'commander';
 import { type GlobalOptions, type Io, printJson } from '../io.js';
-import { tellDecoded } from '../kernel-report.js';
+import { type KernelReport, kernelReport, tellDecoded } from '../kernel-report.js';
 import { addModelOptions, type ModelFlags, modelOptionsOf } from '../model-options.js';
 import { oneOf, positiveInteger } from '../parse-option.js';
 import { progressBar } from '../progress-bar.js';
@@ -59,6 +59,7 @@ export function addEval(program: Command, io: Io): void {
           activations: pretrained.model.activations,
           ...result,
           ...(result.baseline && { baseline: { model: options.baseline, ...result.baseline } }),
+          kernels: kernelReport(pretrained.model),
         };
         if (options.json) printJson(io, document);
         else io.stdout(describe(document));
@@ -75,14 +76,16 @@ type Document = Awaited<ReturnType<typeof perplexity>> & {
   readonly model: string;
   readonly text: string;
   readonly activations: Model['activations'];
+  readonly kernels: KernelReport;
 };
 
-function describe({ model, text, activations, protocol, context, tokens, windows, baseline, ...result }: Document): string {
+function describe({ model, text, activations, protocol, context, tokens, windows, baseline, kernels, ...result }: Document): string {
   const rows = [
     ['perplexity', `${result.perplexity.toFixed(5)} ± ${result.standardError.toFixed(5)}`],
     ['protocol', `${protocol}, context ${context}`],
     ['text', `${text}: ${tokens} predictions in ${windows} windows`],
     ['activations', activations],
+    ['kernels', `${kernels.backend}: ${kernels.description}`],
     ['seconds', result.seconds.toFixed(1)],
   ];
   if (baseline) {

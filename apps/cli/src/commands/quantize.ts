@@ -141,7 +141,7 @@ async function readRecipe(path: string): Promise<Record<string, unknown>> {
 }
 
 function describe(report: QuantizeReport): string {
-  const { bytes, layers } = report;
+  const { backend, bytes, layers } = report;
   const rows = layers.map((layer) => [
     layer.name,
     layer.format,
@@ -158,6 +158,7 @@ function describe(report: QuantizeReport): string {
     ...(report.keyValues ? [`keys and values: ${report.keyValues}\n`] : []),
     `${report.output}: ${report.method}, ${report.layout}, ${report.bitsPerWeight.toFixed(3)} bits per weight in the quantized layers\n`,
     `${megabytes(bytes.before)} → ${megabytes(bytes.after)} in ${duration(report.seconds)}, at most ${megabytes(report.peakMemory)} of memory\n`,
+    `kernels: ${backend.id}: ${backend.description}\n`,
     `read back: logits differ by ${report.readBack.toExponential(1)} (relative L2) from the model in memory\n`,
   ].join('');
 }

@@ -5,8 +5,8 @@ import { facts, fenced, modelCard } from './model-card.js';
 import type { SourceCard } from './source-card.js';
 import { layoutTags, libraryOf } from './tags.js';
 
-/** What the same model and recipe give again: all but the run's time and memory. */
-export type ReproducibleReport = Omit<QuantizeReport, 'output' | 'seconds' | 'peakMemory' | 'planned' | 'phases'>;
+/** What the same model and recipe give again: all but the run's time and memory, and the threads of what ran it. */
+export type ReproducibleReport = Omit<QuantizeReport, 'output' | 'seconds' | 'peakMemory' | 'planned' | 'phases' | 'backend'>;
 
 /** The model card of a quantized model: recipe, numbers, hashes. */
 export function quantizeCard(
