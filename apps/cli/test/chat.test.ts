@@ -19,6 +19,7 @@ interface Document {
   model: string;
   messages: { role: string; content: string }[];
   turns: { prompt: string; text: string; tokens: number; promptTokens: number; cachedTokens: number; finish: string }[];
+  kernels: { backend: string; description: string; ops: Record<string, string>; keyValues: string };
 }
 
 const lines = (...text: string[]) => ({ stdin: Readable.from(text.map((line) => `${line}\n`)) });
@@ -47,6 +48,17 @@ describe('fewbit chat, from a pipe', () => {
     expect(turns[0]!.text).toBe(turns[1]!.text);
     const { code, stdout, stderr } = await fewbitOn(lines('It was', '/exit', 'never read'), 'chat', model, ...quiet);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${turns[0]!.text}\n`, stderr: '' });
+  });
+
+  it('tells what runs the model: in the document, and with --verbose on stderr', async () => {
+    const { kernels } = await document(lines('It was'), ...quiet, '--backend', 'reference');
+    expect(kernels).toMatchObject({ backend: 'reference', ops: { matmul: 'reference' } });
+    const { code, stdout, stderr } = await fewbitOn(lines('It was'), 'chat', model, ...quiet, '--backend', 'reference', '--verbose');
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `kernels: reference: ${kernels.description}; keys and values ${kernels.keyValues}\n`,
+    });
+    expect(stdout).not.toContain('kernels');
   });
 
   it('takes a system message, and another', async () => {

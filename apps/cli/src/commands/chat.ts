@@ -11,6 +11,7 @@ import { addSamplingOptions, type SamplingFlags, samplingOf } from '../sampling-
 interface Options extends GlobalOptions, SamplingFlags, ModelFlags {
   readonly system?: string;
   readonly plain?: boolean;
+  readonly verbose?: boolean;
 }
 
 interface Turn extends GenerateSummary {
@@ -25,15 +26,16 @@ export function addChat(program: Command, io: Io): void {
     .option('--system <text>', 'what the model is told before the conversation')
     .option('--plain', "without the model's chat template: lines as plain text");
   addModelOptions(addSamplingOptions(command, { maxTokens: 1024, temperature: 0.7 }))
+    .option('--verbose', 'also tell on stderr what runs the model')
     .option('--json', 'one JSON document on stdout, once the input has ended')
     .action(async (path: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
-      const { system, plain, json } = options;
+      const { system, plain, json, verbose } = options;
       const modelOptions = modelOptionsOf(options);
       const { backend } = await openBackend(options);
       const { model, tokenizer, eos, close } = await openPretrained(path, backend, modelOptions);
       try {
-        tellDecoded(io, model);
+        tellDecoded(io, model, verbose);
         if (!plain && !tokenizer.renderChat) {
           throw new FewbitError('usage', 'The model has no chat template: it was not made for conversations. --plain does without.');
         }
