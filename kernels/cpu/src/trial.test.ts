@@ -42,10 +42,14 @@ const engine = (product: string, coded: string, version = addonVersion) => `
 const right = 'x[i * k + p] * w[j * k + p]';
 
 it('says what is wrong with a binary that crashes, throws, hangs up or computes nonsense', async () => {
-  expect(await trial(binary('crash', 'process.kill(process.pid, "SIGSEGV"); while (true);'))).toMatch(/SIGSEGV/);
+  expect(await trial(binary('crash', 'process.kill(process.pid, "SIGSEGV"); while (true);'))).toMatch(
+    /^the binary .*crash\.cjs failed its trial: it ended by SIGSEGV: install it and @fewbit\/kernels-cpu again, both together, or build it again$/,
+  );
   expect(await trial(binary('throw', 'throw new Error("no such symbol");'))).toMatch(/no such symbol/);
   expect(await trial(binary('exit', 'process.exit(3);'))).toMatch(/exited with 3/);
-  expect(await trial(binary('old', engine(right, right, addonVersion - 1)))).toMatch(/install or build both together/);
+  expect(await trial(binary('old', engine(right, right, addonVersion - 1)))).toMatch(
+    new RegExp(`version ${addonVersion - 1} and the package needs ${addonVersion}: install it .* or build it again$`),
+  );
   expect(await trial(binary('wrong', engine('x[i * k + p] * w[j * k]', right)))).toMatch(/plain: element \(0, 0\) of a product is/);
   expect(await trial(binary('wrong codes', engine(right, 'x[i * k + p] * w[j * k]')))).toMatch(/plain, inputs of 8 bits: element \(0, 0\)/);
 });

@@ -12,7 +12,7 @@ import { commandIds } from './command-queue.js';
  */
 const program = `
 const { Engine, instructionSets, allocate, addressOf, version = 1 } = require(process.argv[1]);
-if (version !== ${addonVersion}) throw new Error('it is of version ' + version + ' and the package needs ${addonVersion}: install or build both together');
+if (version !== ${addonVersion}) throw new Error('it is of version ' + version + ' and the package needs ${addonVersion}');
 const filled = (count, value) => {
   const array = new Float32Array(allocate(count * 4));
   for (let i = 0; i < count; i++) array[i] = value(i);
@@ -77,7 +77,7 @@ function runTrial(path: string): Promise<string | undefined> {
       const ending = error.signal
         ? `it ended by ${error.signal}`
         : (stderr.match(/^\w*Error: .*$/m)?.[0] ?? `it exited with ${error.code}`);
-      resolve(`the binary ${path} failed its trial: ${ending}`);
+      resolve(`the binary ${path} failed its trial: ${ending}: install it and @fewbit/kernels-cpu again, both together, or build it again`);
     });
   });
 }

@@ -19,7 +19,10 @@ it('takes the one asked for, or says why not', async () => {
       () => 'none',
       (error) => (FewbitError.is(error) ? `${error.code}: ${error.message}` : 'another error'),
     );
-  expect(await code({ backend: 'broken', threads: 1 })).toMatch(/^backend: .*broken: no such device/);
+  expect(await code({ backend: 'broken', threads: 1 })).toBe(
+    "backend: No backend could be opened (broken: no such device). Choose 'auto' for the fastest that runs here.",
+  );
   expect(await code({ backend: 'cuda', threads: 1 })).toMatch(/^usage: .*'cuda'.*auto, broken, reference/);
+  await expect(selectBackend([broken], { threads: 1 })).rejects.toThrow(/broken: no such device.* also give one that always opens/);
   expect(await code({ threads: 0 })).toMatch(/^usage: 0 threads/);
 });

@@ -35,5 +35,9 @@ export async function selectBackend(
     refused.push({ id, reason: result.unavailable });
   }
   const reasons = refused.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
-  throw new FewbitError('backend', `No backend could be opened (${reasons}).`);
+  const remedy =
+    backend === 'auto'
+      ? 'Mend one of them, or also give one that always opens, as the reference does'
+      : "Choose 'auto' for the fastest that runs here";
+  throw new FewbitError('backend', `No backend could be opened (${reasons}). ${remedy}.`);
 }

@@ -30,6 +30,17 @@ async function measure(name: string, model: string) {
   return { logits: rows, perplexity: Math.exp(losses.reduce((sum, loss) => sum + loss, 0) / losses.length) };
 }
 
+it('an empty FEWBIT_BACKEND counts as unset', async () => {
+  const chosen = async (name: string | undefined) => {
+    vi.stubEnv('FEWBIT_BACKEND', name);
+    const { backend } = await openBackend({ threads: 1 });
+    vi.unstubAllEnvs();
+    await backend.close();
+    return backend.id;
+  };
+  expect(await chosen('')).toBe(await chosen(undefined));
+});
+
 describe.each([
   ['float', embeddedModel],
   ['int4', quantized],

@@ -21,7 +21,7 @@ export interface BackendChoice {
 
 /** Opens a kernel backend. Throws `usage` for an unknown name, `backend` when the named one cannot run here. */
 export async function openBackend(choice: BackendChoice = {}): Promise<OpenedBackend> {
-  const backend = choice.backend ?? process.env.FEWBIT_BACKEND ?? 'auto';
+  const backend = choice.backend ?? (process.env.FEWBIT_BACKEND || 'auto');
   return selectBackend(probes, { backend, threads: choice.threads ?? threadsFromEnvironment() ?? availableParallelism() });
 }
 
