@@ -3,6 +3,7 @@ import type { FormatSpec } from '@fewbit/formats';
 import type { ActivationPrecision, Backend, DeviceTensor } from '@fewbit/kernels';
 import { blockLinears, type LinearPlan, type ModelPlan } from '@fewbit/models';
 import { type BlockWeights, freeBlock, type LoadedWeight, loadBlock, type WeightSource } from '@fewbit/runtime';
+import { keepOutliers } from './keep-outliers.js';
 import { type KernelCase, upload } from './kernel-cases.js';
 import { syntheticWeights } from './synthetic-weights.js';
 
@@ -15,6 +16,12 @@ export interface MatmulCase extends KernelCase {
   readonly copies: number;
 }
 
+/** How weights are held, and the share of them that is kept beside the codes. */
+export interface HeldIn {
+  readonly spec: FormatSpec;
+  readonly outliers: number;
+}
+
 /** The weights of a block in one format, as the runtime loads them, several times. */
 export interface LoadedWeights {
   /** Whether the backend holds codes; else it decoded them to float32. */
@@ -25,18 +32,18 @@ export interface LoadedWeights {
 }
 
 /**
- * Loads block 0 of `plan` in `spec` (undefined: float32) as often as it takes to fill `bytes`, and makes a product of each shape of its
+ * Loads block 0 of `plan` in `held` (undefined: float32) as often as it takes to fill `bytes`, and makes a product of each shape of its
  * linears: with one token as bytes of weights read, with `m` tokens as operations.
  */
 export async function loadMatmuls(
   backend: Backend,
   plan: ModelPlan,
-  spec: FormatSpec | undefined,
+  held: HeldIn | undefined,
   { m, bytes, activations }: { m: number; bytes: number; activations: MatmulCase['activations'] },
 ): Promise<LoadedWeights> {
   const block = plan.blocks[0]!;
   const elements = blockLinears(block).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
-  const source = spec ? syntheticWeights(plan, spec, spec, 1) : floatWeights(plan);
+  const source = held ? heldWeights(plan, held) : floatWeights(plan);
   const blocks: BlockWeights[] = [];
   const before = backend.bytes;
   let loaded: LoadedWeight | undefined;
@@ -81,21 +88,31 @@ function matmulCase(
   };
 }
 
+function heldWeights(plan: ModelPlan, { spec, outliers }: HeldIn): WeightSource {
+  const source = syntheticWeights(plan, spec, spec, 1);
+  if (outliers === 0) return source;
+  const quantized = async (module: string) => {
+    const codes = await source.quantized(module);
+    return codes && keepOutliers(codes, outliers, 1);
+  };
+  return { ...source, quantized };
+}
+
 function floatWeights(plan: ModelPlan): WeightSource {
   const spec = { kind: 'int', bits: 8, scheme: 'symmetric-full', granularity: { kind: 'channel' }, scaleType: 'F32' } as const;
   return { ...syntheticWeights(plan, spec, spec, 1), quantized: async () => undefined };
 }
 
 /** Codes of the widest linear, one byte each, laid out as the backend's kernels read them: what loading does beside reading. */
-export async function uploadCase(backend: Backend, plan: ModelPlan, spec: FormatSpec): Promise<KernelCase | undefined> {
+export async function uploadCase(backend: Backend, plan: ModelPlan, held: HeldIn): Promise<KernelCase | undefined> {
   const { module, rows, cols } = plan.blocks[0]!.mlp.down;
-  const codes = (await syntheticWeights(plan, spec, spec, 1).quantized(module))!;
+  const codes = (await heldWeights(plan, held).quantized(module))!;
   const { weights } = backend;
   if (!weights || weights.rejects(codes) !== undefined) return undefined;
   const before = backend.bytes;
-  const held = atOnce(weights.upload(codes));
+  const uploaded = atOnce(weights.upload(codes));
   const packed = backend.bytes - before;
-  backend.free(held);
+  backend.free(uploaded);
   return {
     ...{ op: 'upload', shape: `${rows}×${cols}`, unit: 'GB/s', work: rows * cols + packed },
     run: () => backend.free(atOnce(weights.upload(codes))),

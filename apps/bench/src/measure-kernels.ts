@@ -4,8 +4,9 @@ import type { ModelPlan } from '@fewbit/models';
 import type { KernelRow, KernelsDocument } from './documents.js';
 import { type Finisher, finisher } from './finisher.js';
 import { formatFamily, formatLabel, groupOf } from './format-label.js';
+import { outliersLabel } from './keep-outliers.js';
 import { algebraCases, type KernelCase, opCases } from './kernel-cases.js';
-import { loadMatmuls, type MatmulCase, uploadCase } from './matmul-cases.js';
+import { type HeldIn, loadMatmuls, type MatmulCase, uploadCase } from './matmul-cases.js';
 import { type Limits, openLimits } from './measure-limits.js';
 import { pageCases } from './page-cases.js';
 import type { MatmulPeer, MatmulPeerProbe } from './peers/types.js';
@@ -17,6 +18,8 @@ export interface KernelsBenchmark {
   readonly plan: ModelPlan;
   /** Formats of weights beside float32. */
   readonly specs: readonly FormatSpec[];
+  /** Shares of weights that are kept beside the codes; each format has rows for each. */
+  readonly outliers: readonly number[];
   /** What products with codes round their inputs to. */
   readonly activations: ActivationPrecision | 'f32';
   /** Tokens of a prompt. */
@@ -31,7 +34,7 @@ export interface KernelsBenchmark {
 
 /** Each kernel beside the limit that holds for it and, for products with weights, beside a peer, all in turns. */
 export async function measureKernels(benchmark: KernelsBenchmark): Promise<KernelsDocument> {
-  const { backend, plan, specs, activations, prompt, rounds, streamBytes = 1.2e9, onProgress = () => undefined } = benchmark;
+  const { backend, plan, specs, outliers, activations, prompt, rounds, streamBytes = 1.2e9, onProgress = () => undefined } = benchmark;
   const limits = await openLimits({ threads: backend.threads, streamBytes });
   const finishing = finisher(backend);
   const measured: Measured[] = [];
@@ -46,13 +49,14 @@ export async function measureKernels(benchmark: KernelsBenchmark): Promise<Kerne
     }
   };
   try {
-    for (const spec of [undefined, ...specs]) {
-      const loaded = await loadMatmuls(backend, plan, spec, { m: prompt, bytes: streamBytes / 4, activations });
+    const formats = specs.flatMap((spec) => outliers.map((share): HeldIn => ({ spec, outliers: share })));
+    for (const held of [undefined, ...formats]) {
+      const loaded = await loadMatmuls(backend, plan, held, { m: prompt, bytes: streamBytes / 4, activations });
       try {
-        if (spec && !loaded.kept) notes.add(`${backend.id} has no product with ${formatLabel(spec)} weights: it decodes them to float32.`);
-        else for (const make of loaded.cases) await measure(...(await withPeer(make(), spec, benchmark, notes)));
-        const packing = spec && (await uploadCase(backend, plan, spec));
-        if (packing) await measure(packing, formatLabel(spec));
+        if (held && !loaded.kept) notes.add(`${backend.id} has no product with ${labelOf(held)} weights: it decodes them to float32.`);
+        else for (const make of loaded.cases) await measure(...(await withPeer(make(), held, benchmark, notes)));
+        const packing = held && (await uploadCase(backend, plan, held));
+        if (packing) await measure(packing, labelOf(held));
       } finally {
         loaded.free();
       }
@@ -130,21 +134,30 @@ async function measureCase(
 /** A case with its format and a peer of the same product, where there is one. */
 async function withPeer(
   made: MatmulCase,
-  spec: FormatSpec | undefined,
+  held: HeldIn | undefined,
   { backend, peer: probe }: KernelsBenchmark,
   notes: Set<string>,
 ): Promise<[MatmulCase, string, MatmulPeer | undefined]> {
-  const format = formatLabel(spec);
+  const format = labelOf(held);
   if (!probe) return [made, format, undefined];
+  if (held && held.outliers > 0) {
+    notes.add(`No peer for ${format}: peers have no weights beside the codes.`);
+    return [made, format, undefined];
+  }
   const { m, linear, copies } = made;
   const peer = await probe({
     ...{ m, k: linear.cols, n: linear.rows, copies, threads: backend.threads },
-    format: spec ? formatFamily(spec) : 'f32',
-    group: spec ? groupOf(spec) : null,
+    format: held ? formatFamily(held.spec) : 'f32',
+    group: held ? groupOf(held.spec) : null,
   });
   if (!('unavailable' in peer)) return [made, format, peer];
   notes.add(`No peer for ${format}: ${peer.unavailable}.`);
   return [made, format, undefined];
+}
+
+/** `int4 g32 outliers 0.5%`, or `f32`. */
+function labelOf(held?: HeldIn): string {
+  return [formatLabel(held?.spec), outliersLabel(held?.outliers ?? 0)].filter(Boolean).join(' ');
 }
 
 /** Seconds of one run, over as many as take 5 ms or more; `finish` waits for what a run only wrote down. */

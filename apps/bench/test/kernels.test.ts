@@ -8,7 +8,8 @@ const small = ['--shape', 'tiny', '--peer', 'none', '--rounds', '1', '--prompt',
 
 describe('fewbit-bench kernels', () => {
   it('measures every op, and says who served it', async () => {
-    const { machine, rows } = kernelsDocument.parse(await fewbitBenchJson('kernels', '--backend', 'wasm', '--formats', 'int4', ...small));
+    const flags = ['--backend', 'wasm', '--formats', 'int4', '--outliers', '0,1%', '--peer', 'onnxruntime'];
+    const { machine, rows, notes } = kernelsDocument.parse(await fewbitBenchJson('kernels', ...small, ...flags));
     const products = rows.filter(({ op, format }) => op === 'matmul' && format === 'f32');
     expect(products.map(({ shape }) => shape)).toContain('1×64 192×64');
     expect(products.map(({ shape }) => shape)).toContain('4×192 64×192');
@@ -19,6 +20,10 @@ describe('fewbit-bench kernels', () => {
     expect(new Set(rows.filter(({ format }) => format === 'int4 g32').map(({ op, limit }) => `${op} ${limit}`))).toEqual(
       new Set(['matmul readBandwidth', 'matmul integerPeak', 'upload readBandwidth']),
     );
+    const kept = rows.filter(({ format }) => format === 'int4 g32 outliers 1%');
+    expect(new Set(kept.map(({ op }) => op))).toEqual(new Set(['matmul', 'upload']));
+    for (const row of kept) expect(row).not.toHaveProperty('peer');
+    expect(notes).toContain('No peer for int4 g32 outliers 1%: peers have no weights beside the codes.');
     expect(new Set(products.map(({ limit }) => limit))).toEqual(new Set(['readBandwidth', 'gemmPeak']));
     expect(machine.integerPeak).toBeGreaterThan(0);
     for (const { backend, kernel } of rows) expect([backend, kernel]).toEqual(['wasm', 'wasm']);

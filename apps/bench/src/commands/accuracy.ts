@@ -4,6 +4,7 @@ import { createMethod, openBackend, parseFormat, parseRecipe } from '@fewbit/pre
 import type { Command } from 'commander';
 import type { AccuracyDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
+import { outliersLabel } from '../keep-outliers.js';
 import { measureAccuracy } from '../measure-accuracy.js';
 import { choose, groupSizes, list, positiveInteger, shares } from '../parse-option.js';
 import { plotAccuracy } from '../plot.js';
@@ -92,7 +93,7 @@ function recipesOf(options: Options): BenchRecipe[] {
 
 function withOutliers(recipe: Usual, share: number): Usual {
   if (share === 0) return recipe;
-  const variant = [...(recipe.variant ? [recipe.variant] : []), `outliers ${Number((100 * share).toPrecision(6))}%`].join(' ');
+  const variant = [...(recipe.variant ? [recipe.variant] : []), outliersLabel(share)].join(' ');
   return { ...recipe, outliers: share, layout: 'fewbit', variant };
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { KernelsDocument } from '../documents.js';
 import type { GlobalOptions, Io } from '../io.js';
 import { measureKernels } from '../measure-kernels.js';
-import { activationPrecisions, choose, groupSize, list, positiveInteger } from '../parse-option.js';
+import { activationPrecisions, choose, groupSize, list, positiveInteger, shares } from '../parse-option.js';
 import { parseWeights } from '../parse-weights.js';
 import { onnxruntimeProduct } from '../peers/onnxruntime-product.js';
 import type { MatmulPeerProbe } from '../peers/types.js';
@@ -16,6 +16,7 @@ interface Options extends GlobalOptions {
   readonly shape: string;
   readonly formats: readonly string[];
   readonly group?: number;
+  readonly outliers: readonly number[];
   readonly activations: string;
   readonly peer: string;
   readonly prompt: number;
@@ -32,6 +33,7 @@ export function addKernels(program: Command, io: Io): void {
     .option('--shape <name>', `whose layers to take: ${shapeNames.join(', ')}`, 'tinyllama-1.1b')
     .option('--formats <a,b>', 'formats of weights, or types of ggml, beside float32', list, ['int4', 'int8'])
     .option('--group <n>', 'inputs that share a scale; -1: one scale per channel (default: 32 for integers)', groupSize)
+    .option('--outliers <a,b>', 'shares of weights kept beside the codes: 0,0.5%', shares, [0])
     .option('--activations <type>', `of products with codes: ${Object.keys(activationPrecisions).join(', ')}`, 'int16')
     .option('--peer <name>', Object.keys(peers).join(', '), 'onnxruntime')
     .option('--prompt <n>', 'tokens of a prompt', positiveInteger, 512)
@@ -39,7 +41,7 @@ export function addKernels(program: Command, io: Io): void {
     .option('--stream <MB>', 'memory to read for the bandwidth: more than the caches hold', positiveInteger, 1200)
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
-      const { formats, group, prompt, rounds } = options;
+      const { formats, group, outliers, prompt, rounds } = options;
       const peer = choose('--peer', peers, options.peer);
       const activations = choose('--activations', activationPrecisions, options.activations);
       const plan = planShape(options.shape);
@@ -47,7 +49,7 @@ export function addKernels(program: Command, io: Io): void {
       const { backend } = await openBackend(options);
       try {
         const document = await measureKernels({
-          ...{ backend, plan, specs, activations, prompt, rounds, peer },
+          ...{ backend, plan, specs, outliers, activations, prompt, rounds, peer },
           streamBytes: options.stream * 1e6,
           signal: io.signal,
           onProgress: (message) => io.stderr(`${message}\n`),
