@@ -17,10 +17,11 @@ constexpr Index mostFewTokens = FEWBIT_ISA == FEWBIT_AVX512 || FEWBIT_ISA == FEW
 /** Bytes of unpacked weights that stay in the first-level cache, and blocks of rows that they are of. */
 constexpr Index slabBytes = 16384, slabBlocks = 4;
 
-/** One block of rows for a tile of `tokens` tokens → sums [tokens][blockRows]. */
+/** One block of rows of a packed weight for a tile of `tokens` tokens → sums [tokens][blockRows]. */
 template <class Precision, class Codes, int tokens, ScaleType type>
-__attribute__((noinline)) void blockFewRows(const Codes &read, const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x,
+__attribute__((noinline)) void blockFewRows(const char *packed, const char *block, const QuantizedShape &shape, const Chunks &chunks, const Activations &x,
                                             Index tile, float *out) {
+  const Codes read(headerOf(packed));
   constexpr int vectors = tokens == 1 ? 2 : 1;
   const BlockBytes bytes(shape, chunks);
   const Index count = chunks.count, length = chunks.length, words = length * sizeof(typename Precision::Number) / 4, stride = x.at(1, 0);
@@ -65,7 +66,7 @@ __attribute__((noinline)) void blockFewRows(const Codes &read, const char *block
 }
 
 /** Chunk `index` of one block, ready for `tileSlab`. */
-template <class Precision, class Codes, ScaleType type>
+template <class Precision, class Codes>
 inline void unpackBlock(const Codes &read, const char *block, Index index, const QuantizedShape &shape, const Chunks &chunks, const Slab &to) {
   const BlockBytes bytes(shape, chunks);
   const char *at = block + bytes.chunkAt(index), *steps = block + bytes.stepAt(index), *scales = at + bytes.codes;
@@ -73,8 +74,11 @@ inline void unpackBlock(const Codes &read, const char *block, Index index, const
   for (int v = 0; v < 2; v++) {
     zeros[v] = shape.origin == Origin::zeros ? loadZeros(scales + bytes.scales + v * lanes) : allInts(shape.zero);
     storeInts(to.zeros + v * lanes, zeros[v]);
-    store(to.scales + v * lanes, scalesOf<type>(scales, steps, v * lanes));
-    if (shape.origin == Origin::bases) store(to.bases + v * lanes, basesOf<type>(scales, steps, v * lanes));
+    // What is unpacked meets many tokens: the type of scales may be looked up here.
+    withScaleType(shape.scaleType, [&](auto type) {
+      store(to.scales + v * lanes, scalesOf<type>(scales, steps, v * lanes));
+      if (shape.origin == Origin::bases) store(to.bases + v * lanes, basesOf<type>(scales, steps, v * lanes));
+    });
   }
   Precision::unpackChunk(read, at, chunks.length, zeros, to.weights);
 }
@@ -93,7 +97,7 @@ inline void finishBlock(const QuantizedProduct &product, Index block, Index toke
 }
 
 /** All rows for more than a few tokens. A task unpacks some inputs of some blocks of rows and lets tiles of tokens pass over them, whose sums stay in the second-level cache. */
-template <class Precision, class Codes, ScaleType type>
+template <class Precision, class Codes>
 void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks, const Activations &x, Index m) {
   const QuantizedShape &shape = product.shape;
   const char *stream = product.packed + sizeof(PackedHeader);
@@ -128,7 +132,7 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
       const Index count = smallerOf(slabChunks, chunks.count - first);
       for (Index block = firstBlock; block < lastBlock; block++)
         for (Index chunk = 0; chunk < count; chunk++)
-          unpackBlock<Precision, Codes, type>(read, stream + block * bytes.all, first + chunk, shape, chunks, slabOf(block, chunk));
+          unpackBlock<Precision, Codes>(read, stream + block * bytes.all, first + chunk, shape, chunks, slabOf(block, chunk));
       for (Index tile = firstTile; tile < lastTile; tile++) {
         // While tiles pass over this slab the next one comes from memory, a part with each.
         for (Index block = firstBlock; block < lastBlock; block++) {
@@ -151,11 +155,30 @@ void manyRows(Pool &pool, const QuantizedProduct &product, const Chunks &chunks,
   });
 }
 
+/** What multiplies by codes of one kind with scales of one type: blocks of rows for 1 to fewTokens tokens, and all rows for more. */
+struct ProductKernels {
+  void (*fewRows[fewTokens])(const char *packed, const char *block, const QuantizedShape &, const Chunks &, const Activations &, Index tile, float *sums);
+  void (*manyRows)(Pool &, const QuantizedProduct &, const Chunks &, const Activations &, Index m);
+};
+
+template <class Precision, class Codes>
+ProductKernels kernelsOf(ScaleType scaleType) {
+  ProductKernels found{};
+  withScaleType(scaleType, [&](auto type) {
+    // Scales of a byte are of small floats, whose codes name levels; steps under scales are of ggml, whose codes have no more bits.
+    if constexpr ((Codes::named || (type != ScaleType::e8m0 && type != ScaleType::e4m3)) && (Codes::bits <= 6 || type != ScaleType::i8))
+      found = {{blockFewRows<Precision, Codes, 1, type>, blockFewRows<Precision, Codes, 2, type>, blockFewRows<Precision, Codes, 3, type>,
+                blockFewRows<Precision, Codes, 4, type>},
+               manyRows<Precision, Codes>};
+  });
+  return found;
+}
+
 /** All blocks of all products in one job for a few tokens: a block is read from memory once, for the first of their tiles. */
-template <class Precision, class Codes, ScaleType type>
-void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
+void productsOfFew(Pool &pool, const ProductKernels &kernels, const QuantizedProduct *products, Index count, const Chunks &chunks, const Activations &x, Index m) {
   const Index blockBytes = BlockBytes(products[0].shape, chunks).all;
   const auto blocksOf = [](const QuantizedProduct &product) { return quotientUp(product.shape.rows, blockRows); };
+  const auto blockOf = kernels.fewRows[x.tokens - 1];
   Index all = 0;
   for (Index i = 0; i < count; i++) all += blocksOf(products[i]);
   byRuns(pool, all, [&](Index first, Index last) {
@@ -165,22 +188,16 @@ void productsOfFew(Pool &pool, const QuantizedProduct *products, Index count, co
     for (Index block = first; block < last; block++) {
       if (block == blocksOf(*product)) block = 0, last -= blocksOf(*product++);
       const char *at = product->packed + sizeof(PackedHeader) + block * blockBytes;
-      const Codes read(headerOf(product->packed));
       for (Index tile = 0; tile < x.tiles; tile++) {
-        switch (x.tokens) {
-          case 1: blockFewRows<Precision, Codes, 1, type>(read, at, product->shape, chunks, x, tile, sums); break;
-          case 2: blockFewRows<Precision, Codes, 2, type>(read, at, product->shape, chunks, x, tile, sums); break;
-          case 3: blockFewRows<Precision, Codes, 3, type>(read, at, product->shape, chunks, x, tile, sums); break;
-          default: blockFewRows<Precision, Codes, 4, type>(read, at, product->shape, chunks, x, tile, sums);
-        }
+        blockOf(product->packed, at, product->shape, chunks, x, tile, sums);
         for (Index token = 0; token < x.tokens; token++) finishBlock(*product, block, tile * x.tokens + token, m, sums + token * blockRows);
       }
     }
   });
 }
 
-template <class Precision, class Codes, ScaleType type>
-void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
+template <class Precision>
+void matmulPacked(Pool &pool, const ProductKernels &kernels, const float *x, const QuantizedProduct *products, Index count, Index m) {
   const QuantizedShape &shape = products[0].shape;
   const Chunks chunks(shape.cols, shape.group);
   const bool few = m <= mostFewTokens;
@@ -188,25 +205,8 @@ void matmulPacked(Pool &pool, const float *x, const QuantizedProduct *products, 
   const Index words = chunks.length * sizeof(typename Precision::Number) / 4;
   const Activations activations(pool.workspace(Activations::bytes(m, tokens, words, chunks)), m, tokens, words, chunks);
   parallel(pool, activations.tiles, 0, [&](Index tile, char *) { quantizeTile<Precision>(x, m, tile, chunks, shape, activations); });
-  if (few) return productsOfFew<Precision, Codes, type>(pool, products, count, chunks, activations, m);
-  for (Index i = 0; i < count; i++) manyRows<Precision, Codes, type>(pool, products[i], chunks, activations, m);
-}
-
-template <class Precision, class Codes>
-void matmulCodes(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
-  const ScaleType type = products[0].shape.scaleType;
-  // Those of a byte are scales of small floats, whose codes name levels.
-  if constexpr (Codes::named) {
-    if (type == ScaleType::e8m0) return matmulPacked<Precision, Codes, ScaleType::e8m0>(pool, x, products, count, m);
-    if (type == ScaleType::e4m3) return matmulPacked<Precision, Codes, ScaleType::e4m3>(pool, x, products, count, m);
-  }
-  // Steps under scales are of ggml, whose codes have no more bits.
-  if constexpr (Codes::bits <= 6) {
-    if (type == ScaleType::i8) return matmulPacked<Precision, Codes, ScaleType::i8>(pool, x, products, count, m);
-  }
-  if (type == ScaleType::f16) return matmulPacked<Precision, Codes, ScaleType::f16>(pool, x, products, count, m);
-  if (type == ScaleType::bf16) return matmulPacked<Precision, Codes, ScaleType::bf16>(pool, x, products, count, m);
-  matmulPacked<Precision, Codes, ScaleType::f32>(pool, x, products, count, m);
+  if (few) return productsOfFew(pool, kernels, products, count, chunks, activations, m);
+  for (Index i = 0; i < count; i++) kernels.manyRows(pool, products[i], chunks, activations, m);
 }
 
 /** `Precision`: for codes read so. */
@@ -214,7 +214,7 @@ template <template <class Codes> class Precision>
 void matmulRounded(Pool &pool, const float *x, const QuantizedProduct *products, Index count, Index m) {
   withCodes(products[0].shape, [&](auto kind) {
     using Codes = typename decltype(kind)::type;
-    matmulCodes<Precision<Codes>, Codes>(pool, x, products, count, m);
+    matmulPacked<Precision<Codes>>(pool, kernelsOf<Precision<Codes>, Codes>(products[0].shape.scaleType), x, products, count, m);
   });
 }
 

@@ -123,7 +123,7 @@ inline Floats basesOf(const char *scales, const char *steps, Index row) {
   return scalesOf<type>(scales + blockRows * bytesOf(type), steps + blockRows * 2, row);
 }
 
-/** body(the type as a constant), but for i8. */
+/** body(the type as a constant) */
 template <class Body>
 inline void withScaleType(ScaleType type, Body body) {
   switch (type) {
@@ -132,7 +132,7 @@ inline void withScaleType(ScaleType type, Body body) {
     case ScaleType::bf16: return body(std::integral_constant<ScaleType, ScaleType::bf16>());
     case ScaleType::e8m0: return body(std::integral_constant<ScaleType, ScaleType::e8m0>());
     case ScaleType::e4m3: return body(std::integral_constant<ScaleType, ScaleType::e4m3>());
-    case ScaleType::i8: return;
+    case ScaleType::i8: return body(std::integral_constant<ScaleType, ScaleType::i8>());
   }
 }
 
