@@ -28,10 +28,9 @@ describe.skipIf(!text).each(models)('perplexity of %s by FEWBIT_BACKEND', (name,
     want = await perplexities('reference');
   });
 
-  it.each(['wasm', 'cpu'])("%s: the reference's to 1e-3, float and int4", async (backend, { skip }) => {
+  it.for(['wasm', 'cpu'])("%s: the reference's to 1e-3, float and int4", async (backend, { skip }) => {
     const opened = await openBackend({ backend }).catch(() => skip(`no backend ${backend} here`));
     await opened.backend.close();
-    for (const [i, perplexity] of (await perplexities(backend)).entries())
-      expect(Math.abs(perplexity / want[i]! - 1)).toBeLessThan(1e-3);
+    for (const [i, perplexity] of (await perplexities(backend)).entries()) expect(Math.abs(perplexity / want[i]! - 1)).toBeLessThan(1e-3);
   });
 });
