@@ -46,6 +46,7 @@ it('says what is wrong with a binary that crashes, throws, hangs up or computes 
     /^the binary .*crash\.cjs failed its trial: it ended by SIGSEGV: install it and @fewbit\/kernels-cpu again, both together, or build it again$/,
   );
   expect(await trial(binary('throw', 'throw new Error("no such symbol");'))).toMatch(/no such symbol/);
+  expect(await trial(binary('hang', 'while (true);'), 0.5)).toMatch(/hang\.cjs did not end its trial within 0\.5 s: try again/);
   expect(await trial(binary('exit', 'process.exit(3);'))).toMatch(/exited with 3/);
   expect(await trial(binary('old', engine(right, right, addonVersion - 1)))).toMatch(
     new RegExp(`version ${addonVersion - 1} and the package needs ${addonVersion}: install it .* or build it again$`),

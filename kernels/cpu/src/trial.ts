@@ -62,18 +62,20 @@ for (const name of instructionSets()) {
  * Tries the binary in a child process, so that a bad one cannot take this process down; returns what went wrong. That it works is remembered
  * in a file for this binary, Node.js and processor.
  */
-export async function trial(path: string): Promise<string | undefined> {
+export async function trial(path: string, seconds = 20): Promise<string | undefined> {
   const passed = passedFile(path);
   if (existsSync(passed)) return undefined;
-  const failure = await runTrial(path);
+  const failure = await runTrial(path, seconds);
   if (failure === undefined) remember(passed);
   return failure;
 }
 
-function runTrial(path: string): Promise<string | undefined> {
+function runTrial(path: string, seconds: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(process.execPath, ['-e', program, path], { timeout: 20_000, env: {} }, (error, _stdout, stderr) => {
+    execFile(process.execPath, ['-e', program, path], { timeout: 1000 * seconds, env: {} }, (error, _stdout, stderr) => {
       if (!error) return resolve(undefined);
+      if (error.killed)
+        return resolve(`the binary ${path} did not end its trial within ${seconds} s: try again when the machine is less busy`);
       const ending = error.signal
         ? `it ended by ${error.signal}`
         : (stderr.match(/^\w*Error: .*$/m)?.[0] ?? `it exited with ${error.code}`);

@@ -144,6 +144,9 @@ describe('quantize', () => {
     const keyValues: ActivationSpec = { format: { ...fp8, granularity: perTensor }, scaling: 'static' };
     const report = await run({ keyValues, calibration });
     expect(report.keyValues).toBe(activationName(keyValues));
+    expect(readFileSync(join(report.output, 'README.md'), 'utf8').match(/\| keys and values \|.*/g)).toEqual([
+      `| keys and values | ${report.keyValues}, scales by minmax |`,
+    ]);
     expect(report.readBack).toBeLessThan(1e-6);
     const { checkpoint, close } = await openModelDirectory(report.output);
     const scale = async (name: string) => toFloat32(await checkpoint.read(`model.layers.1.self_attn.${name}_scale`))[0]!;

@@ -25,7 +25,6 @@ export function quantizeCard(
     ...outlierRow(layers),
     ['inputs of these layers', rounded(report.activations, activation)],
     ['keys and values', rounded(report.keyValues, keyValues)],
-    ...(report.keyValues === undefined ? [] : [['keys and values', report.keyValues] as [string, string]]),
     ['layout', layout],
     ['calibration', calibration ? calibrationText(calibration) : 'none'],
     ['seed', String(seed)],
