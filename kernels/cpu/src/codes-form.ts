@@ -4,7 +4,7 @@ import { type Engine, originIds, type QuantizedShape, scaleTypeIds } from './add
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
 import { scalesOf } from './scales-of.js';
-import { roomFor, type WeightForm } from './weight-forms.js';
+import { roomFor, type WeightForm } from './weight-form.js';
 
 /** Whole numbers as native/packed-codes.h has them. */
 export function* uploadCodes(

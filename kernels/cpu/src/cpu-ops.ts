@@ -17,7 +17,7 @@ import {
 import { activationIds } from './addon.js';
 import type { CommandQueue } from './command-queue.js';
 import type { NativeArray } from './native-heap.js';
-import type { FloatForm, WeightForm } from './weight-forms.js';
+import type { FloatForm, WeightForm } from './weight-form.js';
 
 /** The op table over a queue of commands. Operands are looked up before the result is made, so that an op that throws leaves nothing behind. */
 export function cpuOps(queue: CommandQueue, { allocate, read, find, findAny, free }: HostMemory<NativeArray>): Ops {

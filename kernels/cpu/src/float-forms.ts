@@ -3,7 +3,7 @@ import { type DeviceTensor, filled, type HostMemory, uploadShortened } from '@fe
 import type { Engine } from './addon.js';
 import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 

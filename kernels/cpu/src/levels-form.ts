@@ -4,7 +4,7 @@ import { codingIds, type Engine, type LevelsShape, scaleTypeIds } from './addon.
 import type { NativeArray } from './native-heap.js';
 import type { PackWeights } from './pack-weights.js';
 import { shortScales } from './short-scales.js';
-import { roomFor, type WeightForm } from './weight-forms.js';
+import { roomFor, type WeightForm } from './weight-form.js';
 
 /** Codes that index levels, which may be shared but for scale and base or each tile's own. */
 export function* uploadLevels(

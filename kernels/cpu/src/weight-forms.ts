@@ -1,7 +1,7 @@
 import { FewbitError } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import { type BesideCodes, disorder, type HostMemory, inGroupOrder, isWhole, type OrderedMatrix, type WeightForms } from '@fewbit/kernels';
-import type { Engine, LevelsShape, QuantizedShape } from './addon.js';
+import { disorder, type HostMemory, inGroupOrder, isWhole, type WeightForms } from '@fewbit/kernels';
+import type { Engine } from './addon.js';
 import { uploadCodes } from './codes-form.js';
 import type { CommandQueue } from './command-queue.js';
 import { uploadFloats, uploadStored } from './float-forms.js';
@@ -9,22 +9,6 @@ import { uploadLevels } from './levels-form.js';
 import type { NativeFiles } from './native-files.js';
 import type { NativeArray } from './native-heap.js';
 import { packWeights } from './pack-weights.js';
-
-/** How a weight lies in native memory, where not as float32. */
-export type WeightForm = FloatForm | CodedForm;
-
-export type CodedForm = (
-  | { readonly kind: 'codes'; readonly shape: QuantizedShape }
-  | { readonly kind: 'levels'; readonly shape: LevelsShape }
-) &
-  BesideCodes;
-
-/** Floats, row-major. */
-export interface FloatForm {
-  readonly kind: 'bf16' | 'f32';
-  /** The pages of a file that they lie in, where they do. */
-  readonly map?: { readonly address: number; readonly bytes: number };
-}
 
 /** Codes of whole numbers as native/packed-codes.h has them, of other levels as native/levels.h, outliers and the order of columns behind either, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, queue: CommandQueue, memory: HostMemory<NativeArray>, files: NativeFiles): WeightForms {
@@ -59,12 +43,4 @@ function rejection(matrix: QuantizedMatrix): string | undefined {
 /** Whole numbers are multiplied as such, other levels as float32. */
 function rounds({ spec }: QuantizedMatrix): boolean {
   return isWhole(createFormat(spec));
-}
-
-/** Memory for a weight: it is waited for where something behind its codes is written at once. */
-export function roomFor(
-  { hold, holdEmpty }: HostMemory<NativeArray>,
-  { outliers, columnOrder }: OrderedMatrix,
-): Pick<HostMemory<NativeArray>, 'hold'> {
-  return { hold: outliers || columnOrder ? hold : holdEmpty };
 }

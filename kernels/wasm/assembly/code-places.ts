@@ -9,6 +9,11 @@
 
 import { blockRows } from '../src/control';
 
+/** Bytes from a word of a block to the next one. */
+export const wordBytes: usize = blockRows * 4;
+
+const spare3 = memory.data<i32>([0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0], 16);
+
 /** Pairs of inputs that a word has whole. */
 export function pairsOf(bits: i32): i32 {
   return bits === 3 ? 4 : 16 / bits;
@@ -49,8 +54,17 @@ export function furtherAt(bits: i32, part: i32): i32 {
 export function furtherWord(bits: i32, at: usize): v128 {
   const mask = i32x4.splat(spareMask(bits));
   let word = i32x4.splat(0);
-  for (let part = 0; part < partsOf(bits); part++, at += blockRows * 4) {
+  for (let part = 0; part < partsOf(bits); part++, at += wordBytes) {
     word = v128.or(word, i16x8.shl(v128.and(i16x8.shr_u(v128.load(at), spareAt(bits)), mask), furtherAt(bits, part)));
   }
   return word;
+}
+
+/** The same of 3 bits. */
+export function further3(at: usize): v128 {
+  const spare = v128.load(spare3);
+  const first = i16x8.shr_u(v128.and(v128.load(at), spare), 6);
+  const second = i16x8.shr_u(v128.and(v128.load(at + wordBytes), spare), 4);
+  const third = i16x8.shr_u(v128.and(v128.load(at + 2 * wordBytes), spare), 2);
+  return v128.or(v128.or(first, second), third);
 }

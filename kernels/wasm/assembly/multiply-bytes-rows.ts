@@ -1,7 +1,7 @@
 // As multiply-codes-rows.ts, where activations are bytes (byte-products.ts).
 
 import { nibbleMask, ones, products } from './byte-products';
-import { further3, wordBytes } from './multiply-split-rows';
+import { further3, wordBytes } from './code-places';
 import { firstSum, PackedCodes, scaled } from './packed-codes';
 
 /** Bytes of codes whose products add up in 16 bits: of 4 bits, eight times two products of at most 15·127; of 3 bits, sixteen times two of at most 7·127. */

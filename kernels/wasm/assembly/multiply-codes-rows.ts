@@ -10,7 +10,7 @@ import { nibbleMask } from './byte-products';
 import { blockOfBytes } from './multiply-bytes-rows';
 import { storeRows } from './multiply-codes';
 import { blockOfSplit } from './multiply-split-rows';
-import { based, firstSum, PackedCodes, scaled } from './packed-codes';
+import { based, firstSum, PackedCodes, pair, scaled } from './packed-codes';
 import { lookup } from './shuffles';
 
 /** Arguments: packed weight; values, scales and shifts of x (quantize-activations.ts); out, bias or 0; m, blocks per task. Scratch: a block of results. */
@@ -212,9 +212,4 @@ function fourRows2(w: PackedCodes, block: usize, half: usize, x: usize, scales: 
     shifts += 4;
   }
   v128.store(to, total);
-}
-
-/** Products of the codes at one place, in the low and in the high bytes of each half of a lane. */
-export function pair(low: v128, x: v128, high: v128, y: v128, mask: v128): v128 {
-  return i32x4.add(i32x4.dot_i16x8_s(v128.and(low, mask), x), i32x4.dot_i16x8_s(v128.and(high, mask), y));
 }

@@ -1,15 +1,10 @@
 // As multiply-codes-rows.ts, for the widths whose spare bits are further words (code-places.ts). Further words are put together again from the first-level cache,
 // where their parts are by then: beside the others' loop there would be no registers for them.
 
-import { blockRows } from '../src/control';
-import { pair } from './multiply-codes-rows';
-import { based, firstSum, PackedCodes, scaled } from './packed-codes';
-
-/** Bytes from a word of a block to the next one. */
-export const wordBytes: usize = blockRows * 4;
+import { further3, wordBytes } from './code-places';
+import { based, firstSum, PackedCodes, pair, scaled } from './packed-codes';
 
 const masks3 = memory.data<i32>([0x00070007, 0x00070007, 0x00070007, 0x00070007, 0x00380038, 0x00380038, 0x00380038, 0x00380038], 16);
-const spare3 = memory.data<i32>([0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0], 16);
 const masks5 = memory.data<i32>([0x001f001f, 0x001f001f, 0x001f001f, 0x001f001f, 0x03e003e0, 0x03e003e0, 0x03e003e0, 0x03e003e0], 16);
 const spare5 = memory.data<i32>([0x04000400, 0x04000400, 0x04000400, 0x04000400], 16);
 const mask6 = memory.data<i32>([0x03f003f0, 0x03f003f0, 0x03f003f0, 0x03f003f0], 16);
@@ -79,14 +74,6 @@ function block3(w: PackedCodes, at: usize, x: usize, scales: usize, shifts: usiz
   }
   v128.store(to, total0);
   v128.store(to, total1, 16);
-}
-
-export function further3(at: usize): v128 {
-  const spare = v128.load(spare3);
-  const first = i16x8.shr_u(v128.and(v128.load(at), spare), 6);
-  const second = i16x8.shr_u(v128.and(v128.load(at + wordBytes), spare), 4);
-  const third = i16x8.shr_u(v128.and(v128.load(at + 2 * wordBytes), spare), 2);
-  return v128.or(v128.or(first, second), third);
 }
 
 /** Half a run, of 16 inputs, has a pair too many in its words: its codes are 0, whatever x is there. */

@@ -219,6 +219,11 @@ export function firstSum(w: PackedCodes, scales: usize, row: usize, shifts: usiz
   return i32x4.mul(zerosOf(scales + zerosPlace(w) + row), shift);
 }
 
+/** Products of the codes at one place, in the low and in the high bytes of each half of a lane. */
+export function pair(low: v128, x: v128, high: v128, y: v128, mask: v128): v128 {
+  return i32x4.add(i32x4.dot_i16x8_s(v128.and(low, mask), x), i32x4.dot_i16x8_s(v128.and(high, mask), y));
+}
+
 /** Sums of four rows, the `half`-th of the block, times their scales. */
 export function scaled(w: PackedCodes, sums: v128, scales: usize, half: usize, by: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(scalesOf(scales, half, w.scaleType), by));

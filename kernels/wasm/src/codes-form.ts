@@ -11,7 +11,7 @@ import {
 } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 const scaleTypes = { F32: id.scaleFloat32, F16: id.scaleFloat16, BF16: id.scaleBFloat16 };
 /** Codes, one per byte, that are in WebAssembly memory at a time while a weight is packed. */

@@ -3,7 +3,7 @@ import { addressesOf } from './add-outliers.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { decodedBytes } from './matmul.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 /** Rows of one job: its operands must fit. */
 export const rowsAtOnce = 16384;

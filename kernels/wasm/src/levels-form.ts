@@ -1,7 +1,7 @@
 import { inStrips, type Pausable } from '@fewbit/core';
 import { type FormedTensor, filled, type HostMemory, holdCodes, levelsOf, type OrderedMatrix } from '@fewbit/kernels';
 import * as id from './control.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 const codings = {
   nibbles: id.codingNibbles,

@@ -2,7 +2,7 @@ import type { HostTensor } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { fewRows, tasksPerThread } from './few-rows.js';
-import type { PackedCodes } from './weight-forms.js';
+import type { PackedCodes } from './weight-form.js';
 
 /** out = x·wᵀ + bias for w in codes: x is rounded first, in tiles of the rows that go together. */
 export function matmulCodes(

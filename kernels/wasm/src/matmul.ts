@@ -4,7 +4,7 @@ import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { fewRows, tasksPerThread } from './few-rows.js';
 import { matmulCodes } from './matmul-codes.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 /** Rows of x per task: a multiple of tileRows, large enough to repay packing 64 columns of w. */
 const taskRows = 320;

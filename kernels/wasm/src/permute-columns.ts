@@ -1,7 +1,7 @@
 import type { FormedTensor, HostTensor } from '@fewbit/kernels';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
-import type { WeightForm } from './weight-forms.js';
+import type { WeightForm } from './weight-form.js';
 
 /** Where the order of a weight's columns lies, where they have one of their own. */
 export function orderOf(weight: HostTensor | FormedTensor): number | undefined {

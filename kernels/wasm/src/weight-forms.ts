@@ -1,32 +1,10 @@
 import { FewbitError, type Matrix, type Pausable } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import {
-  type BesideCodes,
-  type DeviceTensor,
-  disorder,
-  type HostMemory,
-  inGroupOrder,
-  isWhole,
-  uploadShortened,
-  type WeightForms,
-} from '@fewbit/kernels';
+import { type DeviceTensor, disorder, type HostMemory, inGroupOrder, isWhole, uploadShortened, type WeightForms } from '@fewbit/kernels';
 import { uploadCodes } from './codes-form.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
 import { uploadLevels } from './levels-form.js';
-
-/** How a weight lies in memory, where not as float32. */
-export type WeightForm =
-  | { readonly kind: 'bf16' }
-  | ({ readonly kind: 'codes' } & PackedCodes & BesideCodes)
-  | ({ readonly kind: 'levels' } & BesideCodes);
-
-/** What the header of packed codes says (assembly/packed-codes.ts), as far as JavaScript needs it. */
-export interface PackedCodes {
-  /** Chunks per row, and inputs per chunk with its padding. */
-  readonly chunks: number;
-  readonly length: number;
-}
 
 /** Codes of whole numbers as assembly/packed-codes.ts has them, of other levels as assembly/packed-levels.ts, and floats as bf16 where that loses nothing. */
 export function weightForms(engine: Engine, memory: HostMemory): WeightForms {
