@@ -26,7 +26,7 @@ describe.skipIf(!text).each(models)('perplexity of %s by FEWBIT_BACKEND', (name,
   beforeAll(async () => {
     await fewbitJson('quantize', model, '-o', int4, '--method', 'rtn', '--format', 'int4', '--group', '32');
     want = await perplexities('reference');
-  });
+  }, 600_000);
 
   it.for(['wasm', 'cpu'])("%s: the reference's to 1e-3, float and int4", async (backend, { skip }) => {
     const opened = await openBackend({ backend }).catch(() => skip(`no backend ${backend} here`));
