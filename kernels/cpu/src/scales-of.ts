@@ -19,15 +19,21 @@ export function* scalesOf(integers: Integers): Pausable<HeldScales> {
   return levels ? yield* shortScales(integers) : { scales, scaleType, divisor: 1 };
 }
 
-function* underSteps({ scales, bases, steps, group, across }: Integers): Pausable<HeldScales | undefined> {
-  if (!steps || steps.values.some((step) => fromF16(toF16(step)) !== step)) return undefined;
+function* underSteps({ scales, bases, steps: find, group, across }: Integers): Pausable<HeldScales | undefined> {
+  if (!find) return undefined;
+  const steps = yield* find();
+  const { values } = steps;
+  const long = yield* findInStrips(values.length, (start, end) =>
+    values.subarray(start, end).findIndex((step) => fromF16(toF16(step)) !== step),
+  );
+  if (long >= 0) return undefined;
   const kinds = bases ? 2 : 1;
   const perStep = steps.inputs / group;
   const perRow = Math.ceil(across / perStep) * kinds;
   /** `numbers` over the steps of their kind. */
   const quotients = function* (numbers: Float32Array, kind: number): Pausable<Int8Array | undefined> {
     const bytes = new Int8Array(numbers.length);
-    const stepOf = (i: number) => steps.values[Math.floor(i / across) * perRow + Math.floor((i % across) / perStep) * kinds + kind]!;
+    const stepOf = (i: number) => values[Math.floor(i / across) * perRow + Math.floor((i % across) / perStep) * kinds + kind]!;
     const other = yield* findInStrips(numbers.length, (start, end) => {
       for (let i = start; i < end; i++) {
         const step = stepOf(i);

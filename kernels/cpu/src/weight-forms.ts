@@ -1,6 +1,6 @@
 import { FewbitError } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import { disorder, type HostMemory, inGroupOrder, isWhole, type WeightForms } from '@fewbit/kernels';
+import { type HostMemory, inGroupOrder, isWhole, rejectsColumnGroups, type WeightForms } from '@fewbit/kernels';
 import type { Engine } from './addon.js';
 import { uploadCodes } from './codes-form.js';
 import type { CommandQueue } from './command-queue.js';
@@ -37,7 +37,7 @@ function rejection(matrix: QuantizedMatrix): string | undefined {
   if (format.tile(rows, cols).flat) return 'runs of elements across rows have no native kernel';
   if (format.affine?.bases && !isWhole(format))
     return `${formatName(spec)}, levels with bases that are no whole numbers, has no native kernel`;
-  return disorder(matrix);
+  return rejectsColumnGroups(matrix);
 }
 
 /** Whole numbers are multiplied as such, other levels as float32. */

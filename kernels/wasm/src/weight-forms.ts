@@ -1,6 +1,14 @@
 import { FewbitError, type Matrix, type Pausable } from '@fewbit/core';
 import { createFormat, formatName, type QuantizedMatrix } from '@fewbit/formats';
-import { type DeviceTensor, disorder, type HostMemory, inGroupOrder, isWhole, uploadShortened, type WeightForms } from '@fewbit/kernels';
+import {
+  type DeviceTensor,
+  type HostMemory,
+  inGroupOrder,
+  isWhole,
+  rejectsColumnGroups,
+  uploadShortened,
+  type WeightForms,
+} from '@fewbit/kernels';
 import { uploadCodes } from './codes-form.js';
 import * as id from './control.js';
 import type { Engine } from './engine.js';
@@ -29,7 +37,7 @@ function rejection(matrix: QuantizedMatrix): string | undefined {
   if (format.tile(rows, cols).flat) return 'runs of elements across rows have no WebAssembly kernel';
   if (format.affine?.bases && !isWhole(format))
     return `${formatName(spec)}, levels with bases that are no whole numbers, has no WebAssembly kernel`;
-  return disorder(matrix);
+  return rejectsColumnGroups(matrix);
 }
 
 /** Whole numbers are multiplied as such, other levels as float32. */

@@ -9,7 +9,7 @@ export interface OrderedMatrix extends QuantizedMatrix {
 }
 
 /** Why the columns of a matrix cannot be brought into the order of their groups; undefined where they can, or stand in it. */
-export function disorder({ rows, cols, spec, columnGroup, outliers }: QuantizedMatrix): string | undefined {
+export function rejectsColumnGroups({ rows, cols, spec, columnGroup, outliers }: QuantizedMatrix): string | undefined {
   if (!columnGroup) return undefined;
   if (outliers) return 'outliers beside columns in groups out of order have no kernel';
   const { across, tileCols } = tileGrid(createFormat(spec), rows, cols);
@@ -19,7 +19,7 @@ export function disorder({ rows, cols, spec, columnGroup, outliers }: QuantizedM
   return odd < 0 ? undefined : `group ${odd} has ${sizes[odd]} columns, and only groups of one size have a kernel`;
 }
 
-/** Columns of one group side by side, as kernels read them, for a matrix without `disorder`: a product wants the inputs in `columnOrder`. Pauses between strips. */
+/** Columns of one group side by side, as kernels read them, for a matrix that `rejectsColumnGroups` says nothing of: a product wants the inputs in `columnOrder`. Pauses between strips. */
 export function* inGroupOrder(matrix: QuantizedMatrix): Pausable<OrderedMatrix> {
   const { columnGroup, ...rest } = matrix;
   if (!columnGroup) return rest;

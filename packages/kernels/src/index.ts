@@ -1,5 +1,5 @@
 export { checkDraw } from './check-draw.js';
-export { disorder, inGroupOrder, type OrderedMatrix } from './column-order.js';
+export { inGroupOrder, type OrderedMatrix, rejectsColumnGroups } from './column-order.js';
 export { type BesideCodes, holdCodes, type OutlierPlaces } from './hold-codes.js';
 export { type HostTable, hostBackend } from './host-backend.js';
 export { arrayHeap, type FormedTensor, type Heap, type HostMemory, type HostTensor } from './host-memory.js';

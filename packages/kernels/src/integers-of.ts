@@ -1,4 +1,4 @@
-import { findInStrips, type Pausable } from '@fewbit/core';
+import { findInStrips, inStrips, type Pausable } from '@fewbit/core';
 import {
   createFormat,
   type IntParams,
@@ -27,8 +27,8 @@ export interface MatrixIntegers {
   readonly scaleType: IntSpec['scaleType'];
   /** Where each scale may be a number of E4M3 over one divisor, that divisor. */
   readonly divisor: number | undefined;
-  /** Where scales and bases may be whole numbers of a byte under steps in f16. */
-  readonly steps: MatrixSteps | undefined;
+  /** Where scales and bases may be whole numbers of a byte under steps in f16, those steps. */
+  readonly steps: (() => Pausable<MatrixSteps>) | undefined;
   /** Of each tile, or one for all. */
   readonly zeros: Uint8Array | number;
   /** Of each tile; the zero point is 0 then. */
@@ -62,7 +62,7 @@ function ofIntegers({ rows, cols, params }: QuantizedMatrix, spec: IntSpec): Mat
 function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
   const { affine, levels: count } = createFormat(matrix.spec);
   const { by, zero, levels } = wholeTable(affine!.table.subarray(0, count), affine!.bases)!;
-  const steps = stepsOf(matrix, by);
+  const steps = affine!.steps && (() => stepsOf(matrix, by));
   const { span, spans, bases, ...rest } = yield* levelsOf(matrix, (size) => size);
   const scales = rest.scales!.map((scale) => scale / by);
   const bits = levels ? 4 : (Math.max(2, Math.ceil(Math.log2(count))) as IntSpec['bits']);
@@ -71,21 +71,24 @@ function* ofLevels(matrix: QuantizedMatrix): Pausable<MatrixIntegers> {
   return { bits, levels, group: span, tileRows: 1, across: spans, scales, scaleType, divisor, steps, zeros: zero, bases };
 }
 
-/** Of a format whose tiles are of one row. */
-function stepsOf({ spec, rows, cols, params }: QuantizedMatrix, by: number): MatrixSteps | undefined {
+/** Of a format with steps, whose tiles are of one row. */
+function* stepsOf({ spec, rows, cols, params }: QuantizedMatrix, by: number): Pausable<MatrixSteps> {
   const format = createFormat(spec);
-  const { affine } = format;
-  if (!affine?.steps) return undefined;
-  const { tileCols } = tileGrid(format, rows, cols);
-  const kinds = affine.bases ? 2 : 1;
+  const { bases, steps } = format.affine!;
+  const kinds = bases ? 2 : 1;
   const values = new Float32Array(params.length * kinds);
-  for (let tile = 0; tile < params.length; tile++) {
-    const { scale, base } = affine.steps(params.at(tile)!);
-    values[tile * kinds] = scale / by;
-    if (affine.bases) values[tile * kinds + 1] = base;
-  }
-  return { inputs: tileCols, values };
+  yield* inStrips(params.length, stepCost, (first, end) => {
+    for (let tile = first; tile < end; tile++) {
+      const { scale, base } = steps!(params.at(tile)!);
+      values[tile * kinds] = scale / by;
+      if (bases) values[tile * kinds + 1] = base;
+    }
+  });
+  return { inputs: tileGrid(format, rows, cols).tileCols, values };
 }
+
+/** To ask a tile for its steps takes as long as a few of the usual values of a strip. */
+const stepCost = 8;
 
 /** A table of levels, `by` times as large and from 0 on: without `levels` where that is the code itself. */
 function wholeTable(table: Float32Array, bases: boolean) {
